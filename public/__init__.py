@@ -23,6 +23,7 @@ with lazy_imports(globals()):
         write_bundle as write_bundle,
         write_space as write_space,
     )
+    from savs.pipeline.classifying.asking import ask as ask
     from savs.pipeline.classifying.classification import classify as classify
     from savs.pipeline.classifying.estimator import (
         SavsClassifier as SavsClassifier,

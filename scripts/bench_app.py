@@ -52,7 +52,7 @@ def main() -> None:
     savs.save_selection(selection, store / "results" / "vote")
     started = time.monotonic()
     with (
-        served_app(work, store, "--device", "cpu") as app,
+        served_app(work, store) as app,
         tempfile.TemporaryDirectory() as profile,
     ):
         print(f"start of savs app, until it answers: {time.monotonic() - started:.1f} s")
@@ -92,9 +92,7 @@ def measure(tab: Tab, address: str, image: Path) -> None:
     tab.wait_in_frame(STATUS, "!document.body.innerText.includes('Heads are being chosen')")
     points = tab.in_frame(STATUS, "document.querySelectorAll('svg circle').length") or 0
     started = time.monotonic()
-    tab.click(
-        "[...document.querySelectorAll('button')].find(b => b.innerText == 'Choose heads now')"
-    )
+    tab.click("[...document.querySelectorAll('button')].find(b => b.innerText == 'Retrain')")
     tab.wait_in_frame(STATUS, f"document.querySelectorAll('svg circle').length > {points}")
     print(f"button to the new classifier on the page: {time.monotonic() - started:.2f} s")
 

@@ -28,7 +28,7 @@ from method_comparison.table import as_frame, as_markdown, cells
 from method_comparison.tasks import Draw, write_task
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.reports.report.curves import write_figure
+from savs.pipeline.reports.report.curves import draw_figure
 
 TASKS = ("relation", "animal", "creature", "surface", "digit")
 SITE_TASKS = ("relation", "composition", "concept", "animal", "creature", *TASKS[3:], "cell")
@@ -88,7 +88,7 @@ def _compare_sites(tasks: Sequence[str], work: Path, draws: int, seed: int) -> N
     by_shots = means[sites.READOUTS[0]].with_columns(
         pl.col("readout").str.split(":").list.first(), low=None, high=None
     )
-    write_figure(work / "sites.svg", by_shots, f"mean accuracy of {len(tasks)} tasks")
+    draw_figure(work / "sites.svg", by_shots, f"mean accuracy of {len(tasks)} tasks")
     print("\n".join(table.markdown() for table in tables))
 
 

@@ -59,8 +59,8 @@ CASES: dict[str, list[str]] = {
         "benchmarks --json",
         "benchmarks blink",
         "models",
-        "models --status verified --json",
-        "models demo --batch-size 4",
+        "models --json",
+        "models demo",
     ],
     "demo": [
         "demo --out demo",
@@ -71,7 +71,7 @@ CASES: dict[str, list[str]] = {
         f"extract general {ANIMALS} --model demo --out animals/store --dry-run --page"
         " animals/model.html",
         f"extract general {ANIMALS} --model demo --out animals/store {BATCHES} --classes labels"
-        " --answers labels,generate --icl-shots 1 --thumbnails --dtype float32",
+        " --answers labels,generate,icl:1 --thumbnails --dtype float32",
         *(f"select animals/store --heads 8 --readout {name}" for name in (*READOUTS, *BY_PROMPT)),
         *(f"evaluate animals/store --readout {name}" for name in (*READOUTS, *BY_PROMPT, *OWN)),
         "evaluate animals/store --folds loo --out animals/loo",
@@ -82,35 +82,32 @@ CASES: dict[str, list[str]] = {
         "select animals/store --heads L1.H2,L3.H4 --out animals/named",
         f"select animals/store --heads {ALL}/lda --readout knn --out animals/from",
         "sweep animals/store --readout vote,lda --draws 3 --heads 1,5,all --shots 1,4,all",
-        "sweep animals/store --readout knn,hec-t --draws 2 --shots 2 --seed 5 --json"
-        " --metric 'balanced accuracy' --out animals/seed",
-        "sweep animals/store --max-layer 1,3 --heads 4 --scoring loo --out animals/depth",
+        "sweep animals/store --readout knn,hec-t --draws 2 --shots 2 --json --out animals/seed",
+        "sweep animals/store --max-layer 1,3 --heads 4 --out animals/depth",
         f"compare {ALL}/vote {ALL}/lda {ALL}/zero-shot --out animals/compared.parquet",
         *(f"compare {ALL}/vote {ALL}/icl --format {form}" for form in ("markdown", "latex", "csv")),
         "show animals/store",
         "show animals/store --json",
-        "show animals/store --head-map --selection vote",
+        "show animals/store/results/vote --head-map",
         *(f"query animals/store {sql}" for sql in (COUNT, HEAD, JOINED)),
-        f"query animals/store {HEAD} --json --result lda",
-        "report animals/store --out animals/all.html --compare-heads",
+        f"query animals/store/results/lda {HEAD} --json",
+        "report animals/store --out animals/all.html",
         f"report {ALL}/lda {ALL}/vote --media-root inputs --out animals/two.html",
         f"explain {ALL}/vote --n 3 --media-root inputs --out animals/why.html",
         f"explain {ALL}/lda --errors --json",
         f"explain {ALL}/vote --id animals-test:1 --attention-maps --media-root inputs"
         " --out animals/maps.html",
-        "suggest animals/store --n 4 --selection lda --out animals/next.jsonl",
+        "suggest animals/store/results/lda --n 4 --out animals/next.jsonl",
         f"suggest {ALL}/vote/predictions.parquet --n 4 --out animals/next.csv",
     ],
     "moving": [
         "verify animals/store --quick --json",
-        "export animals/store --to store --selection vote --out moving/slim",
+        "export animals/store/results/vote --to store --out moving/slim",
         "evaluate moving/slim",
         "export animals/store --out moving/all.npz --to npz --heads all",
-        "export animals/store --out moving/two.safetensors --to safetensors --heads L1.H2,L3.H4"
-        " --split test",
-        "export animals/store --out moving/bundle --to classifier --selection vote",
-        f"export animals/store --to parquet --out moving/lda.parquet --selection {ALL}/lda"
-        " --split train",
+        "export animals/store --out moving/two.safetensors --to safetensors --heads L1.H2,L3.H4",
+        "export animals/store/results/vote --out moving/bundle --to classifier",
+        f"export {ALL}/lda --to parquet --out moving/lda.parquet",
         f"extract general {ANIMALS} --model demo --out moving/few --heads {ALL}/vote --no-progress",
         "evaluate moving/few",
         "verify moving/few --repair",
@@ -127,7 +124,7 @@ CASES: dict[str, list[str]] = {
         "evaluate scenes/store --folds 5 --per-class --out scenes/cv",
         "sweep animals/store scenes/store --draws 3 --shots 4 --readout vote,lda"
         " --out scenes/means",
-        "show scenes/store --head-map --subtask color --selection vote",
+        "show scenes/store/results/vote --head-map",
         "report scenes/store --media-root inputs --out scenes/report.html",
         f"compare scenes/store/results/vote scenes/store/results/lda {ALL}/vote {ALL}/lda --json",
         "verify scenes/shared",
@@ -152,7 +149,7 @@ CASES: dict[str, list[str]] = {
     ],
     "videos": [
         "extract general --train inputs/clips-train.jsonl --test inputs/clips-test.jsonl --model"
-        " demo --out videos/store --video frames --video-frames 3 --no-progress",
+        " demo --out videos/store --video frames:3 --no-progress",
         "select videos/store --heads 4",
         "evaluate videos/store",
     ],
@@ -194,13 +191,13 @@ CASES: dict[str, list[str]] = {
         f" --model demo --out skipped/store {BATCHES}",
         "evaluate skipped/store",
         "extract general --train inputs/animals-train.jsonl --test inputs/broken.jsonl --model demo"
-        f" --out skipped/store {BATCHES} --retry-skipped --max-skip 9",
+        f" --out skipped/store {BATCHES} --retry-skipped --allow skips:9",
     ],
     "classify": [
         f"classify {ALL}/vote inputs/new --no-progress",
         f"classify {ALL}/lda inputs/new inputs/photos --risk 0.1 --out classify/new.csv"
         " --no-progress --json",
-        f"classify {ALL}/knn inputs/new --also {ALL}/posterior --also near=animals/shallow"
+        f"classify {ALL}/knn,{ALL}/posterior,near=animals/shallow inputs/new"
         " --out classify/several.jsonl --no-progress",
         f"exit 4: classify {ALL}/logistic inputs/new.csv --out classify/table.parquet"
         " --no-progress",

@@ -215,8 +215,8 @@ def keyword_section(kind: type) -> str:
         if isinstance(after.value.value, str)
     }
     parts = [f"### {kind.__name__}\n", f"{inspect.getdoc(kind)}\n".partition("\n\n")[0] + "\n"]
-    for name, options in options_of(kind).items():
-        text = " ".join(filter(None, (next(iter(options.values())).help, added.get(name))))
+    for name, option in options_of(kind).items():
+        text = " ".join(filter(None, (option.help, added.get(name))))
         parts.append(f"* `{name}`: {plain(text)}")
     return "\n".join([*parts, ""])
 

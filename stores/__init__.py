@@ -18,6 +18,7 @@ with lazy_imports(globals()):
         StoreWriteError as StoreWriteError,
     )
     from savs.stores.format.layout import (
+        ANSWERS_HEAD as ANSWERS_HEAD,
         FORMAT as FORMAT,
         Head as Head,
         LayerGrid as LayerGrid,
@@ -30,6 +31,7 @@ with lazy_imports(globals()):
         StorePlan as StorePlan,
     )
     from savs.stores.read.store import (
+        AnswersHead as AnswersHead,
         FeatureStore as FeatureStore,
         open_store as open_store,
         store_of as store_of,

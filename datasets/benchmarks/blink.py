@@ -91,7 +91,7 @@ BLINK = Benchmark(
         source="Fu et al., BLINK, arXiv 2404.12390; hf://BLINK-Benchmark/BLINK",
         licence="not stated here; see the source",
         files="--test 'hf://BLINK-Benchmark/BLINK/*/val-*.parquet' --shots 20; or the reference's"
-        " JSON, with SAVS_EXTRACT_PLACEHOLDERS=keep for the reference's prompts on Qwen",
+        " JSON, with `placeholders` keep in Python for the reference's prompts on Qwen",
         sample={
             "idx": "val_Visual_Similarity_1",
             "sub_task": "Visual_Similarity",

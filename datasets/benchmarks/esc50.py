@@ -66,7 +66,7 @@ ESC50 = Benchmark(
         sizes="2,000 clips in 5 folds; 40 per class",
         source="Piczak, ACM Multimedia 2015; github.com/karolpiczak/ESC-50",
         licence="CC BY-NC 3.0",
-        files="--test ESC-50-master/meta/esc50.csv --media-root ESC-50-master --hold-out fold=1,"
+        files="--train ESC-50-master/meta/esc50.csv --media-root ESC-50-master --test fold=1,"
         " and so for each fold; or esc_mcq_*.json of CALM's code",
         sample={
             "filename": "1-100032-A-0.wav",

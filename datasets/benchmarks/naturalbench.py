@@ -76,7 +76,7 @@ NATURALBENCH = Benchmark(
         sizes="1,900 groups of 4 examples; to train, some groups or the official finetune split",
         source="Li et al., NaturalBench, arXiv 2410.14669; github.com/Baiqi-Li/NaturalBench",
         licence="not stated here; see the source",
-        files="--test hf://BaiqiL/NaturalBench --train-groups 10; the repository's folder"
+        files="--test hf://BaiqiL/NaturalBench --shots groups:10; the repository's folder"
         " dataset_split_for_finetuning has the finetune split",
         sample={
             "Index": 0,

@@ -49,7 +49,7 @@ ABOUT = About(
     sizes="199,000 clips when published, 15,446 to test",
     source="Chen et al., arXiv 2004.14368; github.com/hche11/VGGSound",
     licence="CC BY 4.0",
-    files="--test vggsound.csv --hold-out split=test --shots 20 --media-root SOUNDS: files"
+    files="--train vggsound.csv --test split=test --shots 20 --media-root SOUNDS: files"
     " ID_SECONDS.wav, .flac or .mp4 with six digits; or vggsound_mcq_*.json of CALM's code",
     sample={
         "youtube_id": "---g-f_I2yQ",

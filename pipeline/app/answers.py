@@ -1,6 +1,7 @@
 """What a classifier says of dropped files: classes, how sure, and the vote of each chosen head."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,7 @@ MOST_PIXELS = 2**25
 SIDE_PX = 320
 """Largest width and height of a dropped image on the page."""
 SMALLER = "scale it down, or run savs classify"
-MOST_CLASSES = 6
+MOST_CLASSES = 4
 """Classes that are shown of an answer, the likeliest first."""
 
 
@@ -228,6 +229,8 @@ class Verdict:
     """The prediction set; None without a calibration. Of many labels those that may be there."""
     others: tuple[tuple[str, float], ...] = ()
     """Of many labels the less probable ones."""
+    decided: str = ""
+    """What made the answer, where most heads are nearest to another class."""
 
     @property
     def probability(self) -> float | None:
@@ -259,19 +262,32 @@ def answers_page(answers: Answers, risk: float) -> str:
 
 
 def _verdict(one: Answer, answers: Answers, risk: float) -> Verdict:
-    said = one.said
+    said, decided = one.said, decided_by(one, answers.selection.readout)
     if said.probabilities is None or np.isnan(said.probabilities).any():
-        return Verdict(one, (), None)
+        return Verdict(one, (), None, decided=decided)
     order = np.argsort(-said.probabilities, kind="stable")
     shares = [(answers.classes[c], float(said.probabilities[c])) for c in order]
     inside = None if said.inside is None else said.inside(risk)
     if said.labels is None:
-        return Verdict(one, tuple(shares[:MOST_CLASSES]), inside)
+        return Verdict(one, tuple(shares[:MOST_CLASSES]), inside, decided=decided)
     rest = [name for name, _ in shares if name not in said.labels]
     likely = {*said.labels, *rest[: max(0, MOST_CLASSES - len(said.labels))]}
     first = tuple(pair for pair in shares if pair[0] in likely)
     others = tuple(pair for pair in shares if pair[0] not in likely)
     return Verdict(one, first, inside, others)
+
+
+def decided_by(one: Answer, readout: str) -> str:
+    """Return what made an answer, where most heads are nearest to another class; else nothing."""
+    counts = Counter(vote.vote for vote in one.votes)
+    most = max(counts.values(), default=0)
+    if counts[one.said.prediction] == most:
+        return ""
+    name = next(name for name, count in counts.items() if count == most)
+    return (
+        f"Most heads, {most} of {len(one.votes)}, are nearest to {name}. The readout {readout} does"
+        f" not count heads: all of them weighed together say {one.said.prediction}."
+    )
 
 
 def attention_page(answers: Answers, number: int, head: str) -> str:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.cross_validation import assess_left_out, change_since
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.running.formatting import of_shares
@@ -13,6 +14,7 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.selection_file import copy_selection, write_selection
 from savs.pipeline.selection.training_data import train_digest
+from savs.pipeline.statistics.paired_tests import Difference
 from savs.stores import FeatureStore
 
 
@@ -29,6 +31,8 @@ class Expected:
     high: float
     scale: str = "share"
     """That of the metric, see `Units`."""
+    change: Difference | None = None
+    """Since the classifier before it, on the examples that both were measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Chosen:
 
     expected: Expected | None = None
     problem: str = ""
+    evaluation: Evaluation | None = None
+    """What was measured, to compare the next one with."""
 
 
 def is_due(workspace: Workspace) -> bool:
@@ -46,12 +52,12 @@ def is_due(workspace: Workspace) -> bool:
     return is_older(workspace.selection(), workspace.store().manifest)
 
 
-def choose_again(workspace: Workspace) -> Chosen:
+def choose_again(workspace: Workspace, last: Evaluation | None = None) -> Chosen:
     """Choose heads, fit and calibrate as `savs select --suspects` does, and save the classifier.
 
     The readout, the scoring and the number of heads are those of the classifier that is there. A
     classifier that was made from the labels as they are is only measured. The cross-validation of
-    an earlier one is replaced.
+    an earlier one is replaced. `last` is the evaluation that the accuracy is compared with.
 
     Raises
     ------
@@ -75,7 +81,10 @@ def choose_again(workspace: Workspace) -> Chosen:
         metric, shares = evaluation.metrics[0], of_shares(*evaluation.train_shares)
         if metric.low is not None and metric.high is not None:
             ends = metric.low, metric.high
-            expected = Expected(selection.examples, shares, metric.value, *ends, metric.scale)
+            change = None if last is None else change_since(store, last, evaluation)
+            expected = Expected(
+                selection.examples, shares, metric.value, *ends, metric.scale, change
+            )
     with workspace.result.writing() as new:
         if is_new:
             write_selection(selection, new)
@@ -85,7 +94,7 @@ def choose_again(workspace: Workspace) -> Chosen:
     if is_new:
         with workspace.result.of_folds.writing() as new:
             replace_evaluation(evaluation, new)
-    return Chosen(expected, problem)
+    return Chosen(expected, problem, evaluation)
 
 
 def _like(store: FeatureStore, before: Selection | None) -> Selection:

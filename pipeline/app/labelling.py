@@ -7,7 +7,7 @@ shows which image, and the curve of this run.
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
@@ -20,12 +20,15 @@ from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.suggest import suggest_from_store
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.suggest import most_alike, suggest_from_store
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
+from savs.pipeline.reports.pages.keys import keys_of
 from savs.pipeline.reports.pages.pictures import Picture, open_images
-from savs.pipeline.running.formatting import measured, measured_interval
+from savs.pipeline.running.formatting import listed, measured, measured_interval
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.targets import Target, target_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
@@ -34,12 +37,15 @@ EVERY = 10
 """Labels after which heads are chosen again."""
 QUEUE = 20
 """Examples that are suggested at a time: of more, the first would be less unsure."""
-KEYS = "1234567890"
-"""Keys of the first classes."""
-SIDE_PX = 640
-"""Largest width and height of the image to label."""
-UNSURE, DOUBTFUL = "unsure", "doubtful"
-"""Which examples are shown: those that the classifier should be taught next, or suspects."""
+SIDE_PX, SMALL_PX = 480, 176
+"""Largest width and height of the image to label, and of each of many."""
+BATCH = 24
+"""Examples that are shown at once, to label many."""
+DUPLICATE = 0.995
+"""Likeness, a mean cosine of heads, from which two examples are likely of the same thing."""
+UNSURE, MANY, DOUBTFUL = "unsure", "many", "doubtful"
+"""What is shown: the example that the classifier should be taught next, many alike ones at once, or
+suspects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class Waiting:
     label: str | None
     """The one that is doubtful."""
     prediction: str | None
+    likeness: float | None = None
+    """How much it is like the one before it, among alike ones."""
 
 
 @dataclass(slots=True)
@@ -66,12 +74,20 @@ class Session:
     browser: str
     passed: list[str] = field(default_factory=list)
     """Examples that were skipped or confirmed."""
-    labelled: list[tuple[Waiting, State]] = field(default_factory=list)
-    """Examples that it labelled, as it displayed them, and as its labels left them: for undo."""
+    labelled: list[list[tuple[Waiting, State]]] = field(default_factory=list)
+    """Examples that it labelled together, as it displayed them, and as its labels left them: for
+    undo."""
     displayed: dict[str, Waiting] = field(default_factory=dict)
     """Id -> example as it displayed it last."""
-    undone: Waiting | None = None
-    """The example whose label was just taken back: it is next."""
+    undone: list[Waiting] = field(default_factory=list)
+    """Examples whose labels were just taken back: they are next."""
+    batch: list[Waiting] = field(default_factory=list)
+    """Alike examples that it displays at once."""
+
+    @property
+    def given(self) -> int:
+        """How many labels it gave."""
+        return sum(map(len, self.labelled))
 
 
 @dataclass(slots=True)
@@ -95,11 +111,11 @@ class Labelling:
         self.fits = Fits()
         self._turn = threading.RLock()
         self._labeller: Labeller | None = None
-        self._queues: dict[tuple[str, str | None], list[Waiting]] = {}
+        self._queues: dict[tuple[str, str | None], Queue] = {}
         self._labelled: set[str] = set()
         """Examples that were labelled here: a queue that was made before may have them."""
-        self._displayed: dict[str, str] = {}
-        """Browser -> the example that it displays."""
+        self._displayed: dict[str, set[str]] = {}
+        """Browser -> the examples that it displays."""
         self._classes: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
         """Subtask -> its classes, in the order of their keys."""
         self._typed: set[str] = set()
@@ -108,6 +124,8 @@ class Labelling:
         """Labels since heads were last chosen."""
         self._again = False
         """Whether that is to be done once more."""
+        self._measured: Evaluation | None = None
+        """The classifier that the next one is compared with."""
 
     # What is shown.
 
@@ -149,7 +167,7 @@ class Labelling:
         return self._labeller
 
     def add_class(self, text: str, subtask: str | None) -> str:
-        """Add a class that has no example yet; return a message for the browser, if any.
+        """Add a class that has no example yet, if there is none like it; return its name.
 
         Raises
         ------
@@ -165,10 +183,10 @@ class Labelling:
             known = self.classes(subtask)
             same = next((one for one in known if one.casefold() == name.casefold()), None)
             if same is not None:
-                return f"{same} is a class already"
+                return same
             self._classes[subtask][name] = None
             self._typed.add(name)
-            return ""
+            return name
 
     def next(self, session: Session, kind: str, subtask: str | None) -> Waiting | None:
         """Return the first example of the queue that no other browser displays; None without any.
@@ -180,20 +198,56 @@ class Labelling:
         """
         with self._turn:
             self._displayed.pop(session.browser, None)
-            waiting = self._first(session, self._queues.get((kind, subtask), ()))
+            waiting = self._first(session, self._queue(kind, subtask).examples)
             if waiting is None:  # what was suggested is labelled, passed, or displayed elsewhere
-                hidden = len(session.passed) + len(self._displayed)
+                hidden = len(session.passed) + sum(map(len, self._displayed.values()))
                 fresh = queue_of(self.workspace, kind, subtask, QUEUE + hidden)
                 self._queues[kind, subtask] = fresh
-                waiting = self._first(session, fresh)
-            if waiting is not None:
-                self._displayed[session.browser] = waiting.id
-                session.displayed[waiting.id] = waiting
+                waiting = self._first(session, fresh.examples)
+            self._display(session, [] if waiting is None else [waiting])
             return waiting
 
+    def next_batch(self, session: Session, subtask: str | None) -> list[Waiting]:
+        """Return alike examples: what is left of those that this browser displayed, else others.
+
+        Errors as in `next`.
+        """
+        with self._turn:
+            self._displayed.pop(session.browser, None)
+            hidden = self._hidden(session)
+            batch = [one for one in session.batch if one.id not in hidden]
+            batch = session.undone + [one for one in batch if one not in session.undone]
+            if not batch:
+                waiting = self._queue(MANY, subtask).waiting - hidden
+                batch = batch_of(self.workspace, subtask, waiting)
+            session.batch = batch
+            self._display(session, batch)
+            return batch
+
+    def left(self, session: Session, kind: str, subtask: str | None) -> tuple[int, int]:
+        """Return how many examples this browser has left, and with those that it had."""
+        with self._turn:
+            waiting = self._queue(kind, subtask).waiting
+            done = session.given + len(set(session.passed))
+            left = len(waiting - self._labelled - set(session.passed))
+            return left, left + done
+
+    def _queue(self, kind: str, subtask: str | None) -> "Queue":
+        if (kind, subtask) not in self._queues:
+            self._queues[kind, subtask] = queue_of(self.workspace, kind, subtask)
+        return self._queues[kind, subtask]
+
+    def _hidden(self, session: Session) -> set[str]:
+        elsewhere = set[str]().union(*self._displayed.values())
+        return {*elsewhere, *self._labelled, *session.passed}
+
     def _first(self, session: Session, queue: Sequence[Waiting]) -> Waiting | None:
-        hidden = {*self._displayed.values(), *self._labelled, *session.passed}
-        return session.undone or next((one for one in queue if one.id not in hidden), None)
+        hidden = self._hidden(session)
+        return next((one for one in [*session.undone, *queue] if one.id not in hidden), None)
+
+    def _display(self, session: Session, examples: Sequence[Waiting]) -> None:
+        self._displayed[session.browser] = {one.id for one in examples}
+        session.displayed |= {one.id: one for one in examples}
 
     def forget(self, browser: str) -> None:
         """Let others have the example that a browser displayed, which was closed."""
@@ -202,8 +256,8 @@ class Labelling:
 
     # What a click does.
 
-    def give(self, session: Session, identifier: str, label: str | Sequence[str]) -> str:
-        """Write a label into the store; return a message for the browser, if any.
+    def give(self, session: Session, identifiers: Sequence[str], label: str | Sequence[str]) -> str:
+        """Write a label of some examples into the store; return a message, if any.
 
         An example that is not as this browser displayed it, because somebody else labelled it,
         stays so. Of many labels `label` are those that are there; others that were unknown stay
@@ -212,57 +266,75 @@ class Labelling:
         Raises
         ------
         ParameterError
-            The browser did not display it.
+            The browser did not display one.
         """
-        waiting = session.displayed.get(identifier)
-        if waiting is None:
-            raise ParameterError(f"{identifier!r} is not on this page; label the image that is")
+        if absent := [name for name in identifiers if name not in session.displayed]:
+            raise ParameterError(f"{absent[0]!r} is not on this page; label the image that is")
+        examples = [session.displayed[name] for name in identifiers]
         names = [label] if isinstance(label, str) else list(label)
         if not isinstance(label, str):
-            unknown = states_unknown(waiting.label)
+            unknown = [name for one in examples for name in states_unknown(one.label)]
             label = text_of({**dict.fromkeys(unknown), **dict.fromkeys(names, True)})
         with self._turn:
-            session.undone = None
+            session.undone = [one for one in session.undone if one not in examples]
             outcome = self._open().give(
-                {identifier: label},
+                dict.fromkeys(identifiers, label),
                 new_classes=not self._typed.isdisjoint(names),
-                seen={identifier: (waiting.split, waiting.label)},
+                seen={one.id: (one.split, one.label) for one in examples},
             )
-            self._labelled.add(identifier)
-            if outcome.taken:
-                return f"{identifier} was labelled meanwhile, and keeps that label"
-            if not outcome.changes.height:
-                session.passed.append(identifier)
-                return ""
-            split, text = outcome.changes.select("split", "label").row(0)
-            session.labelled.append((waiting, (split, text)))
-            self._new += 1
+            self._labelled.update(identifiers)
+            states = {row: state for row, *state in outcome.changes["id", "split", "label"].rows()}
+            changed = [
+                (one, (state[0], state[1]))
+                for one in examples
+                if (state := states.get(one.id, states.get(one.row))) is not None
+            ]
+            taken = taken_of(examples, outcome.taken)
+            kept = {*taken, *(one.id for one, _ in changed)}
+            session.passed += [name for name in identifiers if name not in kept]
+            if changed:
+                session.labelled.append(changed)
+            self._new += len(changed)
             is_due = self._new >= EVERY
         if is_due:
             self.fit()
-        return ""
+        return taken_note(taken, "labelled")
 
-    def skip(self, session: Session, identifier: str) -> str:
-        """Do not show an example again in this browser; there is nothing to tell."""
-        session.undone = None
-        session.passed.append(identifier)
+    def give_new(
+        self, session: Session, identifiers: Sequence[str], text: str, subtask: str | None
+    ) -> str:
+        """Label some examples by a class that is typed; of many labels it is one more to mark.
+
+        Errors as in `add_class` and `give`.
+        """
+        name = self.add_class(text, subtask)
+        is_class = self.target().given_as == "class"
+        return self.give(session, identifiers, name) if is_class and identifiers else ""
+
+    def skip(self, session: Session, identifiers: Sequence[str]) -> str:
+        """Do not show some examples again in this browser; there is nothing to tell."""
+        session.undone = [one for one in session.undone if one.id not in identifiers]
+        session.passed += identifiers
         return ""
 
     def undo(self, session: Session) -> str:
-        """Take back the last label of this browser, and show its example again.
+        """Take back what this browser labelled last, and show it again.
 
-        A label that somebody else gave it since stays. Return a message for the browser, if any.
+        A label that somebody else gave since stays. Return a message for the browser, if any.
         """
         with self._turn:
             if not session.labelled:
                 return "there is no label of this page to take back"
-            waiting, given = session.labelled.pop()
-            outcome = self._open().give({waiting.id: waiting.label}, seen={waiting.id: given})
-            if outcome.taken:
-                return f"{waiting.id} was labelled again meanwhile, and keeps that label"
-            self._labelled.discard(waiting.id)
-            session.undone = waiting
-            return ""
+            examples = session.labelled.pop()
+            outcome = self._open().give(
+                {one.id: one.label for one, _ in examples},
+                seen={one.id: state for one, state in examples},
+            )
+            taken = taken_of([one for one, _ in examples], outcome.taken)
+            back = [one for one, _ in examples if one.id not in taken]
+            self._labelled -= {one.id for one in back}
+            session.undone = back
+            return taken_note(taken, "labelled again")
 
     # Heads that are chosen again.
 
@@ -286,11 +358,11 @@ class Labelling:
 
     def _fit(self) -> None:
         started = time.monotonic()
-        fitted = Chosen(problem="choosing heads failed; the terminal says why")
-        queues: dict[tuple[str, str | None], list[Waiting]] = {}
+        fitted = Chosen(problem="training failed; the terminal says why")
+        queues: dict[tuple[str, str | None], Queue] = {}
         try:
             with self.workspace.saving:
-                fitted = choose_again(self.workspace)
+                fitted = choose_again(self.workspace, self._measured)
             queues |= {key: queue_of(self.workspace, *key) for key in [*self._queues]}
         except SavsError as error:
             fitted = replace(fitted, problem=str(error))
@@ -302,6 +374,7 @@ class Labelling:
                 self.fits.seconds = time.monotonic() - started
                 if fitted.expected is not None:
                     self.fits.curve.append(fitted.expected)
+                    self._measured = fitted.evaluation
                 self._queues = queues
                 self._labeller = None  # examples may have been appended meanwhile
                 again = self._again
@@ -309,10 +382,31 @@ class Labelling:
                 self.fit()
 
 
-def queue_of(
-    workspace: Workspace, kind: str, subtask: str | None, count: int = QUEUE
-) -> list[Waiting]:
-    """Return `count` examples of a subtask that wait for a label, the most useful first.
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Examples that wait for a label."""
+
+    examples: list[Waiting]
+    """The most useful first; not all of them."""
+    waiting: frozenset[str]
+    """Ids of all."""
+
+
+def taken_of(examples: Sequence[Waiting], taken: Collection[str]) -> list[str]:
+    """Return the ids of the examples that others labelled meanwhile."""
+    return [one.id for one in examples if not {one.id, one.row}.isdisjoint(taken)]
+
+
+def taken_note(names: Sequence[str], done: str) -> str:
+    """Return that others labelled some examples meanwhile; nothing without any."""
+    if not names:
+        return ""
+    were, keep = ("was", "keeps that label") if len(names) == 1 else ("were", "keep those labels")
+    return f"{listed(names)} {were} {done} meanwhile, and {keep}"
+
+
+def queue_of(workspace: Workspace, kind: str, subtask: str | None, count: int = QUEUE) -> Queue:
+    """Return examples of a subtask that wait for a label, `count` of them the most useful first.
 
     Test examples with a label are none of them: what they are for would be lost.
 
@@ -322,25 +416,52 @@ def queue_of(
         Suspects are wanted, and heads were not chosen here.
     """
     store = workspace.store()
-    selection = workspace.selection() if workspace.result.is_selected else None
     if kind == DOUBTFUL:
-        table = None if selection is None else load_suspects(workspace.folder)
+        table = load_suspects(workspace.folder) if workspace.result.is_selected else None
         if table is None:
-            raise SelectionError("doubtful labels are not known yet; press Choose heads now")
+            raise SelectionError("doubtful labels are not known yet; press Retrain")
         rows = store.examples("train").select(COLUMNS)
         predictions = _one_per_image(store, _of_subtask(table, subtask))
     else:
-        rows = store.examples().select(COLUMNS).filter(pl.col("split").is_in((UNLABELLED, "test")))
-        rows = _of_subtask(rows, subtask).filter(pl.col("label").is_null())
-        if not rows.height:
-            return []
-        if selection is not None and subtask not in (None, *(t.subtask for t in selection.tasks)):
-            selection = None  # heads were chosen before this subtask had labels
+        selection = _selection_of(workspace, subtask)
+        rows = _waiting(store, subtask)
+        if kind == MANY or not rows.height:
+            return Queue([], frozenset(_one_per_image(store, rows)["id"]))
         table = suggest_from_store(store, selection, count, subtask=subtask).table
         predictions = table.select(pl.nth(0).alias("id"), "prediction")  # ids have a user's name
     rows = _one_per_image(store, rows.with_columns(pl.col("prompt").fill_null(""), row="id"))
-    waiting = predictions.select("id", "prediction").join(rows, on="id", maintain_order="left")
-    return [Waiting(**row) for row in waiting.iter_rows(named=True)]
+    examples = predictions.select("id", "prediction").join(rows, on="id", maintain_order="left")
+    waiting = examples["id"] if kind == DOUBTFUL else rows["id"]
+    return Queue([Waiting(**row) for row in examples.iter_rows(named=True)], frozenset(waiting))
+
+
+def batch_of(workspace: Workspace, subtask: str | None, waiting: Collection[str]) -> list[Waiting]:
+    """Return some of the examples that wait, alike ones together, with what they are predicted."""
+    store = workspace.store()
+    rows = _waiting(store, subtask).with_columns(pl.col("prompt").fill_null(""), row="id")
+    rows = _one_per_image(store, rows).filter(pl.col("id").is_in(list(waiting)))
+    if not rows.height:
+        return []
+    split = rows["split"][0]
+    names = rows.filter(split=split)["row"].to_list()
+    selection = _selection_of(workspace, subtask)
+    alike = most_alike(store, selection, split, names, BATCH, subtask=rows["subtask"][0])
+    batch = alike.rename({"id": "row"}).join(rows, on="row", maintain_order="left")
+    return [Waiting(**row) for row in batch.iter_rows(named=True)]
+
+
+def _selection_of(workspace: Workspace, subtask: str | None) -> Selection | None:
+    """Return the classifier, if it was made of this subtask."""
+    selection = workspace.selection() if workspace.result.is_selected else None
+    if selection is None or subtask in (None, *(task.subtask for task in selection.tasks)):
+        return selection
+    return None  # heads were chosen before this subtask had labels
+
+
+def _waiting(store: FeatureStore, subtask: str | None) -> pl.DataFrame:
+    """Return the rows of a subtask without a label."""
+    rows = store.examples().select(COLUMNS).filter(pl.col("split").is_in((UNLABELLED, "test")))
+    return _of_subtask(rows, subtask).filter(pl.col("label").is_null())
 
 
 COLUMNS = ("id", "split", "media", "prompt", "subtask", "label")
@@ -385,39 +506,43 @@ def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
 def label_page(
     labelling: Labelling, session: Session, kind: str, subtask: str | None, message: str = ""
 ) -> str:
-    """Return the page of the next example, below a message."""
-    waiting = labelling.next(session, kind, subtask)
-    classes, store = labelling.classes(subtask), labelling.store()
+    """Return the page of the next example, or of many alike ones, below a message."""
     target = labelling.target()
-    pictures: Sequence[Picture] = ()
-    if waiting is not None:
-        root = labelling.workspace.media_root
-        images = open_images(store, waiting.split, [waiting.row], root, side=SIDE_PX)
-        pictures = images.find(waiting.row, waiting.media)
+    if kind == MANY:
+        examples = labelling.next_batch(session, subtask)
+    else:
+        waiting = labelling.next(session, kind, subtask)
+        examples = [] if waiting is None else [waiting]
+    classes, left = labelling.classes(subtask), labelling.left(session, kind, subtask)
+    shown = list(zip(examples, _pictures(labelling, examples, kind), strict=True))
+    first = examples[0] if examples else None
     return render_frame(
         "label.html",
-        waiting=waiting,
-        pictures=pictures,
+        waiting=first,
+        shown=shown,
         classes=list(zip_longest(classes, keys_of(classes), fillvalue="")),
         message=labelling.workspace.spelled(message),
-        labelled=len(session.labelled),
+        left=left,
+        labelled=session.given,
         kind=kind,
+        duplicate=DUPLICATE,
         given_as=target.given_as,
-        label=target.named(waiting and waiting.label),
-        prediction=target.named(waiting and waiting.prediction),
-        unknown=dict.fromkeys(target.unknown(waiting and waiting.label)),
+        label=target.named(first and first.label),
+        prediction=target.named(first and first.prediction),
+        unknown=dict.fromkeys(target.unknown(first and first.label)),
     )
 
 
-def keys_of(classes: Sequence[str]) -> str:
-    """Return the keys of the first classes; where names are numbers, each has its own digit.
-
-    >>> keys_of(["cat", "dog"]), keys_of(["0", "2"]), keys_of(["0", "10"])
-    ('12', '02', '')
-    """
-    if not all(name.isdecimal() for name in classes):
-        return KEYS[: len(classes)]
-    return "".join(classes) if all(len(name) == 1 for name in classes) else ""
+def _pictures(
+    labelling: Labelling, examples: Sequence[Waiting], kind: str
+) -> list[Sequence[Picture]]:
+    """Return the pictures of each example."""
+    if not examples:
+        return []
+    side = SMALL_PX if kind == MANY else SIDE_PX
+    root, names = labelling.workspace.media_root, [one.row for one in examples]
+    images = open_images(labelling.store(), examples[0].split, names, root, side=side)
+    return [images.find(one.row, one.media) for one in examples]
 
 
 def fits_page(labelling: Labelling) -> str:

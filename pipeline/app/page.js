@@ -21,7 +21,10 @@ document.addEventListener("keydown", event => {
   const typed = event.target.closest && event.target.closest("input:not([type=radio]), textarea, select");
   if (!port || !frame() || typed || event.ctrlKey || event.metaKey || event.altKey) return;
   const button = event.target.closest && event.target.closest("button");
-  if (button && event.key === "Enter") return; // it is clicked
-  if (button && /^\d$/.test(event.key)) button.blur(); // the next Enter is for the frame
+  if (button && event.key === "Enter") {
+    if (button.getAttribute("aria-selected") !== "true") return; // it is clicked
+    event.preventDefault(); // the tab is open: its example is meant
+  }
+  if (button && /^[\da-z]$/.test(event.key)) button.blur(); // the next Enter is for the frame
   if (element.offsetParent !== null) port.postMessage(event.key);
 });

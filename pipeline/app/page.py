@@ -14,6 +14,7 @@ from savs.pipeline.app.answers import Answers, answer, answers_page, attention_p
 from savs.pipeline.app.frames import HERE
 from savs.pipeline.app.labelling import (
     DOUBTFUL,
+    MANY,
     UNSURE,
     Labelling,
     Session,
@@ -27,6 +28,7 @@ from savs.stores import head_name
 
 SYSTEM = ("ui-sans-serif", "system-ui", "sans-serif")
 MONO = ("ui-monospace", "monospace")
+KINDS = [("One by one", UNSURE), ("Many at once", MANY), ("Doubtful labels", DOUBTFUL)]
 RISK = 0.1
 """Risk of the prediction sets at first."""
 
@@ -232,13 +234,9 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     drawn = gr.State(-1)
     with gr.Row():
         part = gr.Dropdown([], label="Subtask", visible=False, filterable=False)
-        kinds = [("Least sure examples", UNSURE), ("Doubtful labels", DOUBTFUL)]
-        kind = gr.Radio(kinds, value=UNSURE, label="Next")
+        kind = gr.Radio(KINDS, value=UNSURE, show_label=False, container=False, scale=3)
+        fit = gr.Button("Retrain", min_width=100, size="sm", scale=1)
     example = frame()
-    with gr.Row():
-        name = gr.Textbox(placeholder="name of a new class", show_label=False, min_width=160)
-        add = gr.Button("Add the class", min_width=120)
-        fit = gr.Button("Choose heads now", min_width=120)
     status = frame()
 
     def acted(act: Callable[[Session], str], browser: Session, kind: str, part: str | None) -> str:
@@ -265,26 +263,24 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
         page = acted(lambda browser: "", browser, kind, part)
         with suppress(SavsError):
             labelling.begin()
-        is_typed = False
-        with suppress(SavsError):
-            is_typed = labelling.target().given_as == "number"
+        kinds = KINDS
+        with suppress(SavsError):  # marks and numbers are given one by one
+            kinds = KINDS if labelling.target().given_as == "class" else [KINDS[0], KINDS[-1]]
         parts_box = gr.update(choices=parts, value=part, visible=bool(parts))
-        return browser, page, parts_box, *[gr.update(visible=not is_typed)] * 2
+        return browser, page, parts_box, gr.update(choices=kinds)
 
     def chosen(
         browser: Session, kind: str, part: str | None, event: gr.EventData
     ) -> tuple[Any, ...]:
         data = event._data
+        ids = [str(name) for name in data.get("ids", ())]
         acts: dict[str, Callable[[Session], str]] = {
-            "label": lambda browser: labelling.give(browser, str(data["id"]), data["label"]),
-            "skip": lambda browser: labelling.skip(browser, str(data["id"])),
+            "label": lambda browser: labelling.give(browser, ids, data["label"]),
+            "class": lambda browser: labelling.give_new(browser, ids, str(data["label"]), part),
+            "skip": lambda browser: labelling.skip(browser, ids),
             "undo": labelling.undo,
         }
         return browser, acted(acts[data["act"]], browser, kind, part)
-
-    def added(text: str, browser: Session, kind: str, part: str | None) -> tuple[Any, ...]:
-        page = acted(lambda browser: labelling.add_class(text, part), browser, kind, part)
-        return browser, page, ""
 
     def ticked(version: int) -> tuple[Any, Any]:
         if version == labelling.fits.version:
@@ -299,10 +295,8 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     inputs = [session, kind, part]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for event in (tab.select, kind.input, part.input):
-        event(opened, inputs, [session, example, part, name, add], **quiet)
+        event(opened, inputs, [session, example, part, kind], **quiet)
     example.select(chosen, inputs, [session, example], concurrency_limit=None, **quiet)
-    for event in (add.click, name.submit):
-        event(added, [name, *inputs], [session, example, name], **quiet)
     fit.click(chosen_now, drawn, [status, drawn], **quiet)
     gr.Timer(1).tick(ticked, drawn, [status, drawn], concurrency_limit=None, **quiet)
 

@@ -45,6 +45,7 @@ def results_page(workspace: Workspace) -> str:
     cards = () if wrong is None else wrong.cards
     metrics = first.metrics["metrics"]
     content = {  # named as the templates of a report name them
+        "classifier": workspace.folder.name,
         "first": first,
         "headline": headline_of([first]),
         "classes": classes_part(first, None),  # the wrong examples stand for a gallery

@@ -23,6 +23,7 @@ from savs.pipeline.evaluation.results import Results
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.reports.pages.rendering import require_folder
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.option_texts import OTHER_MODEL
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.compatibility import require_fit
@@ -42,14 +43,17 @@ def require_app_extra() -> None:
 
 
 def open_app(
-    place: Annotated[str | Path, Option(metavar="STORE|CLASSIFIER")],
+    place: Annotated[str | Path, Option(metavar="STORE|RESULT|CLASSIFIER")],
     *,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
-    selection: Annotated[str | Path | None, Option(metavar="NAME|DIR")] = None,
+    selection: Annotated[str | Path | None, Option(level="python")] = None,
     host: Annotated[str, Option(metavar="ADDRESS")] = "127.0.0.1",
     port: Annotated[int, Option(min=1)] = 7860,
-    share: Annotated[bool, Option(level="more")] = False,
-    model: Annotated[str | None, Option(level="more", metavar="ID")] = None,
+    share: Annotated[bool, Option(level="python")] = False,
+    model: Annotated[
+        str | None,
+        OTHER_MODEL,
+    ] = None,
     revision: Annotated[str | None, Option(level="python")] = None,
     dtype: Annotated[str | None, Option(level="python")] = None,
     started: Annotated[Callable[[str], None] | None, Option(level="python")] = None,
@@ -62,7 +66,8 @@ def open_app(
     Parameters
     ----------
     place
-        Feature store, folder of a classifier, or hf://owner/name.
+        Feature store, a result in it such as STORE/results/vote, folder of a classifier, or
+        hf://owner/name.
     media_root
         Folder of the images (default: the store's thumbnails).
     selection

@@ -11,6 +11,7 @@ from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.running.option_texts import OTHER_MODEL, parse_classifiers
 from savs.pipeline.running.options import Option, sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 
@@ -46,6 +47,8 @@ class Classification:
     """What is predicted."""
     sorted_files: "SortedFiles | None" = None
     """The copies in folders of classes, with `sort_into`."""
+    store: Path | None = None
+    """The features that stay, of all heads, if they do."""
     known_skips: frozenset[str] = frozenset()
     """Ids of images that were skipped before this run."""
 
@@ -76,7 +79,10 @@ class Classification:
 
 
 def classify(
-    classifier: "str | Path | Mapping[str, str | Path]",
+    classifier: Annotated[
+        "str | Path | Mapping[str, str | Path]",
+        Option(metavar="CLASSIFIER[,NAME=CLASSIFIER...]", parse=parse_classifiers),
+    ],
     inputs: Annotated[
         str | Path | Sequence[str | Path], Option(metavar="INPUT...", is_repeated=True)
     ],
@@ -86,13 +92,16 @@ def classify(
     ] = None,
     sort_into: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     risk: Annotated[float | None, Option(metavar="P")] = None,
-    n: Annotated[int | None, Option(min=1)] = None,
+    n: Annotated[int | None, Option(level="python")] = None,
     retry_skipped: bool = False,
     force: bool = False,
     question: Annotated[str | None, Option(metavar="TEXT")] = None,
     subtask: Annotated[str | None, Option(metavar="NAME")] = None,
-    model: Annotated[str | Path | None, Option(level="more", metavar="ID")] = None,
-    allow_other_prompt: Annotated[bool, Option(level="more")] = False,
+    model: Annotated[
+        str | Path | None,
+        OTHER_MODEL,
+    ] = None,
+    allow_other_prompt: Annotated[bool, Option(level="python")] = False,
     revision: Annotated[str | None, Option(level="python")] = None,
     dtype: Annotated[str | None, Option(level="python")] = None,
     readout: Annotated["str | Path | Readout | None", Option(level="python")] = None,
@@ -106,7 +115,8 @@ def classify(
     Parameters
     ----------
     classifier
-        Store, folder of `savs select` or `savs export`, or hf://owner/name.
+        Store, folder of `savs select` or `savs export`, or hf://owner/name; several of one model
+        with commas.
 
         On the Hugging Face hub optionally followed by `@revision`. Or name -> classifier of
         several, which belong to one model: an image is run on all in one pass, and `subtask` names

@@ -329,7 +329,7 @@ class ClassifiedRun:
         if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
             return Outcome()
         target, tasks = self.selection.target, self.selection.tasks
-        answers = target.answer_kind(tasks)
+        answers = self.selection.answers
         options = replace(self.options, answers=answers)
         reader = ModelRun(self.loading, options, self.reporting, rank=self.rank)
         decisions = [task.decision for task in tasks]
@@ -350,7 +350,7 @@ class ClassifiedRun:
             },
             decoding=decoding,
             todo={"test": tried},
-            labels=target.answer_labels(tasks),
+            labels=self.selection.answer_labels,
         )
         # the model's own answers come from all of its layers
         heads = ChosenHeads(self.selection, self._check, of_classifier=answers is None)

@@ -117,7 +117,7 @@ def _require_same(
         if before is not None and (before.media, before.prompt) != (example.media, example.prompt):
             was, now = (f"{', '.join(e.media)}, {e.prompt!r}" for e in (before, example))
             raise OutputError(
-                f"{out} has id {name!r} with {was}, and now it is of {now}; pass another `out`, or"
+                f"{out} has id {name!r} with {was}, and now with {now}; pass another `out`, or"
                 " `force` to replace it"
             )
 

@@ -20,6 +20,7 @@ from savs.pipeline.evaluation.results import Result, Results
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM, STORE_FORM
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.option_texts import STORE_OR_RESULT
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.result_files import write_file
 from savs.pipeline.selection.compatibility import require_fit
@@ -64,16 +65,19 @@ class Exported:
 
 
 def export(
-    store: AnyStore,
+    store: Annotated[
+        AnyStore,
+        STORE_OR_RESULT,
+    ],
     *,
     to: Annotated[str, Option(metavar="FORM")],
     out: Annotated[str | Path | None, Option(metavar="PATH")] = None,
     heads: Annotated[str | Sequence[Head], Option(metavar="chosen|all|L12.H7,...|DIR")] = "chosen",
-    selection: Annotated[str | Path | None, Option(metavar="NAME|DIR")] = None,
-    split: Annotated[str | None, Option(metavar="NAME")] = None,
+    selection: Annotated[str | Path | None, Option(level="python")] = None,
+    split: Annotated[str | None, Option(level="python")] = None,
     subtask: Annotated[str | None, Option(metavar="NAME")] = None,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
-    readout: Annotated[str | Path | Readout | None, Option(level="more", metavar="FILE.py")] = None,
+    readout: Annotated[str | Path | Readout | None, Option(level="python")] = None,
     public: Annotated[bool, Option(level="more")] = False,
 ) -> Exported:
     """Write a classifier, a space, a smaller store or a file of features, or upload it.
@@ -81,7 +85,7 @@ def export(
     Parameters
     ----------
     store
-        Feature store: a folder or a URL (https://).
+        Feature store: a folder or a URL (https://), or a result in it, such as STORE/results/vote.
     to
         classifier, space, store, parquet, npz, safetensors; or upload a classifier to
         hf://OWNER/NAME, a space to hf://spaces/OWNER/NAME, or a store to hf://datasets/OWNER/NAME.

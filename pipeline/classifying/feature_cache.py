@@ -31,7 +31,7 @@ from savs.pipeline.extraction.model.sites import Site
 from savs.pipeline.prompts.prompt_form import parse_form
 from savs.pipeline.running.output_files import disk_errors
 from savs.pipeline.selection.training_data import grid_widths
-from savs.stores import Head, LayerGrid, StoreWriteError
+from savs.stores import ANSWERS_HEAD, Head, LayerGrid, StoreWriteError
 from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
 from savs.stores.format.manifest import FeatureSource
 from savs.stores.write.claim_files import ClaimFiles
@@ -60,6 +60,8 @@ class ImageHeads:
     """`(images, values)` in the stored type: heads side by side, in the order of the grid."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Name -> reason of the images that have no values."""
+    answers: Array | None = None
+    """`(images, classes)` float32 log-likelihoods of the classes, which are one more head."""
 
     def whole(self) -> "ImageHeads":
         """Return these heads; MediaError if an image was skipped."""
@@ -73,7 +75,10 @@ class ImageHeads:
         Narrow heads are padded with zeros.
         """
         widths = grid_widths(self.grid)
-        features = np.zeros((len(widths), len(self.values), max(widths.values())), np.float32)
+        answers = np.zeros((len(self.values), 0)) if self.answers is None else self.answers
+        names, width = [*widths], max(*widths.values(), answers.shape[1])
+        features = np.zeros((len(widths) + 1, len(self.values), width), np.float32)
+        features[-1, :, : answers.shape[1]] = answers
         start = 0
         for number, width in enumerate(widths.values()):
             columns = self.values[:, start : start + width]
@@ -81,7 +86,9 @@ class ImageHeads:
                 np.ascontiguousarray(columns), self.source.dtype
             )
             start += width
-        return [*widths], features
+        if self.answers is None:
+            return names, features[:-1]
+        return [*names, ANSWERS_HEAD], features
 
 
 def pinned(options: ModelOptions) -> ModelOptions:

@@ -26,6 +26,7 @@ from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.targets.stored_answers import ANSWERS
 from savs.stores import LayerGrid, ShardContent
 
 ROWS = 256
@@ -95,10 +96,11 @@ def read_heads(
     its heads is loaded, where the model allows it, or runs. ModelError if the model cannot be
     loaded or run.
     """
-    chosen = None
+    chosen, asked = None, None if selection is None else selection.answers
     if selection is not None:  # the caller compares the models: it knows more about them
-        chosen = ChosenHeads(selection, check=lambda identity: (), of_classifier=True)
-    last = None if chosen is None else chosen.last_layer
+        chosen = ChosenHeads(selection, check=lambda _: (), of_classifier=asked is None)
+    last = None if chosen is None or asked else chosen.last_layer
+    labels = () if selection is None else selection.answer_labels
     rules = replace(decoding_rules(decoding), max_pixels=max_pixels)
     media = MediaInMemory(Path(), None, rules, images)
     examples = [
@@ -110,12 +112,11 @@ def read_heads(
         if resident is not None and not resident.has(options, files, last):
             _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
         earlier = None if resident is None else resident.reader
-        reader = ModelRun(options, run, reporting, after=earlier)
-        outcome = reader.read(
-            RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding),
-            sink,
-            chosen,
+        reader = ModelRun(options, replace(run, answers=asked), reporting, after=earlier)
+        wanted = RunExamples(
+            {"test": examples}, lambda _: media, media.rules, decoding=decoding, labels=labels
         )
+        outcome = reader.read(wanted, sink, chosen)
         deepest = last if resident is None else resident.last
         _RESIDENCE.resident = Resident(options, files, deepest, reader)
     assert outcome.identity is not None  # a sink in memory lacks all rows
@@ -123,7 +124,10 @@ def read_heads(
     (grid,) = (identity.grid for identity in sink.identities.values())
     values = np.concatenate([_side_by_side(part, grid) for part in parts])
     skipped = [row for p in parts for row in zip(p.skipped["id"], p.skipped["reason"], strict=True)]
-    return ImageHeads(outcome.identity.source(), grid, values, dict(skipped))
+    answers = None
+    if asked:
+        answers = np.concatenate([part.outputs[ANSWERS] for part in parts])
+    return ImageHeads(outcome.identity.source(), grid, values, dict(skipped), answers)
 
 
 @contextmanager

@@ -70,10 +70,12 @@ def find_new_images(
 ) -> Found:
     """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
     limit = reading.max_image_pixels
+    questions = Questions(config, question, subtask)
     images = NewImages(
         benchmark=general(reading.columns, question),
         reading=reading,
-        questions=Questions(config, question, subtask),
+        questions=questions,
+        names=MediaNames(questions.kind),
         rules=replace(
             decoding_rules(decoding_of(config)),
             allow_outside=reading.allow_outside,
@@ -82,7 +84,7 @@ def find_new_images(
         ),
     )
     groups = images.find(inputs)
-    notes = list(images.notes)
+    notes = list(images.names.notes)
     for group in groups:
         names = media_names(group.examples)
         notes += group.media.rerooted(names)
@@ -198,43 +200,14 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
-class NewImages:
-    """Looks for the examples of inputs."""
+class MediaNames:
+    """Finds the media that inputs name."""
 
-    benchmark: Benchmark
-    """`general`, with the columns of the user."""
-    reading: InputOptions
-    questions: Questions
-    rules: MediaRules
+    kind: FolderKind
     notes: list[str] = field(default_factory=list)
     """What was left out."""
 
-    def find(self, inputs: Sequence[str]) -> list[Group]:
-        """Return the examples of all inputs.
-
-        Images are searched in folders and the folders below. An image that is named twice is
-        classified once. DatasetError if an input does not exist, has no image or no row, or a row
-        is malformed; SelectionError if an example has no prompt, and the classifier has none for
-        it.
-        """
-        groups: list[Group] = []
-        named = chain.from_iterable(map(self._names, inputs))
-        for is_alone, names in groupby(named, _is_alone):
-            if is_alone:
-                groups += [
-                    self._listed_group() if name == STDIN else self._table_group(name)
-                    for name in names
-                ]
-            else:
-                groups.append(self._images(list(names), Path.cwd()))
-        groups = [group for group in groups if group.examples]
-        if not groups:
-            raise SourceError(
-                f"{' '.join(inputs) or 'nothing'} names no image; pass images, folders or tables"
-            )
-        return groups
-
-    def _names(self, name: str) -> Iterator[str]:
+    def of(self, name: str) -> Iterator[str]:
         """Yield the files and addresses that an input names."""
         if name == STDIN or is_address(name) or name.startswith(HUB):
             yield name
@@ -252,7 +225,7 @@ class NewImages:
 
     def _images_in(self, folder: Path) -> Iterator[str]:
         """Yield the media of the wanted kind below a folder by path; note other files."""
-        kind = self.questions.kind
+        kind = self.kind
         try:
             paths = sorted(path for path in folder.rglob("*") if not _is_hidden(path, folder))
         except OSError as error:
@@ -283,10 +256,50 @@ class NewImages:
             files = f"{', '.join(names[:NAMED])}{more}"
             self.notes.append(f"Ignored {counted(len(names), 'file')} in {where}, {what}: {files}")
 
-    def _listed_group(self) -> Group:
+    def listed(self) -> list[str]:
+        """Return the names on standard input, one a line."""
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
-        names = self._in_utf8("standard input", [line for line in lines if line.strip()])
-        return self._images(names, Path(self.reading.media_root or Path.cwd()))
+        return self._in_utf8("standard input", [line for line in lines if line.strip()])
+
+
+@dataclass(frozen=True, slots=True)
+class NewImages:
+    """Looks for the examples of inputs."""
+
+    benchmark: Benchmark
+    """`general`, with the columns of the user."""
+    reading: InputOptions
+    questions: Questions
+    rules: MediaRules
+    names: MediaNames
+
+    def find(self, inputs: Sequence[str]) -> list[Group]:
+        """Return the examples of all inputs.
+
+        Images are searched in folders and the folders below. An image that is named twice is
+        classified once. DatasetError if an input does not exist, has no image or no row, or a row
+        is malformed; SelectionError if an example has no prompt, and the classifier has none for
+        it.
+        """
+        groups: list[Group] = []
+        named = chain.from_iterable(map(self.names.of, inputs))
+        for is_alone, names in groupby(named, is_table_or_stdin):
+            if is_alone:
+                groups += [
+                    self._listed_group() if name == STDIN else self._table_group(name)
+                    for name in names
+                ]
+            else:
+                groups.append(self._images(list(names), Path.cwd()))
+        groups = [group for group in groups if group.examples]
+        if not groups:
+            raise SourceError(
+                f"{' '.join(inputs) or 'nothing'} names no image; pass images, folders or tables"
+            )
+        return groups
+
+    def _listed_group(self) -> Group:
+        return self._images(self.names.listed(), Path(self.reading.media_root or Path.cwd()))
 
     def _images(self, names: Sequence[str], root: Path) -> Group:
         """Return images that the user named: they may be anywhere."""
@@ -314,7 +327,7 @@ class NewImages:
         return Group(examples, MediaFolder(root, files.root, self.rules))
 
 
-def _is_alone(name: str) -> bool:
+def is_table_or_stdin(name: str) -> bool:
     """Return whether a name is a table, or standard input: its media lie in a folder of its own."""
     is_table = not is_address(name) and Path(name).suffix.lower() in TABLES
     return name == STDIN or name.startswith(HUB) or is_table

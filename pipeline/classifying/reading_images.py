@@ -104,7 +104,8 @@ class ReadsImages(BaseEstimator):
 
             return read_heads(images, question, options, run, decoding, of, reporting)
 
-        if self.cache is False and not self._keeps_in_memory:
+        has_answers = selection is not None and selection.answers is not None  # of no cache
+        if has_answers or (self.cache is False and not self._keeps_in_memory):
             return read({image_name(n): data for n, data in enumerate(contents)}, selection)
 
         options = pinned(options)

@@ -76,7 +76,7 @@ def require_apart(folder: Path, inputs: Sequence[str]) -> None:
         if Path(name).is_dir() and real_path(folder).is_relative_to(real_path(Path(name))):
             raise ParameterError(
                 f"`sort_into` {folder} is inside {name}, so the same command would find the copies"
-                " as new images; pass a folder outside of it"
+                " as new images; pass a folder outside"
             )
 
 

@@ -42,6 +42,7 @@ from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.option_texts import parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
@@ -124,11 +125,14 @@ def train(
     source: Annotated[Rows, Option(metavar="IMAGES|STORE")],
     *,
     question: Annotated[str | Sequence[str] | None, Option(level="python")] = None,
-    model: Annotated[str | Path | None, Option(metavar="ID")] = None,
+    model: Annotated[
+        str | Path | None,
+        Option(metavar="ID[@REVISION]", parse=parse_model, fills={"revision": "ID@REVISION"}),
+    ] = None,
     out: Annotated[str | Path | None, Option(metavar="STORE")] = None,
     readout: Annotated[str | Path | Readout | None, Option(metavar="NAME")] = None,
     heads: Annotated[Heads | None, Option(metavar="N|all|L12.H7,...|DIR")] = None,
-    allow_removed: bool = False,
+    allow_removed: Annotated[bool, Option(level="python")] = False,
     verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[TrainOptions],
@@ -305,7 +309,7 @@ def _require_folder(source: Any, out: str | Path | None) -> None:
 
 def _require_apart(source: Any, out: Any) -> None:
     """Raise ParameterError if a store would lie among the images, whose folders are classes."""
-    if out is None or "://" in str(out) or not _is_media_folder(source):
+    if out is None or "://" in str(out) or not is_media_folder(source):
         return
     if real_path(Path(out)).is_relative_to(real_path(Path(source))):
         raise ParameterError(
@@ -336,7 +340,7 @@ def _extract(
     shots, test = options.get("shots"), options.get("test")
     drawn = shots is not None and test is None
     splits = {"test": source} if drawn else {"train": source, "test": test}
-    folder = Path(source) if _is_media_folder(source) else None
+    folder = Path(source) if is_media_folder(source) else None
     benchmark, kind = IMAGE_FOLDER, OF_IMAGES
     if folder is not None and holds_sounds(folder):
         benchmark, kind = AUDIO_FOLDER, OF_SOUNDS
@@ -358,7 +362,7 @@ def _extract(
     return done.store, tuple(done.skipped), notes
 
 
-def _is_media_folder(source: Any) -> bool:
+def is_media_folder(source: Any) -> bool:
     """Return whether a source is a folder of media, and no table; stores in it do not count."""
     if not isinstance(source, str | Path) or not Path(source).is_dir():
         return False

@@ -45,8 +45,6 @@ USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """The error of every wrong argument; typer has no public name for it."""
 METAVARS: dict[Any, str] = {int: "N", int | None: "N", float: "X", float | None: "X"}
 """Type of an option -> what its help calls a value that the option does not name."""
-REPEATED = {"columns": "column"}
-"""Field of several values -> the option that is repeated for them."""
 LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
@@ -95,10 +93,8 @@ class CommandGroup(PlainFlags, TyperGroup):
         if not (name and known):
             return name, known, rest
         command = import_command(name)
-        set_spellings(
-            {parameter.name: _spelling(parameter) for parameter in command.params}
-            | {field: f"--{option}" for field, option in REPEATED.items()}
-        )
+        flags = {parameter.name: _spelling(parameter) for parameter in command.params}
+        set_spellings(flags | command_of(name).spellings(flags))
         if not ctx.resilient_parsing:  # of shell completion, which says nothing
             require_known_variables(name, command.params)
         return name, command, rest
@@ -112,14 +108,18 @@ class CommandGroup(PlainFlags, TyperGroup):
             raise
 
 
+def command_of(name: str) -> Any:
+    """Import what a command is made of."""
+    file = f"{name}_" if iskeyword(name) else name
+    return import_module(f"savs.pipeline.cli.commands.{file}").COMMAND
+
+
 def import_command(name: str) -> Any:
     """Import the module of a command; its help is the summary, the docstring and examples."""
-    stem = name.replace("-", "_")
-    file = f"{stem}_" if iskeyword(stem) else stem
-    module = import_module(f"savs.pipeline.cli.commands.{file}")
-    text = f"{COMMANDS[name]}\n\n{module.COMMAND.about}"
-    examples = "\n".join(f"  {line}" for line in module.COMMAND.examples)
-    command = _to_command(module.COMMAND.to_function(), text, epilog=f"\b\nExamples:\n{examples}")
+    spec = command_of(name)
+    text = f"{COMMANDS[name]}\n\n{spec.about}"
+    examples = "\n".join(f"  {line}" for line in spec.examples)
+    command = _to_command(spec.to_function(), text, epilog=f"\b\nExamples:\n{examples}")
     if any(getattr(option, "rich_help_panel", None) == MORE for option in command.params):
         command.help += f"\n\nMore options: savs {name} --help-all"
     command.params += _to_command(take_in_commands).params

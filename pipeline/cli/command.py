@@ -10,9 +10,10 @@ import typer
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import to_typer
+from savs.pipeline.cli.options.shared import parsed, to_typer
 from savs.pipeline.cli.options.signatures import parameters_of
 from savs.pipeline.cli.output import REPORTING, Shown
+from savs.pipeline.running.option_texts import PERMISSIONS, parse_allowed, spelling_of
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import FORMS, TABLE
 
@@ -29,9 +30,6 @@ class Own:
     option: Option
 
 
-MAX_SKIP = Own(
-    int, 0, Option("Exit with code 4 if this run skips more images or texts.", "more", min=0)
-)
 GPUS = Own(
     str,
     "none",
@@ -71,27 +69,59 @@ class Command:
     kinds: tuple[Any, ...] = ()
     """TypedDicts of the options that the function takes as `**options`."""
     own: Mapping[str, Own] = field(default_factory=dict)
+    allows: tuple[str, ...] = ()
+    """What `--allow` may name, of `PERMISSIONS`."""
 
     def to_function(self) -> Callable[..., None]:
         """Return the function that typer makes a command of."""
         found = parameters_of(self.function)
-        parsed = {n: option.parse for n, (_, option) in found.items() if option.parse is not None}
+        parsers = {n: option for n, (_, option) in found.items() if option.parse is not None}
 
         def run(**values: Any) -> None:
-            for name, parse in parsed.items():
+            values |= self._allowed(values.pop("allow", None) or [])
+            for name, option in parsers.items():
                 if values[name] is not None:
-                    values[name] = _parse(name, values[name], parse)
+                    values |= parsed(name, values[name], option)
             for kind in self.kinds:
                 from savs.pipeline.cli.options.fields import take_fields
 
                 values |= take_fields(kind, values)
             arguments = self.prepare(dict(values))
-            for name in (*self.own, "json"):
+            for name in (*self.own, "json", "max_skip"):
                 arguments.pop(name, None)
             self.show(_call(self.function, arguments), values).print(as_json=values["json"])
 
         vars(run)["__signature__"] = Signature([*self._parameters(found)])
         return run
+
+    def spellings(self, flags: Mapping[str, str]) -> dict[str, str]:
+        """Return field -> its spelling in messages, of those that other options fill.
+
+        `flags` has the spelling of each parameter of the command.
+        """
+        options = {name: option for name, (_, option) in parameters_of(self.function).items()}
+        for kind in self.kinds:
+            from savs.pipeline.cli.options.fields import offered
+
+            options |= offered(kind)
+        found = {
+            filled: f"{flags[name]} {text}" if flags[name].startswith("--") else text
+            for name, option in options.items()
+            for filled, text in option.fills.items()
+        }
+        for name in self.allows:
+            permission = PERMISSIONS[name]
+            spelled = {permission.field: name, permission.amount: spelling_of(name)}
+            found |= {field: f"--allow {text}" for field, text in spelled.items() if field}
+        return found
+
+    def _allowed(self, texts: list[str]) -> Options:
+        try:
+            return ({"max_skip": 0} if "skips" in self.allows else {}) | parse_allowed(
+                texts, self.allows
+            )
+        except ValueError as error:
+            raise typer.BadParameter(f"`allow` {error}") from error
 
     def _parameters(self, found: Mapping[str, tuple[Parameter, Option]]) -> Iterator[Parameter]:
         for parameter, _ in found.values():
@@ -100,17 +130,17 @@ class Command:
             from savs.pipeline.cli.options.fields import parameters_of_fields
 
             yield from parameters_of_fields(kind)
-        for name, own in self.own.items():
+        for name, own in {**self.own, **self._allow()}.items():
             hint = Annotated[own.kind, to_typer(name, own.option, own.option.help)]
             yield Parameter(name, Parameter.KEYWORD_ONLY, default=own.default, annotation=hint)
         yield Parameter("json", Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
 
-
-def _parse(name: str, text: str, parse: Callable[[str], Any]) -> Any:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"`{name}` is {text!r:.50}, {error}") from error
+    def _allow(self) -> Mapping[str, Own]:
+        if not self.allows:
+            return {}
+        names = "; ".join(f"{spelling_of(n)}: {PERMISSIONS[n].about}" for n in self.allows)
+        help_text = f"Allow what is refused by default. {names}."
+        return {"allow": Own(list[str] | None, None, Option(help_text, metavar="NAME,..."))}
 
 
 def _call(function: str, arguments: Options) -> Any:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 PART = "part"
 """Value of `--gpus` of a process that extracts its share for a training."""
 QUIET = ("--gpus", NONE, "--no-progress")
-ALONE = (*QUIET, "--engine", "local")
 """Options of each of the processes, after those that were given."""
 
 
@@ -44,7 +43,7 @@ def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
     `folders` are those of the stores, one for each site; the first leads. StoreIncompleteError if
     all processes ended, and shards are missing.
     """
-    return _with_progress(folders, lambda tick: _run_node(gpus, ALONE, tick))
+    return _with_progress(folders, lambda tick: _run_node(gpus, QUIET, tick))
 
 
 def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, force: bool) -> None:
@@ -89,17 +88,20 @@ def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> li
     return list(node.codes.values())
 
 
-def extract_on_ray(options: RayOptions, folders: Sequence[Any]) -> "Extraction":
-    """Run this same command in each actor of a Ray cluster; as `extract_on_node`."""
-    arguments = with_options(sys.argv[1:], ALONE)
+def extract_on_ray(options: RayOptions, folders: Sequence[Any], here: str) -> "Extraction":
+    """Run this same command in each actor of a Ray cluster; as `extract_on_node`.
+
+    `here` is the engine of each.
+    """
+    arguments = with_options(sys.argv[1:], [*QUIET, "--engine", here])
     return _with_progress(
         folders, lambda tick: run_on_ray(run_here, arguments, options, say=say, tick=tick)
     )
 
 
-def extract_on_engine(name: str, folders: Sequence[Any]) -> "Extraction":
-    """Run this same command by the engine of an installed package; as `extract_on_node`."""
-    arguments = with_options(sys.argv[1:], ALONE)
+def extract_on_engine(name: str, folders: Sequence[Any], here: str) -> "Extraction":
+    """Run this same command by the engine of an installed package; as `extract_on_ray`."""
+    arguments = with_options(sys.argv[1:], [*QUIET, "--engine", here])
     return _with_progress(
         folders, lambda tick: run_on_engine(name, run_here, arguments, say=say, tick=tick)
     )

@@ -1,6 +1,5 @@
 """What commands print: data on stdout, messages and progress on stderr."""
 
-import json
 import os
 import sys
 import time
@@ -125,6 +124,8 @@ def drop_stdout() -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; values that JSON lacks, such as dates, become strings."""
+    import json
+
     is_utf8 = (stdout().encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, indent=1, ensure_ascii=not is_utf8, default=str)
     _print(HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
@@ -272,8 +273,8 @@ def skipped_messages(
     if count <= max_skip:
         return messages, 0
     messages.append(
-        f"{counted_as(count, 'example', 'was', 'were')} skipped, --max-skip allows {max_skip}; fix"
-        f" the files and run again{option and f' with{option}'}, or continue without them"
+        f"{counted_as(count, 'example', 'was', 'were')} skipped, {max_skip} allowed; fix the files"
+        f" and run again{option and f' with{option}'}, or continue with --allow skips:{count}"
     )
     return messages, exits.TOO_MANY_SKIPPED
 

@@ -23,6 +23,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation, evaluation_of
 from savs.pipeline.running.formatting import counted, of_shares
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.paired_tests import Difference, subtract
 from savs.pipeline.targets.target import packed
 from savs.pipeline.targets.tasks import LeftOut, Limit, Measuring
 from savs.stores import FeatureStore
@@ -79,7 +80,7 @@ def assess_left_out(
     image or a group stay in one fold, so there are no leaks.
     """
     target = selection.target
-    store = target.of_store(store, selection.tasks)
+    store = selection.seen(store)
     examples = store.examples("train").with_row_index("row")
     examples = examples.with_columns(clusters_of(examples).alias("cluster"))
     table = packed(target.left_out(selection, examples, parts))
@@ -98,6 +99,33 @@ def assess_left_out(
         skipped=0,
         train_shares=train_shares(some),
     )
+
+
+def change_since(store: FeatureStore, before: Evaluation, after: Evaluation) -> Difference | None:
+    """Return how far the headline moved from an earlier cross-validation to a later one.
+
+    Both are measured on the examples, with their labels, that both have; None without any,
+    or where the headline is about other labels.
+    """
+    selection = after.selection
+    assert selection is not None
+    keys, tables = ["id", "label"], [one.predictions.sort("id") for one in (before, after)]
+    old, new = (
+        one.join(other.select(keys), on=keys, how="semi", nulls_equal=True, maintain_order="left")
+        for one, other in (tables, tables[::-1])
+    )
+    if not new.height or old.columns != new.columns:
+        return None
+    classes = {task.subtask: task.classes for task in selection.run_tasks}
+    how = Measuring(metrics=partial(_measure, store), only_units=True)
+    scores = [
+        selection.target.measure(packed(table), selection, classes, how).units[0]
+        for table in (old.with_columns(new["cluster"]), new)
+    ]
+    try:
+        return subtract(*(one.scores for one in scores), scale=scores[0].scale)
+    except ValueError:  # of other labels
+        return None
 
 
 def _measure(store: FeatureStore, table: pl.LazyFrame, classes: Classes) -> list[Units]:

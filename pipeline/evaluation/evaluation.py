@@ -66,7 +66,7 @@ def evaluate_method(
     store = as_store(store)
     _require_possible(method, on, risk)
     if isinstance(method, Selection):
-        store = method.target.of_store(store, method.tasks)
+        store = method.seen(store)
     target = target_of(store.manifest.identity.benchmark)
     if isinstance(method, str):
         target.require("the model's own answer", store.path)
@@ -135,7 +135,7 @@ class SelectedHeads:
                 "no selection was given: the default one was made"
                 f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
             )
-        store = selection.target.of_store(store, selection.tasks)
+        store = selection.seen(store)
         if not is_compared:
             self._notes += require_fit(selection, store.manifest, store.path)
         self._notes += pseudo_labels_note(selection)

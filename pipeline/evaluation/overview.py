@@ -10,6 +10,7 @@ import polars as pl
 
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.evaluation.results import Results
+from savs.pipeline.running.option_texts import STORE_OR_RESULT
 from savs.pipeline.running.options import Option
 from savs.pipeline.selection.head_map import head_map as all_heads
 from savs.pipeline.targets import Target, target_of
@@ -46,18 +47,21 @@ class Overview:
 
 
 def show(
-    store: AnyStore,
+    store: Annotated[
+        AnyStore,
+        STORE_OR_RESULT,
+    ],
     *,
     head_map: bool = False,
-    selection: Annotated[str | Path | None, Option(metavar="NAME|DIR")] = None,
-    subtask: Annotated[str | None, Option(metavar="NAME")] = None,
+    selection: Annotated[str | Path | None, Option(level="python")] = None,
+    subtask: Annotated[str | None, Option(level="python")] = None,
 ) -> Overview:
     """Say what a store holds.
 
     Parameters
     ----------
     store
-        Feature store: a folder or a URL (https://).
+        Feature store: a folder or a URL (https://), or a result in it, such as STORE/results/vote.
     head_map
         Draw the scores of all heads, and the chosen ones, instead.
 

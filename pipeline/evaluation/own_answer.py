@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.metrics.metrics import Classes
-from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import partial_notes
@@ -18,12 +17,12 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.readouts import ClassScores
+from savs.pipeline.readouts.answers import answer_scores
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import ONE_CLASS, choice_probability, named, predicted
 from savs.pipeline.targets.stored_answers import (
     ANSWERS,
-    among_labels,
     generated_texts,
     label_answers,
     normalised,
@@ -93,7 +92,7 @@ def _label_answers(
     parts, by_mean = [], []
     output = ICL if readout == ICL else ANSWERS
     for subtask, answers in label_answers(store, "test", output, classes):
-        sums, means = _scores(answers.sums), _scores(answers.sums / answers.tokens)
+        sums, means = answer_scores(answers.sums), answer_scores(answers.sums / answers.tokens)
         scores = means if readout == ZERO_SHOT_MEAN else sums
         rows = predicted(answers.examples, classes[subtask], scores)
         parts.append(rows.with_columns(probability=choice_probability(scores)))
@@ -107,10 +106,6 @@ def _label_answers(
         f" the scored examples are right (`readout` {ZERO_SHOT_MEAN})"
     )
     return parts, [note]
-
-
-def _scores(values: Array) -> ClassScores:
-    return ClassScores(among_labels(values), values.argmax(axis=1), values)
 
 
 def _text_answers(store: FeatureStore, classes: Classes) -> tuple[list[pl.DataFrame], list[str]]:

@@ -12,6 +12,7 @@ from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.results import Result, Results
 from savs.pipeline.running.bounded_process import BoundError, frame_within_limits
+from savs.pipeline.running.option_texts import parse_queried
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.result_files import CONFIG, EVALUATE, PREDICTIONS, reading
 from savs.pipeline.selection.compatibility import require_fit
@@ -41,9 +42,12 @@ _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
 def query(
-    store: AnyStore,
+    store: Annotated[
+        AnyStore,
+        Option(metavar="STORE|RESULT", parse=parse_queried, fills={"result": "STORE/results/NAME"}),
+    ],
     sql: str,
-    result: Annotated[str | None, Option(metavar="NAME", is_positional=False)] = None,
+    result: Annotated[str | None, Option(level="python")] = None,
 ) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
@@ -53,7 +57,7 @@ def query(
     Parameters
     ----------
     store
-        Feature store: a folder or a URL (https://).
+        Feature store: a folder or a URL (https://), or a result in it, such as STORE/results/vote.
 
         Complete, or a partial one.
     sql

@@ -298,7 +298,7 @@ class Result:
             return None
         try:
             store, chosen = open_store(home, partial=True), self.config
-            return store if chosen is None else chosen.target.of_store(store, chosen.tasks)
+            return store if chosen is None else chosen.seen(store)
         except SavsError:
             return None  # a classifier is whole without its store
 

@@ -37,7 +37,8 @@ from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS
 from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.running.options import Option, parse_folds
+from savs.pipeline.running.option_texts import parse_folds, parse_target
+from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.running.result_files import CONFIG, writing
 from savs.pipeline.selection.compatibility import is_of_store
@@ -80,14 +81,21 @@ def select(
     readout: Annotated[str | Path | Readout | None, Option(metavar="NAME")] = None,
     out: Annotated[str | Path | bool | None, Option(metavar="DIR")] = None,
     suspects: bool = False,
-    joint_heads: Annotated[bool, Option(level="more")] = False,
+    joint_heads: Annotated[bool, Option(level="python")] = False,
     precision: Annotated[float | None, Option(metavar="P")] = None,
-    target: Annotated[str | None, Option(metavar="NAME")] = None,
+    target: Annotated[
+        str | None,
+        Option(
+            metavar="labels|own-answer|pseudo-labels:P",
+            parse=parse_target,
+            fills={"pseudo_labels": "pseudo-labels:P"},
+        ),
+    ] = None,
     max_layer: Annotated[int | None, Option(level="more", min=0)] = None,
     scoring: Annotated[str | Path | Scoring | None, Option(level="more", metavar="NAME")] = None,
-    pseudo_labels: Annotated[float | None, Option(level="more", metavar="P")] = None,
+    pseudo_labels: Annotated[float | None, Option(level="python")] = None,
     estimate: Annotated[bool, Option(level="more", is_on=True)] = True,
-    strict: Annotated[bool, Option(level="more")] = False,
+    strict: Annotated[bool, Option(level="python")] = False,
     reporting: Reporting = SILENT,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask or label by itself.
@@ -128,10 +136,10 @@ def select(
 
         The lowest threshold of each label that has it on left-out examples.
     target
-        own-answer: learn whether the model's own answers, which the store keeps, are right
-        (default: the labels).
+        What to learn: the labels (default); whether the model's own answers, which the store keeps,
+        are right; or these answers as labels, where their probability is at least P.
 
-        From `answers` (HALP, arXiv 2603.05465).
+        In Python `own-answer`, or `pseudo_labels`. From `answers` (HALP, arXiv 2603.05465).
     max_layer
         Choose heads from layers up to N, counted from 0.
 
@@ -200,9 +208,9 @@ def select(
     crossed = None
     if pseudo_labels is not None:
         reporting.say(
-            f"note: the labels are the model's own answers to {selection.examples:,} of"
-            f" {once.height:,} training examples: no accuracy is estimated, and probabilities are"
-            " not calibrated"
+            f"note: the labels are the model's own answers to"
+            f" {counted(selection.examples, 'example')}: no accuracy is estimated, and"
+            " probabilities are not calibrated"
         )
     elif estimate or suspects:
         selection, crossed = calibrated(opened, selection, reporting, is_needed=suspects)
@@ -244,8 +252,8 @@ def evaluate(
     ] = None,
     selection: Annotated[str | Path | None, Option(metavar="NAME|DIR")] = None,
     drop_leaks: Annotated[bool, Option(level="more")] = False,
-    partial: Annotated[bool, Option(level="more")] = False,
-    allow_other_prompt: Annotated[bool, Option(level="more")] = False,
+    partial: Annotated[bool, Option(level="python")] = False,
+    allow_other_prompt: Annotated[bool, Option(level="python")] = False,
     benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
     on: Annotated[Literal["test", "folds"] | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,

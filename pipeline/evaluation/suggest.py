@@ -1,6 +1,6 @@
 """`savs suggest`: which images of a store, or of a file of predictions, to label next."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.compatibility import require_fit, require_same_prompt
 from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.targets.tasks import Run
-from savs.stores import FeatureStore, StoreIncompleteError
+from savs.stores import ANSWERS_HEAD, FeatureStore, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
@@ -40,7 +40,9 @@ SCHEMA = pl.Schema(
 UNPREDICTED: Any = {"label": pl.lit(""), "prediction": None, "margin": None}
 """Columns of an example while there is no classifier."""
 LOOKED_AT = 5_000
-"""Examples that are looked at while there is no classifier."""
+"""Examples that are looked at while there is no classifier, or for alike ones."""
+ALIKE_SCHEMA = {"id": pl.String, "prediction": pl.String, "likeness": pl.Float64}
+"""Columns of `most_alike`."""
 CANDIDATES = 5
 """Least sure examples that are looked at for each one that is suggested."""
 COLUMNS = {name: SCHEMA[name] for name in ("id", "media", "subtask", "prediction", "margin")}
@@ -139,6 +141,7 @@ def suggest_from_store(
     if subtask is not None:
         selection.target.require("a subtask", store.path)
         selection = only_subtask(selection, subtask)
+    store = selection.seen(store)
     runs = selection.runs()
     parts = [_least_sure_of(store, selection, run, split, is_open, count) for run in runs]
     classes = tuple(dict.fromkeys(name for run in runs for name in run.classes))
@@ -156,7 +159,6 @@ def _most_different(
 
     Of a large split `LOOKED_AT` examples are looked at, evenly spaced.
     """
-    heads = [head for head in store.heads if head[0] == store.heads[-1][0]]
     table = store.examples(split)
     subtasks = table["subtask"].unique(maintain_order=True).to_list()
     if subtask is not None and subtask not in subtasks:
@@ -167,9 +169,57 @@ def _most_different(
         if subtask not in (None, name):
             continue
         some = _evenly_spaced(rows)
-        blocks = ((block.examples, block.features) for block in store.blocks(split, heads))
-        different = _spread_out(some, blocks, count)
+        different = _spread_out(some, _last_layer(store, split), count)
         yield different.with_columns(**UNPREDICTED).select(list(SCHEMA)).cast(SCHEMA)
+
+
+def _last_layer(store: FeatureStore, split: str) -> Iterator[tuple[pl.DataFrame, Array]]:
+    """Yield the examples of a split with the `(heads, n, d)` features of the last layer."""
+    heads = [head for head in store.heads if head[0] == store.heads[-1][0]]
+    return ((block.examples, block.features) for block in store.blocks(split, heads))
+
+
+def most_alike(
+    store: FeatureStore,
+    selection: Selection | None,
+    split: str,
+    names: Sequence[str],
+    count: int,
+    *,
+    subtask: str | None = None,
+) -> pl.DataFrame:
+    """Return `count` of some examples, each after one that is most like it, so alike ones together.
+
+    The first is the one that the selection is least sure about. Columns `id`; `prediction`, null
+    without a selection; `likeness`, the mean cosine with the one before, null of the first. Of many
+    names `LOOKED_AT` are looked at.
+    """
+    wanted = dict.fromkeys(_evenly_spaced(pl.DataFrame({"id": names}))["id"], True)
+    run = None
+    if selection is None:
+        blocks = (
+            (rows.filter(is_wanted), features[:, is_wanted.to_numpy()])
+            for rows, features in _last_layer(store, split)
+            if (is_wanted := rows["id"].is_in(list(wanted))).any()
+        )
+    else:
+        store, runs = selection.seen(store), selection.runs()
+        run = next((one for one in runs if one.subtask == subtask), runs[0])
+        blocks = _blocks(store, selection, run, split, wanted)
+    tables, units = [], []
+    for rows, features in blocks:
+        table = rows.select("id", prediction=pl.lit(None, pl.String), sure=pl.lit(0.0))
+        if selection is not None and run is not None:
+            said, sure = selection.target.sureness(run, run.score(features))
+            table = table.with_columns(prediction=said, sure=pl.Series(sure[:, 0]).cast(pl.Float64))
+        tables.append(table)
+        units.append(unit_features(features))
+    if not tables:
+        return pl.DataFrame(schema=ALIKE_SCHEMA)
+    table = pl.concat(tables)
+    order, likeness = nearest_chain(np.concatenate(units), table["sure"].arg_min() or 0, count)
+    column = pl.Series("likeness", likeness, dtype=pl.Float64)
+    return table[order].select("id", "prediction").with_columns(column)
 
 
 def _evenly_spaced(rows: pl.DataFrame) -> pl.DataFrame:
@@ -238,7 +288,9 @@ def _least_sure_of(
         candidates = _evenly_spaced(table)
     else:
         candidates = table[least_sure(sure, CANDIDATES * count)]
-    blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
+    blocks = _last_layer(store, split)
+    if run.heads != (ANSWERS_HEAD,):  # answers that are alike may be of images that are not
+        blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
     return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 
 
@@ -339,6 +391,25 @@ def farthest_first(features: Array, count: int) -> list[int]:
         chosen.append(int(nearest.argmin()))
         nearest = np.maximum(nearest, features @ features[chosen[-1]])
     return chosen
+
+
+def nearest_chain(features: Array, first: int, count: int) -> tuple[list[int], list[float | None]]:
+    """Return rows that each follow the one nearest to them, and their products with that one.
+
+    `features` are `(n, d)` of unit length; the product of the first is None.
+
+    >>> angle = np.float32([0, 1.5, 0.1, 1.4])
+    >>> nearest_chain(np.stack([np.cos(angle), np.sin(angle)], axis=1), 0, 4)[0]
+    [0, 2, 3, 1]
+    """
+    order, products = [first], list[float | None]([None])
+    is_left = np.ones(len(features), bool)
+    while len(order) < min(count, len(features)):
+        is_left[order[-1]] = False
+        near = np.where(is_left, features @ features[order[-1]], -np.inf)
+        order.append(int(near.argmax()))
+        products.append(float(near[order[-1]]))
+    return order, products
 
 
 def unit_features(features: Array) -> Array:

@@ -83,7 +83,7 @@ class Checkup:
         if not failed:
             return f"features can be trusted, in batches of up to {self.batch_size}, too"
         if all(name.startswith("batches of") for name in failed):
-            return f"batches change the features: extract with `batch_size` {self.batch_size}"
+            return f"batches change the features: run `savs extract --batch-size {self.batch_size}`"
         return f"do not trust this model's features: {', '.join(failed)}"
 
     def to_json(self) -> dict[str, Any]:

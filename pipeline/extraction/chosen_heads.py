@@ -33,7 +33,7 @@ class ChosenHeads:
     @property
     def heads(self) -> Sequence[Head]:
         """The chosen heads of all tasks."""
-        return self.selection.heads
+        return self.selection.model_heads
 
     @property
     def site(self) -> Site:

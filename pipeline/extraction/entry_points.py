@@ -1,6 +1,6 @@
 """Stage 1 as functions: torch is imported when one of them is called."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,6 +16,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.stores.files.addresses import find_place
 
 if TYPE_CHECKING:
+    from savs.datasets.asked import AskedQuestion
     from savs.pipeline.extraction.check_model import Checkup
     from savs.pipeline.extraction.model.loaded_model import LoadedModel
     from savs.pipeline.extraction.run_extraction import Extraction
@@ -75,14 +76,18 @@ def follow(
     out: str | Path,
     allow_removed: bool,
     reporting: Reporting,
+    asked: "Sequence[AskedQuestion]" = (),
     **options: Unpack[ExtractKeywords],
 ) -> "Extraction":
     """As `extract`, but the given examples are all that a store has of their folder or table.
 
     Those that are gone stay in the store, and count no more until they come back; `allow_removed`
-    says that most of them, or a class, may be gone. Examples of another source stay.
+    says that most of them, or a class, may be gone. Examples of another source stay. `asked` are
+    questions of which the log-likelihood of each answer is kept.
     """
-    return _extract(benchmark, model, out, reporting, options, allow_removed=allow_removed)
+    return _extract(
+        benchmark, model, out, reporting, options, allow_removed=allow_removed, asked=asked
+    )
 
 
 def _extract(
@@ -93,6 +98,7 @@ def _extract(
     options: Mapping[str, Any],
     *,
     allow_removed: bool | None = None,
+    asked: "Sequence[AskedQuestion]" = (),
 ) -> "Extraction":
     require_extra()
     from savs.pipeline.extraction.run_extraction import Follow, run_extraction
@@ -116,6 +122,7 @@ def _extract(
             reporting=reporting,
             name=name,
             follow=follow,
+            asked=asked,
         )
 
 

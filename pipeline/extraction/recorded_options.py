@@ -1,7 +1,7 @@
 """What `savs extract` was asked for: recorded by each run, never compared, shown as a command."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
+from savs.pipeline.running.option_texts import PERMISSIONS, write_allowed
 from savs.pipeline.running.options import Option, options_of
 
 ASKED = "asked"
@@ -22,8 +23,8 @@ CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 OF_SITES = ("site", "slices", "pooling")
 """Options that say which sites are read: each store has one."""
 KINDS = (InputOptions, ModelOptions, RunOptions)
-OPTIONS: Mapping[str, Mapping[str, Option]] = {
-    field: options for kind in KINDS for field, options in options_of(kind).items()
+OPTIONS: Mapping[str, Option] = {
+    field: option for kind in KINDS for field, option in options_of(kind).items()
 }
 
 
@@ -65,12 +66,38 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
 
     `asked` is what `recorded_options` returned, or any JSON object: what is no option is left out.
     """
-    words: list[str] = []
-    for field, value in asked.items():
-        if (option := OPTIONS.get(field, {}).get(field)) or field == "columns":
-            name = option.name if option and option.name else field
-            words += _option_words("column" if field == "columns" else name, value)
+    words, left = list[str](), dict(asked)
+    for field, option in OPTIONS.items():
+        names = (field, *option.fills)
+        values = {name: left.pop(name) for name in names if name in left}
+        if not values or option.level == "python":
+            left |= values
+            continue
+        text = values.get(field) if option.write is None else _written(option.write, values)
+        words += _option_words(option.name or field, text)
+    if "shard_rows" in left:
+        words += ["--engine", f"local,shard_rows={left['shard_rows']}"]
+    if text := _written(write_allowed, left):
+        words += ["--allow", str(text)]
     return words
+
+
+def python_words(asked: Mapping[str, Any]) -> list[str]:
+    """Return the options of a command that only Python has, as keyword arguments."""
+    in_shell = {"shard_rows"} | {name for option in OPTIONS.values() for name in option.fills}
+    in_shell |= {name for one in PERMISSIONS.values() for name in (one.field, one.amount) if name}
+    return [
+        f"{field}={value!r}"
+        for field, value in asked.items()
+        if field in OPTIONS and OPTIONS[field].level == "python" and field not in in_shell
+    ]
+
+
+def _written(write: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
+    try:
+        return write(values)
+    except (KeyError, TypeError, ValueError):  # an edited record
+        return None
 
 
 def _option_words(name: str, value: Any) -> Iterator[str]:
@@ -83,5 +110,5 @@ def _option_words(name: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from (flag, str(item))
-    elif value is not False:
+    elif value is not None and value is not False:
         yield from (flag, str(value))

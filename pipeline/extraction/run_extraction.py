@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from savs.datasets import Benchmark, Example
+from savs.datasets.asked import OPTION as ASKED
+from savs.datasets.asked import AskedQuestion, asked_questions
 from savs.datasets.splits.shared_media import has_sounds, media_names
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.checks.refusals import require_media
@@ -38,6 +42,7 @@ from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.formatting import counted, format_seconds
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.targets.stored_answers import LABELS
 from savs.stores import (
     FeatureStore,
     StoreError,
@@ -105,12 +110,14 @@ def run_extraction(
     reporting: Reporting,
     name: str | None = None,
     follow: Follow | None = None,
+    asked: Sequence[AskedQuestion] = (),
 ) -> Extraction:
     """Write the features of a benchmark's examples into a store, see `extract`.
 
     `out` is a folder or a URL, see `find_place`. `name` is the benchmark as the user gave it, which
     may be a Python file. With `follow` a store that is there has those rows of a source that are
-    given, see `follow_examples`.
+    given, see `follow_examples`. `asked` are the answers whose log-likelihoods are kept, which a
+    store that is there has recorded.
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
@@ -128,6 +135,10 @@ def run_extraction(
         place = places[0]
         place.claims.signs.note("starting", rank=rank.rank)
         store = None if place.manifest is None else store_of(place.path, place.manifest)
+        if asked := asked or ([] if store is None else asked_questions(store.benchmark)):
+            options = {**benchmark.options, ASKED: [msgspec.to_builtins(one) for one in asked]}
+            source = replace(source, benchmark=replace(benchmark, options=options))
+            run = replace(run, answers=LABELS)
         if follow is not None:
             wanted = follow_examples(store, source, allow_removed=follow.allow_removed)
             require_sole(place, wanted)
@@ -147,8 +158,9 @@ def run_extraction(
             reporting.say(line)
         heads = chosen_heads(run)
         labels = [site.label for site in wanted_sites(run, heads)]
-        asked = recorded_options(name or benchmark.name, inputs, model, run)
-        examples = replace(run_examples(source, wanted), asked=asked)
+        recorded = recorded_options(name or benchmark.name, inputs, model, run)
+        labels_asked = [(one.subtask, label) for one in asked for label in one.answers]
+        examples = replace(run_examples(source, wanted), asked=recorded, labels=labels_asked)
         if store is None:
             require_media(examples.examples, examples.media)
         sink = StoreSink(

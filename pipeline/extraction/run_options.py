@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.sites import IMAGE_MEAN, LAST, Site, parse_sites
+from savs.pipeline.extraction.model.sites import LAST, Site, parse_sites
 from savs.pipeline.inputs.class_names import LABELS
 from savs.pipeline.names import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
+from savs.pipeline.running.option_texts import (
+    parse_answers,
+    parse_classes,
+    write_answers,
+    write_classes,
+)
 from savs.pipeline.running.options import Option
 
 CHOICES = {
@@ -30,20 +36,12 @@ class BatchKeywords(TypedDict, total=False):
     workers: int | None
 
 
-class WorkKeywords(TypedDict, total=False):
-    """The fields of `BatchKeywords` that `classify` takes on the command line."""
-
-    batch_size: int | None
-    workers: int | None
-
-
 class GpuKeywords(TypedDict, total=False):
     """What a run of a large model on a GPU may need, of all options."""
 
     dtype: str
     batch_size: int | None
     max_pixels: int | None
-    device: str
 
 
 class TrainRunKeywords(BatchKeywords, total=False):
@@ -86,9 +84,8 @@ class RunOptions:
     batch_tokens: Annotated[
         int | None,
         Option(
-            "Largest number of tokens per forward pass (default: auto, what fits the GPU).",
-            "more",
-            metavar="auto|N",
+            "Largest number of tokens per forward pass (default: what fits the GPU).",
+            "python",
         ),
     ] = None
     """Padding included. What fits is measured; it is 4,096 on a CPU. What does not fit is run in
@@ -97,8 +94,7 @@ class RunOptions:
         str | None,
         Option(
             "Compare batches with single examples first (default: strict, then run singles).",
-            "more",
-            metavar="strict|warn|off",
+            "python",
         ),
     ] = None
     """With `strict`, examples run one by one where batches change them; with `warn` that is only
@@ -107,16 +103,14 @@ class RunOptions:
         str | None,
         Option(
             "Compute images once for all prompts about them (default: auto, where tries agree).",
-            "more",
-            metavar="auto|off",
+            "python",
         ),
     ] = None
     tower_attention: Annotated[
         str | None,
         Option(
             "Vision tower: images or windows of one size in one call (default: auto, on a GPU).",
-            "more",
-            metavar="auto|runs|loop",
+            "python",
         ),
     ] = None
     """`auto` tries it on a GPU, and on a CPU with Pixtral's tower. `runs` tries it anywhere, and
@@ -125,9 +119,8 @@ class RunOptions:
     workers: Annotated[
         int | None,
         Option(
-            "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
-            "more",
-            metavar="auto|N",
+            "Processes that decode and prepare (default: one per core with a GPU, else 0).",
+            "python",
         ),
     ] = None
     """0 decodes in this process, which is also the default for a few hundred examples."""
@@ -139,7 +132,8 @@ class RunOptions:
     site: Annotated[
         str | None,
         Option(
-            "What to store: heads (default), residual, attention, mlp or norm; or several.",
+            "What to store: heads (default), residual, attention, mlp or norm; or several. In"
+            " pieces as wide as a head: residual-slices; the image's mean: heads-image-mean.",
             "more",
             metavar="NAME[,NAME]",
         ),
@@ -147,22 +141,25 @@ class RunOptions:
     """Several make a store each, in folders of `out` that are called as they are, in one run of the
     model. Names of `Site.label` are taken, too, such as `residual-slices`."""
     slices: Annotated[
-        bool, Option("Cut sites of hidden width into pieces as wide as a head.", "more")
+        bool, Option("Cut sites of hidden width into pieces as wide as a head.", "python")
     ] = False
     """So that selection chooses among as many candidates as there are heads."""
     pooling: Annotated[
         str,
         Option(
             "Read at the last token, or the mean over the image's tokens.",
-            "more",
-            metavar=f"{LAST}|{IMAGE_MEAN}",
+            "python",
         ),
     ] = LAST
     answers: Annotated[
         str | None,
         Option(
-            "Store the model's own answers: likelihoods of the labels, a short text, or both.",
-            metavar="labels|generate|labels,generate",
+            "Store the model's own answers: likelihoods of the labels; a short text; likelihoods"
+            " after N training examples per class; or several.",
+            metavar="labels|generate|icl:N",
+            parse=parse_answers,
+            fills={"icl_shots": "icl:N"},
+            write=write_answers,
         ),
     ] = None
     """`labels` keeps the log-likelihood of each training label (readout `zero-shot`), `generate` a
@@ -171,9 +168,7 @@ class RunOptions:
         int | None,
         Option(
             "Show N training examples per class before each question (needs `answers` labels).",
-            "more",
-            metavar="N",
-            min=1,
+            "python",
         ),
     ] = None
     """In-context learning: the examples are chat turns before each test prompt, and the labels'
@@ -181,18 +176,21 @@ class RunOptions:
     classes: Annotated[
         str | Path | None,
         Option(
-            "Store each class's name as the model reads it, for zero-shot by names.",
+            "Store each class's name as the model reads it, for zero-shot by names. A file has"
+            " names, or for dual encoders texts with {class}, one per line. Repeatable.",
             "more",
             metavar="labels|FILE",
+            is_repeated=True,
+            parse=parse_classes,
+            fills={"templates": "FILE"},
+            write=write_classes,
         ),
     ] = None
     """In a split `classes`. `labels` takes those of the training examples; a file of names makes
     training examples unnecessary. A dual encoder always does it."""
     templates: Annotated[
         str | Path | None,
-        Option(
-            "File of texts with {class}, one a line, for dual encoders.", "more", metavar="FILE"
-        ),
+        Option("File of texts with {class}, one a line, for dual encoders.", "python"),
     ] = None
     """`{class}` stands for the class's name. Images are compared with these texts next to the
     benchmark's own."""
@@ -203,8 +201,7 @@ class RunOptions:
         int | None,
         Option(
             "Examples per file; a killed run loses at most one file (default: 16 to 256).",
-            "more",
-            min=1,
+            "python",
         ),
     ] = None
     """The default is that of the store that is there, else enough for many processes to have
@@ -231,7 +228,7 @@ class RunOptions:
                 " comma"
             )
         if self.icl_shots is not None and "labels" not in self.answer_kinds:
-            raise ParameterError("icl_shots needs the labels' likelihoods; add answers labels")
+            raise ParameterError("`icl_shots` needs the labels' likelihoods; add `answers` labels")
         for name, known in CHOICES.items():
             value = getattr(self, name)
             if value not in (None, *known):

@@ -90,7 +90,7 @@ def import_features(
     out: Annotated[str | Path, Option(metavar="DIR")],
     model: Annotated[str | None, Option(metavar="NAME")] = None,
     split: Annotated[str | None, Option(metavar="train|test|classes")] = None,
-    logit_scale: Annotated[float | None, Option(level="more")] = None,
+    logit_scale: Annotated[float | None, Option(level="python")] = None,
     columns: Annotated[Mapping[str, str] | None, Option(level="python")] = None,
     task: Annotated[str | None, Option(level="python")] = None,
     positive: Annotated[str | None, Option(level="python")] = None,

@@ -10,9 +10,23 @@ from savs.datasets.example import VIDEO_INPUTS
 from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
+from savs.pipeline.running.option_texts import (
+    MANY_LABELS,
+    parse_columns,
+    parse_limit,
+    parse_question,
+    parse_shots,
+    parse_task,
+    parse_test,
+    parse_video,
+    write_limit,
+    write_shots,
+    write_task,
+    write_test,
+    write_video,
+)
 from savs.pipeline.running.options import Option
 
-MANY_LABELS = "many-labels"
 TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
 """The form of labels that are not classes."""
 COUNTS = (
@@ -49,13 +63,16 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
-class NewFileKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` that `classify` takes on the command line."""
+class NewRowKeywords(TypedDict, total=False):
+    """The fields of `NewImageKeywords` that `classify` takes on the command line."""
 
     columns: Mapping[str, str] | None
     media_root: str | Path | None
     allow_outside: bool
     fetch_urls: bool
+    fetch_gb: int | None
+    allow_private_addresses: bool
+    max_image_pixels: int | None
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -86,10 +103,11 @@ class TrainKeywords(LabelKeywords, total=False):
     question: str | Sequence[str] | None
     media_root: str | Path | None
     shots: int | None
+    train_groups: int | None
+    hold_out: Sequence[str] | None
     test: str | Path | None
     unlabelled: str | Path | None
     columns: Mapping[str, str] | None
-    seed: int
 
 
 class TrainInputKeywords(NewImageKeywords, SplitKeywords, total=False):
@@ -122,8 +140,12 @@ class InputOptions:
     test: Annotated[
         str | Path | None,
         Option(
-            "Test examples: a file, folder or hf:// data set (default: none).",
-            metavar="FILE",
+            "Test examples: a file, folder or hf:// data set; or the rows of `train` with this"
+            " value (default: none).",
+            metavar="FILE|COLUMN=VALUE",
+            parse=parse_test,
+            fills={"hold_out": "COLUMN=VALUE"},
+            write=write_test,
         ),
     ] = None
     """Also a folder of Parquet or tar files, or a pattern with `*`."""
@@ -144,14 +166,25 @@ class InputOptions:
             "Map a field of general to a column, e.g. question=prompt. Repeatable.",
             metavar="FIELD=COLUMN",
             name="column",
+            is_repeated=True,
+            parse=parse_columns,
         ),
     ] = None
     """In Python a dictionary: `{"question": "prompt"}`."""
     task: Annotated[
         str | None,
         Option(
-            "Kind of label: several per image, levels (1-5), or any number (default: one class).",
-            metavar="|".join(TASKS),
+            "Kind of label (default: one class): many-labels (lists), many-labels:| (texts such as"
+            " cat|dog), many-labels:A,B (a column each, 1 or 0), ordinal (levels 1-5), regression"
+            " (any number), or positive:CLASS (one class, ranked).",
+            metavar="KIND",
+            parse=parse_task,
+            fills={
+                "positive": "positive:CLASS",
+                "label_separator": "many-labels:TEXT",
+                "label_columns": "many-labels:A,B",
+            },
+            write=write_task,
         ),
     ] = None
     """Of many labels a list, or an object of true and null: labels that it does not name are
@@ -162,63 +195,77 @@ class InputOptions:
         Option(
             "Class of general that examples are ranked by: adds average precision, ROC-AUC and FPR"
             " at 95 % TPR.",
-            "more",
-            metavar="CLASS",
+            "python",
         ),
     ] = None
     """Such as `unsafe`. Part of the store's identity."""
     label_separator: Annotated[
-        str | None, Option("Rows of general have many labels, such as cat|dog.", metavar="TEXT")
+        str | None, Option("Rows of general have many labels, such as cat|dog.", "python")
     ] = None
     """A text that is the separator alone says that no label is there."""
     label_columns: Annotated[
         Sequence[str] | None,
         Option(
             "Columns of general with 1 where a label is there, 0 where not, nothing if unknown.",
-            metavar="A,B,...",
+            "python",
         ),
     ] = None
     question: Annotated[
         str | Sequence[str] | None,
         Option(
-            "One prompt for all rows (general, image-folder, audio-folder). Repeat it to combine"
-            " each row with several.",
-            metavar="TEXT",
-        ),
-        Option(
-            "Text file of such prompts, one per line.", "more", metavar="FILE", name="questions"
+            "One prompt for all rows (general, image-folder, audio-folder), or a file of them, one"
+            " per line. Repeat it to combine each row with several.",
+            metavar="TEXT|FILE.txt",
+            is_repeated=True,
+            parse=parse_question,
         ),
     ] = None
     """Each of several prompts is a subtask. Files of `general` must have no questions then."""
     hold_out: Annotated[
         Sequence[str] | None,
         Option(
-            "Test on the rows with this value, train on the others of the one file. Repeatable.",
-            metavar="COLUMN=VALUE",
+            "Test on the rows with one of these values, train on the others of the one file.",
+            "python",
         ),
     ] = None
     """A shift: `camera=3` tests on a camera that training never saw. The file is `train` or `test`;
     with `shots`, training examples are drawn from the others."""
     shots: Annotated[
-        int | None, Option("Draw N training examples per class, from `train` or `test`.", min=1)
+        int | None,
+        Option(
+            "Draw N training examples per class, from `train` or `test`; or N whole groups of each"
+            " subtask.",
+            metavar="N|groups:N",
+            parse=parse_shots,
+            fills={"train_groups": "groups:N"},
+            write=write_shots,
+        ),
     ] = None
     """Drawn from `train`, or, without it, from `test`, whose other examples are then classified:
     those that share a group or an identical image stay in the same split. All of `train` by
     default."""
     train_groups: Annotated[
         int | None,
-        Option("Draw N complete groups per subtask as training examples.", "more", min=1),
+        Option("Draw N complete groups per subtask as training examples.", "python"),
     ] = None
     """In place of `shots`."""
     seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = 0
     """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
         int | None,
-        Option("Use the first N examples of each split; can be raised later.", "more", min=1),
+        Option(
+            "Use the first N examples of each split, which can be raised later; and the first Ns"
+            " of longer sounds (default: skip those above 600 s).",
+            "more",
+            metavar="N|Ns|N,Ns",
+            parse=parse_limit,
+            fills={"audio_max_seconds": "Ns"},
+            write=write_limit,
+        ),
     ] = None
     """Counted before examples get several prompts. A larger limit extends the store."""
     strict: Annotated[
-        bool, Option("Refuse doubtful training labels instead of naming them.", "more")
+        bool, Option("Refuse doubtful training labels instead of naming them.", "python")
     ] = False
     """See `label_doubts`. Those of test examples are named, too, but not refused: they choose no
     head."""
@@ -226,32 +273,31 @@ class InputOptions:
         str | Path | None,
         Option("Folder of the images (default: the folder of each file).", metavar="DIR"),
     ] = None
-    allow_outside: Annotated[bool, Option("Allow media paths outside the media root.", "more")] = (
-        False
-    )
+    allow_outside: Annotated[
+        bool, Option("Allow media paths outside the media root.", "python")
+    ] = False
     video: Annotated[
         str | None,
         Option(
             "native: a video goes in as a video (default); with-sound: with its sound; frames: its"
-            " frames go in as images.",
+            " frames go in as images. N: frames per video (default: 8).",
             "more",
-            metavar="|".join(VIDEO_INPUTS),
+            metavar="native|with-sound|frames[:N]",
+            parse=parse_video,
+            fills={"video_frames": "N"},
+            write=write_video,
         ),
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
     the store's identity, if it is given or there are videos."""
-    video_frames: Annotated[int | None, Option("Frames per video (default: 8).", "more", min=1)] = (
-        None
-    )
+    video_frames: Annotated[int | None, Option("Frames per video (default: 8).", "python")] = None
     """Evenly spaced in time."""
     jpeg_draft: Annotated[
         int | None,
         Option(
             "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not"
             " equal.",
-            "more",
-            metavar="N",
-            min=1,
+            "python",
         ),
     ] = None
     """Several times as fast for photos far above the model's limit, with slightly other values.
@@ -260,9 +306,7 @@ class InputOptions:
         int | None,
         Option(
             "Skip larger images and videos (default: 67108864 pixels). More takes more memory.",
-            "more",
-            metavar="N",
-            min=1,
+            "python",
         ),
     ] = None
     """A WebP may have half as many, all frames of a video together four times as many."""
@@ -270,23 +314,21 @@ class InputOptions:
         int | None,
         Option(
             "Cut sounds after N seconds (default: skip longer ones than 600 s).",
-            "more",
-            metavar="N",
-            min=1,
+            "python",
         ),
     ] = None
     """The first N seconds stay, and the run says how many sounds it cut. Part of what a store is
     of."""
     fetch_urls: Annotated[
         bool,
-        Option("Download media from http(s) URLs; extract caches them in STORE.fetched.", "more"),
+        Option("Download media from http(s) URLs; extract caches them in STORE.fetched.", "python"),
     ] = False
     fetch_gb: Annotated[
         int | None,
-        Option("Gigabytes to download in one run at most (default: 100).", "more", min=1),
+        Option("Gigabytes to download in one run at most (default: 100).", "python"),
     ] = None
     allow_private_addresses: Annotated[
-        bool, Option("Also download from private networks and this machine.", "more")
+        bool, Option("Also download from private networks and this machine.", "python")
     ] = False
 
     def __post_init__(self) -> None:
@@ -303,7 +345,7 @@ class InputOptions:
             )
         if self.hold_out is not None and (self.train is None) == (self.test is None):
             raise ParameterError(
-                "`hold_out` splits one file; give it as `train` or as `test`, and not both"
+                "`hold_out` splits the rows of one file; give that file alone, as `train`"
             )
         if self.video is not None and self.video not in VIDEO_INPUTS:
             raise ParameterError(f"`video` is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import polars as pl
 
+from savs.datasets.asked import asked_questions
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import first_few, of_subtask
 from savs.datasets.label_kinds import OPTION, label_kind
@@ -195,7 +196,9 @@ class Labeller:
 
     def _known_classes(self) -> dict[str | None, dict[str, None]]:
         """Return the classes of each subtask that has labels, as they are now."""
-        known: dict[str | None, dict[str, None]] = {}
+        known: dict[str | None, dict[str, None]] = {
+            one.subtask: dict.fromkeys(one.answers) for one in asked_questions(self.store.benchmark)
+        }
         late = self.store.manifest.labels
         for name, split, extracted, subtask, _ in self._table.iter_rows():
             planned_in, planned = self._planned(split, name)
@@ -323,20 +326,14 @@ class Labeller:
 
         The first labels of a subtask make its classes.
         """
-        answers = self.store.manifest.identity.outputs.get("answers")
         new: dict[tuple[str | None, str], list[str]] = {}
         for place, label in wanted.items():
             subtask = self._table["subtask"][place]
             classes = self.classes.get(subtask, {})
             for text in [] if label is None else self._names(label):
-                if text not in classes and (classes or answers is not None):
+                if text not in classes and classes:
                     new.setdefault((subtask, text), []).append(self._table["id"][place])
         for (subtask, text), ids in new.items():
-            if answers is not None and text not in answers:
-                raise LabelError(
-                    f"{first_few(ids, NAMED)}: the store keeps the model's own answers, and"
-                    f" {text!r} is not among them; extract into another folder to add a class"
-                )
             if not allow_new:
                 classes = sorted(self.classes[subtask])
                 near = difflib.get_close_matches(text, classes, n=1, cutoff=0.6)

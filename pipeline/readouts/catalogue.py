@@ -9,6 +9,7 @@ from savs.foundation.installed import Additions, kind_problem
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.inputs.plugins import own_object
 from savs.pipeline.names import OWN_ANSWERS
+from savs.pipeline.readouts.answers import ANSWERS, ANSWERS_FITTED, ANSWERS_LDA
 from savs.pipeline.readouts.calm import CALM, POSTERIOR
 from savs.pipeline.readouts.clip import CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV
 from savs.pipeline.readouts.hec import HEC_T, HEC_VT, HEC_VT_CV
@@ -31,7 +32,11 @@ TEXT_READOUTS: dict[str, Readout] = {
     for readout in (CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV, HEC_T, HEC_VT, HEC_VT_CV)
 }
 """Name -> built-in readout that compares images with the classes as texts."""
-BUILT_IN = READOUTS | TEXT_READOUTS
+ANSWER_READOUTS: dict[str, Readout] = {
+    readout.name: readout for readout in (ANSWERS, ANSWERS_FITTED, ANSWERS_LDA)
+}
+"""Name -> built-in readout of the model's own answers, which a store must keep."""
+BUILT_IN = READOUTS | TEXT_READOUTS | ANSWER_READOUTS
 ADDED_READOUTS: Additions[Readout] = Additions(
     "savs.readouts",
     kind_problem(Readout),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
 from savs.foundation.installed import Package
@@ -114,6 +114,8 @@ class Readout:
     texts: tuple[str, ...] = ()
     """Kinds of class texts; it takes the first that a store has: `fit` and `score_heads`
     then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
+    answers: Literal["", "alone", "beside"] = ""
+    """Whether `ANSWERS_HEAD` is its only head, or its last, after those that are chosen."""
     learns: bool = True
     """Whether `fit` looks at training examples, and not at class texts alone."""
     calibrates: bool = True

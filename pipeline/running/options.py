@@ -8,13 +8,12 @@ A message names a field as `field` in backticks; the command line shows it as `-
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from numbers import Integral
 from types import UnionType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
 
 Level = Literal["main", "more", "python"]
@@ -23,10 +22,7 @@ Level = Literal["main", "more", "python"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How a field is shown and set on the command line.
-
-    A field with several of them is made of several options, each of which has a `name`.
-    """
+    """How a field is shown and set on the command line."""
 
     help: str = ""
     """By default what the docstring of the function says of the parameter, its first paragraph."""
@@ -43,54 +39,23 @@ class Option:
     """Whether a flag is on by default, so that `--no-NAME` turns it off."""
     is_repeated: bool = False
     """Whether the option is given once for each of several values."""
-    parse: Callable[[str], Any] | None = None
+    parse: Callable[[Any], Any] | None = None
     """Makes the value of the text of a shell; ValueError says what was expected."""
+    fills: Mapping[str, str] = field(default_factory=dict)
+    """Other fields that the text sets, each with its spelling: `parse` returns all by name."""
+    write: Callable[[Mapping[str, Any]], str | list[str] | None] | None = None
+    """The inverse of `parse`, for a command that was recorded."""
 
 
-def parse_counts(text: str) -> list[int | Literal["all"]]:
-    """Return the numbers of a list such as `1,5,all`; ValueError for anything else."""
-    found: list[int | Literal["all"]] = []
-    for part in text.split(","):
-        number = part if part == "all" else whole_number(part)
-        if not number:
-            raise ValueError("expected positive integers or all, such as 1,4,20,all")
-        found.append(cast("int | Literal['all']", number))
-    return found
+PYTHON = Option(level="python")
 
 
-def parse_layers(text: str) -> list[int] | Literal["each"]:
-    """Return numbers of layers, or `each`; ValueError for anything else."""
-    if text == "each":
-        return "each"
-    found = [whole_number(part) for part in text.split(",")]
-    known = [layer for layer in found if layer is not None]
-    if len(known) < len(found):
-        raise ValueError("expected layers counted from 0, such as 7,13,20, or each")
-    return known
-
-
-def parse_names(text: str) -> list[str]:
-    """Return the names in a list with commas; spaces around a comma do not count."""
-    return [name.strip() for name in text.split(",")]
-
-
-def parse_folds(text: str) -> int | Literal["loo"]:
-    """Return a number of folds, or `loo`; ValueError for anything else."""
-    if text == "loo":
-        return "loo"
-    number = whole_number(text)
-    if number is None or number < 2:
-        raise ValueError("expected an integer from 2 on, or loo")
-    return number
-
-
-def options_of(kind: Any) -> dict[str, dict[str, Option]]:
-    """Return each field of a dataclass -> its options by name, in the order of the help."""
+def options_of(kind: Any) -> dict[str, Option]:
+    """Return each field of a dataclass -> its option; `PYTHON` for one without an option."""
     hints = get_type_hints(kind, include_extras=True)
     return {
-        field: {part.name or field: part for part in hint.__metadata__ if isinstance(part, Option)}
-        for field, hint in hints.items()
-        if hasattr(hint, "__metadata__")
+        name: next((p for p in getattr(hint, "__metadata__", ()) if isinstance(p, Option)), PYTHON)
+        for name, hint in hints.items()
     }
 
 

@@ -24,7 +24,7 @@ def check_free(path: Path, option: str, *, force: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder; pass the name of a file as `{option}`")
     if path.exists() and not force:
-        raise OutputError(f"{path} exists; pass another `{option}`, or `force` to replace it")
+        raise OutputError(f"{path} exists; remove it, or pass another `{option}`")
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

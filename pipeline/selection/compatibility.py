@@ -63,7 +63,7 @@ def differences(
     features = found.identity.source() if isinstance(found, Manifest) else found
     ours = selection.source
     held, meant = grid_widths(features.grid), grid_widths(ours.grid)
-    if all(held.get(head) == meant[head] for head in selection.heads):
+    if all(held.get(head) == meant[head] for head in selection.model_heads):
         ours = replace(ours, grid=features.grid)
     noted = set[str]()
     if runs:
@@ -214,7 +214,7 @@ def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
 
 def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
     """Return whether a selection was made of a store's training examples, as they are or were."""
-    store = selection.target.of_store(store, selection.tasks)
+    store = selection.seen(store)
     store.examples("train")  # needed later; the same opening says which were skipped
     return is_older(selection, store.manifest) or examples_digest(selection.train) == train_digest(
         store

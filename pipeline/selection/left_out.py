@@ -17,11 +17,13 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores
+from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import (
     ScoredHeads,
     Selection,
     TaskSelection,
+    beside_answers,
     best_heads,
     fit_heads,
     fit_tasks,
@@ -30,7 +32,7 @@ from savs.pipeline.selection.selection import (
     joint_scores,
     score_tasks,
 )
-from savs.pipeline.selection.selection_config import require_selection
+from savs.pipeline.selection.selection_config import model_heads, require_selection
 from savs.pipeline.selection.training_data import (
     MEMORY,
     RowsCopier,
@@ -130,6 +132,7 @@ def leave_out_of(
     Errors as in `leave_out`.
     """
     rule = selection.rule
+    data = training_of(data, selected=selection.tasks)
     of_tasks = held_out(data, selection, [task for task, _ in tasks], folds)
     parts = _folds_of(tasks, of_tasks)
     chosen = _choose(data, selection, parts)
@@ -298,11 +301,27 @@ def _choose(
     training: TrainingData, selection: Selection, parts: Sequence[Fold]
 ) -> list[ScoredHeads]:
     """Return the heads for each fold, chosen by the others."""
-    rule, scoring, others = selection.rule, selection.scorer, [part.others for part in parts]
+    rule, others = selection.rule, [part.others for part in parts]
+    if rule.answers == ALONE:
+        chosen = [ScoredHeads(task) for task in others]
+    else:
+        chosen = _choose_heads(training, selection, parts, others)
+    return beside_answers(training, rule, chosen)
+
+
+def _choose_heads(
+    training: TrainingData,
+    selection: Selection,
+    parts: Sequence[Fold],
+    others: Sequence[TrainingTask],
+) -> list[ScoredHeads]:
+    """Return the model's heads for each fold."""
+    rule, scoring = selection.rule, selection.scorer
+    of_parts = [model_heads(part.selected.heads) for part in parts]
     if selection.heads_from is not None:
         return [
-            given_heads(training, rule, scoring, task, part.selected.heads)
-            for part, task in zip(parts, others, strict=True)
+            given_heads(training, rule, scoring, task, heads)
+            for heads, task in zip(of_parts, others, strict=True)
         ]
     scores = score_tasks(training, rule, scoring, others, selection.max_layer)
     heads = heads_up_to([*grid_widths(training.source.grid)], selection.max_layer)
@@ -317,8 +336,8 @@ def _choose(
         }
         orders = [by_turn[turn] for turn in turns]
     return [
-        best_heads(heads, task, of_fold, len(part.selected.heads), order)
-        for part, task, of_fold, order in zip(parts, others, scores, orders, strict=True)
+        best_heads(heads, task, of_fold, len(chosen), order)
+        for chosen, task, of_fold, order in zip(of_parts, others, scores, orders, strict=True)
     ]
 
 

@@ -9,19 +9,39 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from savs.datasets.asked import asked_questions
 from savs.datasets.example import first_few, of_subtask
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.readouts.answers import among_classes
 from savs.pipeline.selection.training_data import (
     PSEUDO_LABELS,
     StoredTraining,
     TrainingTask,
     train_digest,
 )
-from savs.pipeline.targets.stored_answers import ANSWERS, among_labels, label_answers
+from savs.pipeline.targets.stored_answers import ANSWERS, label_answers
+from savs.stores import FeatureStore
+from savs.stores.format.layout import UNLABELLED
 
 NAMED = 5
 """Classes that a message names."""
+
+
+def labelled_by_answers(store: FeatureStore) -> FeatureStore:
+    """Return a store of `savs ask` without a label as if its examples had the model's answers.
+
+    Others are returned as they are.
+    """
+    asked = asked_questions(store.benchmark)
+    if store.ids("train") or not asked:
+        return store
+    classes, labels = {one.subtask: one.answers for one in asked}, dict[str, str]()
+    for subtask, answers in label_answers(store, UNLABELLED, ANSWERS, classes):
+        likeliest = answers.sums.argmax(axis=1)
+        names = (classes[subtask][number] for number in likeliest)
+        labels |= dict(zip(answers.examples["id"], names, strict=True))
+    return store.in_one_split("train", labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +76,7 @@ class AnsweredTraining(StoredTraining):
         classes = {name: task.classes for name, task in stored.items()}
         tasks = []
         for subtask, answers in label_answers(self.store, "train", ANSWERS, classes):
-            probabilities = among_labels(answers.sums)
+            probabilities = among_classes(answers.sums)
             labels = answers.sums.argmax(axis=1)
             sure = probabilities[np.arange(len(labels)), labels] >= self.least
             if absent := sorted({*range(len(classes[subtask]))} - {*labels[sure].tolist()}):

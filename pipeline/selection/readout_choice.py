@@ -59,6 +59,10 @@ def choose_readout_by_folds(
     Of equally good ones the first is taken. All subtasks get the same readout. Where the examples
     of a class are too few to leave some out twice, the first readout is taken, and `note` says so.
 
+    With the model's own answers the last of `Target.tried_with_answers` is always taken: it weighs
+    answers and heads by left-out examples, and is on average nearer to the best of them than the
+    one that cross-validation chooses (docs/results/accuracy.md).
+
     Parameters
     ----------
     training
@@ -77,7 +81,7 @@ def choose_readout_by_folds(
     """
     training = as_store(training) if isinstance(training, str | Path) else training
     data, note = training_of(training), None
-    readouts = readouts or data.target.tried_readouts
+    readouts = readouts or tried_readouts(data)
     if len(readouts) > 1 and (size := data.count * len(grid_widths(data.source.grid))) > LARGEST:
         readouts = readouts[:1]
         note = (
@@ -85,7 +89,9 @@ def choose_readout_by_folds(
             f" {readouts[0]}; `savs sweep STORE --readout vote,lda` compares some"
         )
     selections = [choose_heads(training, heads=heads, readout=name, **options) for name in readouts]
-    first = selections[0]
+    with_answers = readouts == data.target.tried_with_answers
+    default = len(selections) - 1 if with_answers else 0
+    first = selections[default]
     try:
         outer = [leave_out(training, selection, folds) for selection in selections]
     except SelectionError as error:
@@ -94,13 +100,21 @@ def choose_readout_by_folds(
         return ReadoutChoice(first, {}, outer[0], note)
     right = [first.target.right(parts) for parts in outer]
     accuracies = {one.readout: share for one, share in zip(selections, right, strict=True)}
+    if with_answers:
+        return ReadoutChoice(first, accuracies, outer[default], note)
     best = int(np.argmax(right))
     try:
         nested = _nested(data, selections, outer, folds)
     except SelectionError as error:  # too few examples to choose by: nothing else is measured
         note = f"the readout is {first.readout}, too few examples to try others: {error}"
-        return ReadoutChoice(first, {}, outer[0], note)
+        return ReadoutChoice(first, {}, outer[default], note)
     return ReadoutChoice(selections[best], accuracies, nested)
+
+
+def tried_readouts(data: TrainingData) -> tuple[str, ...]:
+    """Return what is tried on training examples: with the model's own answers, if there are any."""
+    with_answers = data.target.tried_with_answers
+    return with_answers if with_answers and data.has_answers else data.target.tried_readouts
 
 
 def _nested(

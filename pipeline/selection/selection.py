@@ -25,18 +25,21 @@ from savs.pipeline.heads.head_scores import (
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
+from savs.pipeline.readouts.answers import ALONE, ANSWERS, score_answers
 from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.readouts.readout import require_examples, score_heads
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.pseudo_labels import AnsweredTraining
+from savs.pipeline.selection.pseudo_labels import AnsweredTraining, labelled_by_answers
 from savs.pipeline.selection.selection_config import (
     GIVEN,
     SelectionConfig,
     TaskConfig,
     load_config,
+    model_heads,
 )
 from savs.pipeline.selection.training_data import (
+    NO_EXAMPLES,
     RowsCopier,
     StoredTraining,
     Training,
@@ -50,7 +53,7 @@ from savs.pipeline.selection.training_data import (
 from savs.pipeline.targets import chosen_target, target_package
 from savs.pipeline.targets.target import Target
 from savs.pipeline.targets.tasks import Run, TrainingTask
-from savs.stores import Head, LayerGrid, head_name
+from savs.stores import ANSWERS_HEAD, FeatureStore, Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
@@ -104,7 +107,7 @@ class Selection(SelectionConfig):
 
     def runs(self) -> list[Run]:
         """Return what examples are scored by, see `Target.runs`."""
-        return self.target.runs(self, grid_widths(self.source.grid))
+        return self.target.runs(self, self.widths())
 
     def only_task(self) -> TaskSelection:
         """Return the only subtask's selection; SelectionError if there are several."""
@@ -132,17 +135,23 @@ def choose_heads(
 
     Parameters and errors are those of `savs.select`, which also calibrates, estimates and saves.
     """
+    rule = None if readout is None else choose_readout(readout)
     data = training_of(training, None if target is None else chosen_target(target))
     if isinstance(data, StoredTraining):
-        data = data if pseudo_labels is None else AnsweredTraining(data.store, pseudo_labels)
+        if pseudo_labels is not None:
+            data = AnsweredTraining(labelled_by_answers(data.store), pseudo_labels)
     elif (pseudo_labels, target) != (None, None):
         name = "target" if pseudo_labels is None else "pseudo_labels"
         raise ParameterError(f"{data.name} have no answers of a model; omit `{name}`")
     aim = data.target
-    rule = choose_readout(readout or aim.default_readout)
+    if rule is not None and rule.answers:
+        data = data.with_answers()
+    rule = rule or choose_readout(aim.default_readout)
     scorer = choose_scoring(scoring or aim.default_scoring)
     aim.require_method(rule, scorer.name, data.name, joint_heads=joint_heads, precision=precision)
-    wanted = parse_heads(heads)
+    wanted = (ANSWERS_HEAD,) if rule.answers == ALONE else parse_heads(heads)
+    if rule.answers == ALONE and heads is not None:
+        raise ParameterError(f"readout {rule.name!r} reads no head of the model; omit `heads`")
     is_given = isinstance(wanted, tuple | SelectionConfig)
     if is_given and max_layer is not None:
         raise SelectionError("`heads` gives the heads, so `max_layer` chooses none; omit one")
@@ -155,7 +164,9 @@ def choose_heads(
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
     heads_from = None
-    if isinstance(wanted, tuple | SelectionConfig):
+    if rule.answers == ALONE:
+        chosen = [ScoredHeads(task) for task in tasks]
+    elif isinstance(wanted, tuple | SelectionConfig):
         if isinstance(wanted, tuple):
             data.widths(wanted)  # all of them are there
             fixed, heads_from = [wanted] * len(tasks), GIVEN
@@ -175,9 +186,10 @@ def choose_heads(
             best_heads(among, task, of_task, count, order)
             for task, of_task in zip(tasks, scores, strict=True)
         ]
+    chosen = beside_answers(data, rule, chosen)
     return Selection(
         source=source,
-        train=data.train,
+        train=data.train if any(len(task.rows) for task in tasks) else NO_EXAMPLES,
         readout=rule.name,
         readout_file=rule.file,
         readout_package=rule.package,
@@ -194,6 +206,14 @@ def choose_heads(
         joint_heads=joint_heads,
         precision=precision,
     )
+
+
+def asked_selection(store: FeatureStore) -> Selection:
+    """Return the classifier that reads what `savs ask` keeps in a store, and learns nothing.
+
+    ResultError if the store keeps no answers.
+    """
+    return choose_heads(store.in_one_split("test"), readout=ANSWERS)
 
 
 def parse_heads(
@@ -336,10 +356,32 @@ class ScoredHeads:
     """The chosen heads of a task, before a readout is fitted on them."""
 
     task: TrainingTask
-    heads: tuple[Head, ...]
+    heads: tuple[Head, ...] = ()
     """Best first."""
-    scores: tuple[float, ...]
-    margins: tuple[float, ...]
+    scores: tuple[float, ...] = ()
+    margins: tuple[float, ...] = ()
+
+
+def beside_answers(
+    training: TrainingData, rule: Readout, chosen: Sequence[ScoredHeads]
+) -> list[ScoredHeads]:
+    """Return chosen heads with the model's own answers as the last, where a readout reads them."""
+    if not rule.answers:
+        return list(chosen)
+    wanted = [((ANSWERS_HEAD,), one.task.rows) for one in chosen]
+    both = []
+    for one, answers in zip(chosen, chosen_in_parts(training, wanted), strict=True):
+        task = one.task
+        found = score_answers(answers, task.labels, task.classes)
+        both.append(
+            ScoredHeads(
+                task,
+                (*one.heads, ANSWERS_HEAD),
+                (*one.scores, *found.score.tolist()),
+                (*one.margins, *found.margin.tolist()),
+            )
+        )
+    return both
 
 
 def joint_scores(scored: Sequence[tuple[TrainingTask, HeadScores]]) -> HeadScores:
@@ -394,7 +436,7 @@ def heads_of(
 ) -> list[tuple[Head, ...]]:
     """Return a selection's heads for each subtask: its own, or those of its only one."""
     require_fit(selection, training.source, training.name)
-    heads = {task.subtask: task.heads for task in selection.tasks}
+    heads = {task.subtask: model_heads(task.heads) for task in selection.tasks}
     if len(heads) == 1:
         return [next(iter(heads.values()))] * len(subtasks)
     absent = [subtask for subtask in subtasks if subtask not in heads]
@@ -467,7 +509,9 @@ def _strengths(
         return (0.0,) * len(chosen.heads)
     if not scores_are_strengths(target, rule, scoring):
         alone = BY_CENTROIDS[left_out_alone(rule, scoring)]
-        scores = alone(features, task.labels, task.classes).score
+        heads = features[: -1 if rule.answers else None]
+        of_heads = alone(heads, task.labels, task.classes).score if len(heads) else []
+        scores = np.array([*of_heads, *chosen.scores[len(heads) :]])
     return tuple((scores / len(task.rows)).tolist())
 
 
@@ -487,7 +531,7 @@ def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice
     """Raise SelectionError if a readout, or the choice of heads, needs examples and has none."""
     if any(len(task.rows) for task in tasks):
         return
-    if not rule.texts:
+    if rule.learns and not rule.texts:
         require_examples(tasks[0].labels, rule.name)
     if is_choice:
         raise SelectionError(

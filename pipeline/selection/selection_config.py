@@ -3,7 +3,7 @@
 Whether it may be used on other features, examples or prompts is asked in `compatibility`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +21,11 @@ from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.training_data import (
     answered_share,
     grid_widths,
+    reads_answers,
 )
 from savs.pipeline.targets import Decision, Target, parse_decision, target_named
-from savs.stores import Head, ResultError
+from savs.pipeline.targets.stored_answers import LABELS, with_answers
+from savs.stores import ANSWERS_HEAD, FeatureStore, Head, ResultError
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource
 
@@ -110,7 +112,7 @@ class SelectionConfig:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
         for task in self.tasks:
             self.target.check(task)
-        unknown = {*self.heads} - {*grid_widths(self.source.grid)}
+        unknown = {*self.heads} - {ANSWERS_HEAD, *grid_widths(self.source.grid)}
         if unknown:
             raise ValueError(f"source.grid has no head {min(unknown)}")
 
@@ -147,9 +149,45 @@ class SelectionConfig:
         """The chosen heads of all subtasks, each once."""
         return list(dict.fromkeys(head for task in self.tasks for head in task.heads))
 
+    @property
+    def answers(self) -> str | None:
+        """Which of the model's own answers new examples need, as `extract` has it; None for none.
+
+        See `Target.answer_kind`.
+        """
+        return LABELS if reads_answers(self.tasks) else self.target.answer_kind(self.tasks)
+
+    @property
+    def answer_labels(self) -> list[tuple[str | None, str]]:
+        """The labels that these are about, with their subtasks."""
+        if reads_answers(self.tasks):
+            return [(task.subtask, label) for task in self.tasks for label in task.classes]
+        return self.target.answer_labels(self.tasks)
+
+    def seen(self, store: FeatureStore) -> FeatureStore:
+        """Return a store with the labels, and the model's own answers, that this is about."""
+        store = self.target.of_store(store, self.tasks)
+        if not reads_answers(self.tasks):
+            return store
+        return with_answers(store, {task.subtask: task.classes for task in self.tasks})
+
+    def widths(self) -> dict[Head, int]:
+        """Return the width of each head."""
+        most = max(len(task.classes) for task in self.tasks)
+        return {**grid_widths(self.source.grid), ANSWERS_HEAD: most}
+
+    @property
+    def model_heads(self) -> tuple[Head, ...]:
+        """The chosen heads of the model; where the answers are all, the first one that it has.
+
+        A pass that reads answers reads a head, too.
+        """
+        first = self.source.grid[0]
+        return model_heads(self.heads) or ((first.layer, first.heads[0]),)
+
     def lengths(self, task: TaskConfig) -> dict[str, int]:
         """Return the length of each of the axes that a task's arrays may have, see `AXES`."""
-        widths = grid_widths(self.source.grid)
+        widths = self.widths()
         return {
             "heads": len(task.heads),
             "classes": len(task.classes),
@@ -164,6 +202,11 @@ class SelectionConfig:
         """
         config = msgspec.convert(self, SelectionConfig, from_attributes=True, dec_hook=_decision)
         return msgspec.json.decode(msgspec.json.encode(config))
+
+
+def model_heads(heads: Sequence[Head]) -> tuple[Head, ...]:
+    """Return the heads that are the model's, without its own answers."""
+    return tuple(head for head in heads if head != ANSWERS_HEAD)
 
 
 def _decision(kind: type, value: Any) -> Any:

@@ -6,10 +6,12 @@ memory. Both have the same properties and methods: `TrainingData` is either.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
+from savs.datasets.asked import AskedQuestion, asked_questions
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import OPTION
@@ -22,9 +24,13 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.targets import Target, target_of
+from savs.pipeline.targets.stored_answers import (
+    ANSWERS,
+    with_answers,
+)
 from savs.pipeline.targets.target import check_classes, prompt_of
 from savs.pipeline.targets.tasks import DecidedTask, TrainingRows, TrainingTask
-from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
+from savs.stores import ANSWERS_HEAD, FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
     CAPTIONS,
     CLASSES,
@@ -89,6 +95,8 @@ class StoredTraining:
         SelectionError without examples, or as in `Target.tasks`.
         """
         store = self.store
+        if named and not store.ids("train") and (asked := asked_questions(store.benchmark)):
+            return [_asked_task(store, one) for one in asked]
         if _has_names_alone(store):
             if named:
                 return _named_tasks(store)
@@ -157,6 +165,19 @@ class StoredTraining:
             means.append(units[:, of_class].mean(axis=1))
         directions = normalise(np.stack(means, axis=1).astype(np.float32))
         return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether the store keeps what the model says of each class."""
+        known = self.store.manifest.identity.outputs.get(ANSWERS, {})
+        return all(label in known for task in self.tasks() for label in task.classes)
+
+    def with_answers(self) -> "StoredTraining":
+        """Return the same with the model's own answers as one more head."""
+        if self.store.answers is not None:
+            return self
+        classes = {task.subtask: task.classes for task in self.tasks(named=True)}
+        return replace(self, store=with_answers(self.store, classes))
 
     def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
         """Return the examples of a task under each prompt that all examples have.
@@ -258,6 +279,15 @@ class TrainingArrays:
             " with --classes labels, and use savs select"
         )
 
+    has_answers: ClassVar[bool] = False
+
+    def with_answers(self) -> "TrainingArrays":
+        """Raise SelectionError: there are none."""
+        raise SelectionError(
+            f"{self.name} has no answers of the model; extract a store with `answers` labels, and"
+            " select from it"
+        )
+
     def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
         """Raise SelectionError: there is one."""
         raise _one_prompt(self.name)
@@ -280,13 +310,21 @@ def training_of(
 ) -> TrainingData:
     """Return the training data of an argument: a store's train split, or what is one already.
 
-    `target` is what labels are to be, where it is known; `selected` see `Target.of_store`.
-    ParameterError if it is neither, but the path of a store, for example.
+    `target` is what labels are to be, where it is known; `selected` see `Target.of_store`: if they
+    have `ANSWERS_HEAD`, so has the result. ParameterError if it is neither, but the path of a
+    store, for example.
     """
     if isinstance(training, StoredTraining | TrainingArrays):
-        return training
-    store = as_store(training)
-    return StoredTraining(store if target is None else target.of_store(store, selected))
+        data = training
+    else:
+        store = as_store(training)
+        data = StoredTraining(store if target is None else target.of_store(store, selected))
+    return data.with_answers() if reads_answers(selected) else data
+
+
+def reads_answers(selected: Sequence[DecidedTask]) -> bool:
+    """Return whether tasks have the model's own answers among their heads."""
+    return any(ANSWERS_HEAD in task.heads for task in selected)
 
 
 def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:
@@ -298,6 +336,8 @@ def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
     """Return the width of each head; `FeatureStore.features` pads narrow heads with zeros."""
     store.require_heads(heads)
     widths = grid_widths(store.grid)
+    if store.answers is not None:
+        widths[ANSWERS_HEAD] = store.answers.width
     return [widths[head] for head in heads]
 
 
@@ -367,6 +407,12 @@ def id_order(ids: pl.Series, *, with_prompts: bool = False) -> Array:
     return keys.select(pl.arg_sort_by("start", "digits", "number", "id")).to_series().to_numpy()
 
 
+_BY_ITSELF = (
+    "; or take the model's surest answers as labels, savs select {store} --pseudo-labels 0.875, as"
+    " CALM does (arXiv 2602.07077): how good that is, nothing here has measured"
+)
+
+
 def _require_training(store: FeatureStore) -> None:
     if "train" in store.splits and not store.ids("train"):
         if waiting := len(store.ids(UNLABELLED)):
@@ -374,6 +420,7 @@ def _require_training(store: FeatureStore) -> None:
                 f"{store.path} has {counted(waiting, 'example')} without a label, and none with"
                 f" one; label some ({command('savs', 'suggest', store.path, '--out', 'next.html')},"
                 f" then savs label), and run {command('savs', 'train', store.path)}"
+                + (_BY_ITSELF.format(store=store.path) if asked_questions(store.benchmark) else "")
             )
         raise SelectionError(
             f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
@@ -394,6 +441,15 @@ def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
         question, media = prompt_of(tested)
         tasks.append(TrainingTask(name, classes, nothing, nothing, question, media))
     return tasks
+
+
+def _asked_task(store: FeatureStore, asked: AskedQuestion) -> TrainingTask:
+    """Return the answers to a question, without training examples."""
+    examples = store.examples()
+    of_question = examples.filter(pl.col("subtask").eq_missing(pl.lit(asked.subtask)))
+    question, media = prompt_of(of_question)
+    nothing = np.zeros(0, np.int64)
+    return TrainingTask(asked.subtask, asked.answers, nothing, nothing, question, media)
 
 
 def _has_names_alone(store: FeatureStore) -> bool:

@@ -27,6 +27,8 @@ from savs.pipeline.targets.calibration import Calibration, CalibrationConfig
 from savs.pipeline.targets.one import PREDICTION_SCHEMA, OneClass
 from savs.pipeline.targets.stored_answers import (
     ANSWERS,
+    GENERATE,
+    LABELS,
     generated_texts,
     label_answers,
     normalised,
@@ -49,7 +51,6 @@ from savs.stores.format.layout import SPLITS
 from savs.stores.format.manifest import Manifest, PlacedRow
 
 TRAIN = SPLITS[0]
-LABELS, GENERATE = "labels", "generate"
 OUTPUTS = {LABELS: ANSWERS, GENERATE: GENERATED}
 """Kind of an answer, as `answers` of `extract` -> the output that a store keeps of it."""
 WRONG, RIGHT = CLASSES = ("wrong", "right")

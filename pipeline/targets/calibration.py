@@ -11,10 +11,10 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -46,6 +46,8 @@ CLOSE = 1e-4
 """The search ends when the temperature is known up to this share."""
 MOST = 2**21
 """Logits that the search looks at, examples x classes; of more, every n-th example."""
+TOTAL = 1.01
+"""Scores of an example that add up to more are votes; else they are probabilities."""
 SHARE = 0.01
 """Share of the left-out training examples that are flagged."""
 
@@ -204,6 +206,54 @@ def tempered(logits: Array, temperature: float) -> Array:
     [[0.10000000149011612, 0.8999999761581421]]
     """
     return softmax(logits.astype(np.float32) / np.float32(temperature))
+
+
+def vote_temperature(votes: Sequence[Any], labels: Sequence[Any]) -> float | None:
+    """Return the temperature of left-out examples' `votes`; None where no probabilities are there.
+
+    `labels` are the classes by name; an example whose votes lack its class says nothing.
+
+    >>> votes = [[{"class": "cat", "score": 0.9}, {"class": "dog", "score": 0.1}]] * 10
+    >>> round(vote_temperature(votes, ["cat"] * 7 + ["dog"] * 3), 2)
+    3.17
+    """
+    scores, places = [], []
+    for of_example, label in zip(votes, labels, strict=True):
+        names = [vote["class"] for vote in of_example or ()]
+        if label in names and not are_counts(of_example):
+            scores.append([vote["score"] for vote in of_example])
+            places.append(names.index(label))
+    if not scores or min(map(min, scores)) < 0:
+        return None
+    return fit_temperature(_logits(np.array(scores, np.float32), LEAST), np.array(places))
+
+
+def vote_shares(
+    votes: Sequence[Mapping[str, Any]], probability: float | None, temperature: float | None
+) -> list[float]:
+    """Return the probability of each class of an example's `votes`, in their order.
+
+    `probability` is that of the first one, where it is known: classes that are not among the votes
+    have the rest. Without a temperature they are the shares of the scores.
+
+    >>> votes = [{"class": "cat", "score": 0.75}, {"class": "dog", "score": 0.25}]
+    >>> [round(share, 3) for share in vote_shares(votes, None, 0.5)]
+    [0.9, 0.1]
+    >>> [round(share, 3) for share in vote_shares(votes, 0.45, 0.5)]
+    [0.45, 0.05]
+    """
+    scores = np.array([vote["score"] for vote in votes], np.float32)
+    if temperature is None or not len(votes):
+        total = float(scores.sum()) if are_counts(votes) else 1.0
+        return [float(score) / total for score in scores]
+    shares = tempered(_logits(scores[None], LEAST), temperature)[0]
+    whole = 1.0 if probability is None else probability / float(shares[0])
+    return [float(share) * whole for share in shares]
+
+
+def are_counts(votes: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the scores of an example are votes: else they are probabilities."""
+    return sum(vote["score"] for vote in votes) > TOTAL
 
 
 def fit_temperature(logits: Array, labels: Array) -> float:

@@ -37,6 +37,7 @@ from savs.pipeline.targets.calibration import (
     least_examples,
     require_risk,
     typicality_of,
+    vote_temperature,
 )
 from savs.pipeline.targets.tables import SUBTASK, Rows, classes_table, confusions_table
 from savs.pipeline.targets.target import (
@@ -126,6 +127,7 @@ class OneClass(Target):
         "prediction_set": list,
     }
     new_schema = CLASSIFIED_SCHEMA
+    tried_with_answers = ("answers", "answers-fitted", "lda", "answers-lda")
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
@@ -319,6 +321,26 @@ class OneClass(Target):
         """Return left-out examples with their predictions; they have no probabilities."""
         tables = [predicted(examples[p.rows], p.task.classes, p.scores) for p in parts]
         return pl.concat(tables).sort("row")
+
+    def ranked(self, predictions: pl.DataFrame, tables: Mapping[str, Any]) -> pl.DataFrame:
+        """Return examples with the `temperature` that makes probabilities of their votes.
+
+        Left-out examples have no calibration, and give that of their subtask themselves.
+        """
+        known = super().ranked(predictions, tables)
+        temperatures: dict[str, float | None] = {}
+        for one in tables.get("confidence", ()):
+            temperatures |= one["temperatures"] or {}
+        if not known["probability"].count():
+            temperatures = {
+                "all" if subtask is None else str(subtask): vote_temperature(
+                    part["votes"].to_list(), part["label"].to_list()
+                )
+                for (subtask,), part in known.group_by("subtask", maintain_order=True)
+            }
+        name = pl.col("subtask").fill_null("all")
+        temperature = name.replace_strict(temperatures, default=None, return_dtype=pl.Float64)
+        return known.with_columns(temperature=temperature)
 
     def measure(
         self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring

@@ -9,11 +9,13 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.names import GENERATED
-from savs.stores import FeatureStore, ResultError
+from savs.stores import AnswersHead, FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
 from savs.stores.read.store import AnyStore, as_store
 
 ANSWERS = "answers"
+LABELS, GENERATE = "labels", "generate"
+"""Kinds of answers, as `answers` of `extract`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,22 @@ def label_answers(
         yield subtask, LabelAnswers(part, sums, counts)
 
 
-def among_labels(log_likelihoods: Array) -> Array:
-    """Return `(n, classes)` log-likelihoods as float32 probabilities of the classes alone."""
-    powers = np.exp(log_likelihoods - log_likelihoods.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+def with_answers(store: FeatureStore, classes: Mapping[str | None, Sequence[str]]) -> FeatureStore:
+    """Return a store in which `ANSWERS_HEAD` has the log-likelihoods of a subtask's classes.
+
+    Their order is that of `classes`. Reading it raises ResultError as `label_answers`.
+    """
+    width = max(map(len, classes.values()))
+
+    def values(store: FeatureStore, split: str) -> Array:
+        answers = np.zeros((store.rows(split) if store.ids(split) else 0, width), np.float32)
+        if len(answers):
+            for _, found in label_answers(store, split, ANSWERS, classes):
+                rows = found.examples["row"].to_numpy()
+                answers[rows, : found.sums.shape[1]] = found.sums
+        return answers
+
+    return store.with_answers(AnswersHead(width, values))
 
 
 def _count(store: FeatureStore, label: str, tokens: Any) -> int:

@@ -29,6 +29,7 @@ from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.targets.calibration import are_counts, vote_shares
 from savs.pipeline.targets.tables import Rows
 from savs.pipeline.targets.tasks import (
     DecidedTask,
@@ -81,7 +82,7 @@ class Target(ABC):
     suspected_as: ClassVar[str] = "be of another class"
     """What others say of a suspect."""
     suspected_how: ClassVar[str] = (
-        "the share of rightly predicted examples whose lead is not larger"
+        "the share of the right predictions that are not surer than this one"
     )
     """What the strength of a suspect is."""
     has_mean_over_data_sets: ClassVar[bool] = True
@@ -90,6 +91,9 @@ class Target(ABC):
     default_scoring: ClassVar[str] = "resubstitution"
     tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
     """What `savs train` chooses the readout from: these are fast."""
+    tried_with_answers: ClassVar[tuple[str, ...]] = ()
+    """What it compares where a store keeps what the model says of each class; the last is taken.
+    Empty where that is no answer."""
     tried_shots: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
     """Numbers of training examples that `savs sweep` measures, and all."""
     tasks_share_rows: ClassVar[bool] = False
@@ -121,7 +125,7 @@ class Target(ABC):
     """What heads do alone, the stronger the more, and of what."""
     first_shown: ClassVar[tuple[str, str]] = (
         "the surest mistakes of each class first",
-        "with the smallest margins",
+        "least sure",
     )
     """Which wrong examples `ranked` puts first, and which of the others."""
     is_filtered: ClassVar[bool] = True
@@ -357,7 +361,7 @@ class Target(ABC):
             labels=() if row["label"] is None else (row["label"],),
             predictions=(row["prediction"],),
             verdict="right" if row["correct"] else "wrong",
-            shares=best_votes(row["votes"] or []),
+            shares=best_votes(row["votes"] or [], row["probability"], row.get("temperature")),
         )
 
     def of_one_task(
@@ -477,21 +481,24 @@ class Target(ABC):
 
 MOST_VOTES = 4
 """Most classes of an example's votes."""
-TOTAL = 1.01
-"""Scores of an example that add up to more are votes; else they are probabilities."""
 
 
-def best_votes(votes: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
-    """Return the classes with the most votes, from a prediction's `votes`."""
+def best_votes(
+    votes: Sequence[Mapping[str, Any]],
+    probability: float | None = None,
+    temperature: float | None = None,
+) -> tuple[Share, ...]:
+    """Return the classes with the most votes, from a prediction's `votes`; see `vote_shares`."""
+    is_vote = are_counts(votes)
     total = sum(vote["score"] for vote in votes)
-    are_counts = total > TOTAL
+    shares = vote_shares(votes, probability, None if is_vote else temperature)
     return tuple(
         Share(
             vote["class"],
-            vote["score"] / (total if are_counts else 1),
-            f"{vote['score']:g}" if are_counts else f"{100 * vote['score']:.0f} %",
+            share,
+            f"{vote['score']:g} of {total:g}" if is_vote else f"{100 * share:.0f} %",
         )
-        for vote in votes[:MOST_VOTES]
+        for vote, share in zip(votes[:MOST_VOTES], shares, strict=False)
         if vote["score"] > 0
     )
 

@@ -175,15 +175,6 @@ class DecidedTask(Protocol):
         ...
 
     @property
-    def decision(self) -> Decision | None:
-        """What left-out examples say."""
-        ...
-
-
-class SelectedTask(DecidedTask, Protocol):
-    """The part of a selection that one fit makes."""
-
-    @property
     def classes(self) -> tuple[str, ...]:
         """The classes."""
         ...
@@ -192,6 +183,15 @@ class SelectedTask(DecidedTask, Protocol):
     def heads(self) -> tuple[Head, ...]:
         """Best first."""
         ...
+
+    @property
+    def decision(self) -> Decision | None:
+        """What left-out examples say."""
+        ...
+
+
+class SelectedTask(DecidedTask, Protocol):
+    """The part of a selection that one fit makes."""
 
     @property
     def fitted(self) -> Fitted:

@@ -14,7 +14,7 @@ CODES = (
 )
 REASONS = {
     "blip": "its decoder's layers are BERT's, whose projection lies beside the attention;"
-    " give --model-code with find_heads",
+    " give --recipe FILE.py with find_heads",
     "chameleon": CODES,
     "diffusion_gemma": "writes blocks of text by diffusion, so that no token is the last one that"
     " has read the prompt; needs a place to read from that its authors name",
@@ -22,15 +22,16 @@ REASONS = {
     " sets each layer, and its processor; test yours with `savs models CHECKPOINT`",
     "emu3": CODES,
     "evolla": "reads proteins, not images; needs prompts of proteins",
-    "git": "its layers are BERT's, whose projection lies beside the attention; give --model-code"
-    " with find_heads",
+    "git": "its layers are BERT's, whose projection lies beside the attention; give --recipe"
+    " FILE.py with find_heads",
     "granite_speech": "its feature extractor needs torchaudio, and a sound moves others in a batch",
     "idefics": "each text needs an image, which its cross-attention reads; needs its processor with"
     " a small checkpoint, and a chat template, which published checkpoints lack",
     "instructblipvideo": "reads videos only; needs videos as its processor takes them",
     "kosmos-2.5": "published checkpoints have no chat template, and its processor marks the places"
-    " of images without regard to padding; text alone was tested; give --model-code with to_inputs",
-    "nemotron_h_omni": "its attention is the mixer of a hybrid layer; give --model-code with"
+    " of images without regard to padding; text alone was tested; give --recipe FILE.py"
+    " with to_inputs",
+    "nemotron_h_omni": "its attention is the mixer of a hybrid layer; give --recipe FILE.py with"
     " find_heads",
     "pi0": "a policy of robots: its forward pass needs the state of one; needs prompts with states",
     "qwen3_asr": "a sound moves others of its batch; needs a small checkpoint with its processor",

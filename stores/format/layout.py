@@ -109,6 +109,8 @@ SITE, HEADS_SITE = "site", "heads"
 
 Head = tuple[int, int]
 """`(layer, head)`, both counted from 0 in the language model's decoder."""
+ANSWERS_HEAD: Head = (999_999, 0)
+"""Stands among heads for what the model says of the classes, see `FeatureStore.with_answers`."""
 
 STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(np.uint16),
@@ -141,10 +143,10 @@ class LayerGrid:
 def head_name(head: Head) -> str:
     """Return the written form of a head.
 
-    >>> head_name((12, 7))
-    'L12.H7'
+    >>> head_name((12, 7)), head_name(ANSWERS_HEAD)
+    ('L12.H7', 'answers')
     """
-    return f"L{head[0]}.H{head[1]}"
+    return "answers" if head == ANSWERS_HEAD else f"L{head[0]}.H{head[1]}"
 
 
 _HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})", re.ASCII)

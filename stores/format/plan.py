@@ -224,8 +224,8 @@ def make_plan(
         raise ParameterError(f"`shard_rows` is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:
         raise StoreMismatchError(
-            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; use `shard_rows`"
-            f" {earlier.shard_rows} or another `out`"
+            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; leave out"
+            " `shard_rows`, or give another `out`"
         )
     before = {} if earlier is None else earlier.splits
     for split in before:

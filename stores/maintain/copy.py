@@ -132,7 +132,7 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
     if len(sizes) > 1:
         raise StoreMismatchError(
             f"the stores have shards of {' and '.join(map(str, sizes))} rows; extract them with the"
-            " same `shard_rows`"
+            " same number (`shard_rows`)"
         )
     plans, parts = {}, []
     for split in dict.fromkeys(name for store in opened for name in store.manifest.plan.splits):

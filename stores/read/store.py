@@ -1,6 +1,7 @@
 """Read a store: facts at once, examples and features when asked, head by head."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from savs.foundation.imports import door
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import (
+    ANSWERS_HEAD,
     RESULTS,
     SECONDS,
     SPLITS,
@@ -46,6 +48,16 @@ class _Tables(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class AnswersHead:
+    """The model's own answers in the place of a head."""
+
+    width: int
+    """The most classes of a subtask."""
+    values: Callable[["FeatureStore", str], Array]
+    """Returns `(examples, width)` float32 of a split of the store, 0 beyond a subtask's classes."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureStore:
     """A store that is open for reading; made by `open_store`. Files are opened at each read."""
 
@@ -56,6 +68,8 @@ class FeatureStore:
     _shards: Shards
     partial: bool = False
     """Whether the store is read as if complete while shards are still missing."""
+    answers: AnswersHead | None = field(default=None, repr=False, compare=False)
+    """What `ANSWERS_HEAD` is; None if it is no head here."""
     _read: dict[str, _Tables] = field(default_factory=dict, repr=False, compare=False)
     """Split -> what was read of it."""
 
@@ -73,6 +87,11 @@ class FeatureStore:
     def grid(self) -> tuple[LayerGrid, ...]:
         """The heads, layer by layer, with their width."""
         return self.manifest.identity.grid
+
+    @property
+    def benchmark(self) -> Facts:
+        """Name and options of the benchmark."""
+        return self.manifest.identity.benchmark
 
     @property
     def heads(self) -> list[Head]:
@@ -104,6 +123,29 @@ class FeatureStore:
         now = replace(stored, identity=replace(stored.identity, benchmark=benchmark))
         return replace(self, manifest=now, _shards=Shards(self.path, stored), _read={})
 
+    def in_one_split(self, split: str, labels: Mapping[str, str] | None = None) -> "FeatureStore":
+        """Return the store as if all examples were in one split, with these labels alone, by id."""
+        bare, changes, given = self.as_extracted(), self.manifest.changes, labels or {}
+        rows: dict[str, dict[str, PlacedRow]] = {}
+        for planned_in in bare.manifest.plan.splits:
+            if planned_in not in (*SPLITS, UNLABELLED) or not bare.present(planned_in):
+                continue
+            now = changes.get(planned_in, {})
+            tables = [bare.examples(planned_in), bare.skipped(planned_in)]
+            rows[planned_in] = {
+                row["id"]: PlacedRow(
+                    row["id"],
+                    None if now.get(row["id"], {}).get("split", split) is None else split,
+                    given.get(row["id"]),
+                    media=tuple(row["media"]),
+                    group=row["group"],
+                    category=row["category"],
+                    extra=json.loads(row["extra"]),
+                )
+                for row in pl.concat(tables, how="diagonal").iter_rows(named=True)
+            }
+        return bare.with_rows(rows, self.benchmark)
+
     def with_benchmark(self, benchmark: Facts) -> "FeatureStore":
         """Return the store as if its benchmark was described so; its rows stay the same."""
         identity = replace(self.manifest.identity, benchmark=benchmark)  # shards know the old one
@@ -111,8 +153,16 @@ class FeatureStore:
 
     def _with(self, **changes: Any) -> "FeatureStore":
         manifest = replace(self.manifest, **changes)
-        same = manifest == self.manifest
-        return self if same else store_of(self.path, manifest, partial=self.partial)
+        if manifest == self.manifest:
+            return self
+        return replace(store_of(self.path, manifest, partial=self.partial), answers=self.answers)
+
+    def with_answers(self, answers: AnswersHead) -> "FeatureStore":
+        """Return the store with what the model said of the classes as one more head.
+
+        Its name is `ANSWERS_HEAD`. It is no head of the grid: only who asks for it gets it.
+        """
+        return replace(self, answers=answers, _read={})
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -303,6 +353,11 @@ class FeatureStore:
             A head fails its checksum.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
+        if self.answers is not None and ANSWERS_HEAD in wanted:
+            answers = self.answers.values(self, split)
+            stored = [head for head in wanted if head != ANSWERS_HEAD]
+            values = self.features(split, stored) if stored else np.zeros((0, len(answers), 0))
+            return _with_answers(wanted, values, answers)
         if not specs:  # nothing was planned, as of a store without training examples
             widths = {grid.layer: grid.head_dim for grid in self.grid}
             return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
@@ -334,9 +389,20 @@ class FeatureStore:
             clear memory for each.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
-        yield from read_blocks(
-            self._shards, specs, wanted, split=split, rows=rows, raw=raw, reuse=reuse
+        stored = [head for head in wanted if head != ANSWERS_HEAD]
+        read = stored or self.heads[:1]  # a block is read with a head, at least
+        blocks = read_blocks(
+            self._shards, specs, read, split=split, rows=rows, raw=raw, reuse=reuse
         )
+        if self.answers is None or len(stored) == len(wanted):
+            yield from blocks
+            return
+        answers, known = self.answers.values(self, split), self.examples(split)["id"]
+        row_of = dict(zip(known, range(len(known)), strict=True))
+        for block in blocks:
+            some = answers[[row_of[name] for name in block.examples["id"]]]
+            values = _with_answers(wanted, block.features[: len(stored)], some)
+            yield replace(block, features=values)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [as_head(head) for head in heads]
@@ -367,7 +433,7 @@ class FeatureStore:
             options = {
                 "answers": "--answers labels",
                 "generated": "--answers generate",
-                "icl": "--answers labels --icl-shots N",
+                "icl": "--answers labels,icl:N",
             }
             listed = f"it has: {', '.join(outputs) or 'none'}"
             again = f"extract again with {options.get(name)}, into another folder"
@@ -419,7 +485,7 @@ class FeatureStore:
 
     def require_heads(self, heads: Sequence[Head]) -> None:
         """Raise HeadNotFoundError if the store does not hold one of the heads."""
-        held = set(self.heads)
+        held = {*self.heads, *([] if self.answers is None else [ANSWERS_HEAD])}
         absent = [head for head in heads if head not in held]
         if absent or not heads:
             what = f"no head {head_name(absent[0])}" if absent else "nothing for an empty list"
@@ -427,6 +493,17 @@ class FeatureStore:
                 f"{self.path} holds {what}; it has {len(held)} heads from"
                 f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
             )
+
+
+def _with_answers(wanted: Sequence[Head], stored: Array, answers: Array) -> Array:
+    """Return `(wanted, n, d)` float32 of stored heads, and of `(n, classes)` answers in theirs."""
+    width = max(stored.shape[2] if len(stored) else 0, answers.shape[1])
+    values = np.zeros((len(wanted), len(answers), width), np.float32)
+    left = iter(stored)
+    for place, head in enumerate(wanted):
+        of_head = answers if head == ANSWERS_HEAD else next(left)
+        values[place, :, : of_head.shape[1]] = of_head
+    return values
 
 
 def _seconds_of(shard: OpenShard) -> float | None:

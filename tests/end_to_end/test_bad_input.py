@@ -83,9 +83,9 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
         4,
         "skipped test some:0: text.png is not an image of a known format",
         "skipped test some:1: absent.png is not in the media root",
-        "2 examples were skipped, --max-skip allows 0",
+        "2 examples were skipped, 0 allowed",
     )
-    assert extract("--max-skip", "2", test=test).returncode == 0
+    assert extract("--allow", "skips:2", test=test).returncode == 0
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0, scored.stderr
     assert "1 of 3 test examples used; 2 unreadable" in scored.stderr
@@ -113,10 +113,10 @@ def test_skipped_images_have_one_exit_code_and_the_others_are_written(
         "classify": ((store, photos, "--out", tmp_path / "new.csv"), tmp_path / "new.csv"),
     }
     given, written = calls[command]
-    failed(savs(command, *given), 4, "1 example was skipped, --max-skip allows 0; fix the files")
+    failed(savs(command, *given), 4, "1 example was skipped, 0 allowed; fix the files")
     assert written.exists()
     again = () if command == "train" else ("--retry-skipped",)  # `train` does by itself
-    allowed = savs(command, *given, "--max-skip", "1", *again)
+    allowed = savs(command, *given, "--allow", "skips:1", *again)
     assert allowed.returncode == 0, allowed.stderr
     assert "bad.png: " in allowed.stderr
 
@@ -130,7 +130,9 @@ def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alon
     (inputs.root / "photos/a/bad.png").write_text("no image")
     given = ("extract", "image-folder", "--train", inputs.root / "photos", "--model", "demo")
     given = (*given, "--question", "Which?", "--question", "What?", "--out", tmp_path / "store")
-    failed(savs(*given, "--max-skip", "0"), 4, "1 example was skipped", "skipped train a/bad.png#2")
+    failed(
+        savs(*given, "--allow", "skips:0"), 4, "1 example was skipped", "skipped train a/bad.png#2"
+    )
     inputs.image("photos/b/3.png", 9)
     added = savs(*given, "--append")
     assert added.returncode == 0, added.stderr
@@ -172,7 +174,7 @@ def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
 
 @pytest.mark.thorough
 def test_incomplete_store(extract, savs, tmp_path):
-    assert extract(env={"SAVS_EXTRACT_SHARD_ROWS": "2"}).returncode == 0
+    assert extract(env={"SAVS_EXTRACT_ENGINE": "local,shard_rows=2"}).returncode == 0
     (tmp_path / "store" / "test-00001.h5").unlink()
     failed(
         savs("evaluate", tmp_path / "store"),

@@ -66,17 +66,17 @@ def photos(inputs: Inputs) -> Path:
 
 def test_a_changed_checkpoint_neither_classifies_nor_extends_a_store(savs, photos, tmp_path):
     model = shutil.copytree(DEMO_MODEL, tmp_path / "model")
-    run = ("--model", model, "--dtype", "float32", "--workers", 0)
+    run = ("--model", model, "--dtype", "float32", "--engine", "local,workers=0")
     question = ("--question", "Which?")
     extract = ("extract", "image-folder", *question, *run, "--out", "store")
     assert savs(*extract, "--train", photos).returncode == 0
     assert savs("select", "store", "--heads", 4, "--no-estimate").returncode == 0
-    before = savs("classify", "store", photos, "--model", model, "--workers", 0)
+    before = savs("classify", "store", photos, "--model", model)
     assert before.returncode == 0
     for edit, (change, message) in EDITS.items():
         change(model)
         for command in (
-            ("classify", "store", photos, "--model", model, "--workers", 0),
+            ("classify", "store", photos, "--model", model),
             (*extract, "--test", photos, "--append"),
         ):
             ran = savs(*command)
@@ -85,7 +85,7 @@ def test_a_changed_checkpoint_neither_classifies_nor_extends_a_store(savs, photo
         shutil.rmtree(model)
         shutil.copytree(DEMO_MODEL, model)
     (model / "README.md").write_text("of no matter")
-    again = savs("classify", "store", photos, "--model", model, "--workers", 0)
+    again = savs("classify", "store", photos, "--model", model)
     assert again.stdout == before.stdout
 
 
@@ -102,7 +102,16 @@ def test_a_damaged_index_of_weights_is_one_line(savs, photos, tmp_path, index) -
     model = shutil.copytree(DEMO_MODEL, tmp_path / "model")
     (model / "model.safetensors").unlink()
     (model / "model.safetensors.index.json").write_text(index)
-    run = ("--question", "Which?", "--model", model, "--workers", 0, "--out", "store")
+    run = (
+        "--question",
+        "Which?",
+        "--model",
+        model,
+        "--engine",
+        "local,workers=0",
+        "--out",
+        "store",
+    )
     ran = savs("extract", "image-folder", "--train", photos, *run)
     assert ran.returncode == 1
     assert f"error: model '{model}' cannot be loaded: " in ran.stderr

@@ -95,7 +95,7 @@ def test_skipped_images_end_with_their_exit_code(savs, photos, tmp_path) -> None
     done = savs(*given)
     assert done.returncode == 4
     assert "skipped bad.jpg: bad.jpg is not an image of a known format" in done.stderr
-    assert savs(*given, "--max-skip", "1").returncode == 0
+    assert savs(*given, "--allow", "skips:1").returncode == 0
     kept = savs(*given, "--out", "new.csv")
     assert kept.returncode == 4
     more = savs("classify", photos / "classifier", photos / "new", "bad.jpg", "--out", "new.csv")

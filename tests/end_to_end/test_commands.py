@@ -101,8 +101,10 @@ def test_show(savs, store):
 def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     done = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
-        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json", "--workers", 0),
-        *("--device-map", "cpu", "--attn-implementation", "eager"),  # as transformers spells them
+        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json"),
+        *("--engine", "local,workers=0"),
+        *("--device-map", "cpu"),  # as transformers spells it
+        *("--model-kwargs", '{"attn_implementation": "eager"}'),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -191,7 +193,7 @@ def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(
         f'[extract]\nbenchmark = "general"\ntrain = "{train}"\ntest = "{test}"\nmodel = "demo"\n'
-        f'out = "{tmp_path}/store"\nlimit = 4\nshard-rows = 2\nthumbnails = true\n'
+        f'out = "{tmp_path}/store"\nlimit = 4\nengine = "local,shard_rows=2"\nthumbnails = true\n'
     )
     done = savs("extract", "--config", config)
     assert done.returncode == 0, done.stderr

@@ -174,7 +174,7 @@ def test_two_million_honest_rows_are_imported_selected_and_evaluated(
 def bundle(savs, inputs: Inputs, tmp_path) -> Path:
     for number in range(4):
         inputs.image(f"photos/{'ab'[number % 2]}/{number}.png", number)
-    photos, run = inputs.root / "photos", ("--model", "demo", "--workers", 0)
+    photos, run = inputs.root / "photos", ("--model", "demo", "--engine", "local,workers=0")
     assert savs("extract", "image-folder", "--train", photos, *run, "--out", "s").returncode == 0
     assert savs("select", "s", "--heads", 2, "--no-estimate").returncode == 0
     assert savs("export", "s", "--to", "classifier", "--out", "bundle").returncode == 0
@@ -187,7 +187,7 @@ def test_a_bundle_that_enlarges_each_image_is_refused(bundle, inputs, run_measur
     processor = {**selection.source.processor, "min_pixels": pixels}
     source = replace(selection.source, processor=processor)
     save_selection(replace(selection, source=source), bundle)
-    said = run_measured("classify", bundle, photos, "--workers", 0, most_mb=MOST_MB_OF_TORCH)
+    said = run_measured("classify", bundle, photos, most_mb=MOST_MB_OF_TORCH)
     assert f"`min_pixels` is {pixels:,}, expected 4,194,304 at most: every" in said
     program, given = bundle / "predict.py", ("--model", DEMO_MODEL, photos / "a/0.png")
     said = run_measured(*given, program=program, most_mb=MOST_MB_OF_TORCH)

@@ -39,10 +39,10 @@ def test_shots_of_each_class_are_drawn_and_equal_images_stay_together(savs, pool
     ("more", "code", "text"),
     [
         ((), 1, "there are no training examples: give --train, or have them drawn"),
-        (("--shots", "2", "--train-groups", "1"), 2, "--shots and --train-groups are two ways"),
-        (("--shots", "0"), 2, "Invalid value for '--shots'"),
+        (("--shots", "groups"), 2, "--shots is 'groups', expected a number from 1 on, such as 20"),
+        (("--shots", "0"), 2, "--shots is '0', expected a number from 1 on"),
         (("--shots", "5"), 1, "class 'a' has 5 examples, --shots asks for 5, which leaves"),
-        (("--train-groups", "1"), 1, "'all:0' has no group"),
+        (("--shots", "groups:1"), 1, "'all:0' has no group"),
         (("--shots", "2", "--test", "absent.jsonl"), 1, "absent.jsonl does not exist"),
         (("--shots", "2", "--media-root", "."), 1, "none of the 10 media exists"),
     ],

@@ -30,7 +30,7 @@ SEED = 4
 def bundle(savs, inputs: Inputs, tmp_path) -> Path:
     for number in range(4):
         inputs.image(f"photos/{'ab'[number % 2]}/{number}.png", number)
-    photos, run = inputs.root / "photos", ("--model", "demo", "--workers", 0)
+    photos, run = inputs.root / "photos", ("--model", "demo", "--engine", "local,workers=0")
     assert savs("extract", "image-folder", "--train", photos, *run, "--out", "s").returncode == 0
     assert savs("select", "s", "--heads", 3, "--no-estimate").returncode == 0
     assert savs("export", "s", "--to", "classifier", "--out", "bundle").returncode == 0
@@ -64,7 +64,7 @@ def test_an_edited_bundle_is_refused_in_a_line_or_does_what_it_says(
     savs, bundle, tmp_path, inputs, record_property
 ) -> None:
     original = shutil.copytree(bundle, tmp_path / "original")
-    command = ("classify", bundle, inputs.root / "photos", "--model", "demo", "--workers", 0)
+    command = ("classify", bundle, inputs.root / "photos", "--model", "demo")
     config = json.loads((bundle / "config.json").read_text())
     tried = {False: 0, True: 0}
     for (place, value), _ in zip(well_formed(config), range(EDITS), strict=False):

@@ -34,7 +34,7 @@ def to_inputs(processor, prompts):
 
 @pytest.fixture
 def command(inputs, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setenv("SAVS_EXTRACT_SHARD_ROWS", "4")
+    monkeypatch.setenv("SAVS_EXTRACT_ENGINE", "local,shard_rows=4")
     train, test = inputs.few_shots(6, 12)
 
     def words(name, *more):
@@ -57,7 +57,9 @@ def is_alive(group):
 
 def test_workers_give_the_bits_of_one_process(savs, command, tmp_path):
     for name, workers in (("one", "0"), ("two", "2")):
-        done = savs(*command(name, "--workers", workers, "--thumbnails"))
+        done = savs(
+            *command(name, "--engine", f"local,shard_rows=4,workers={workers}", "--thumbnails")
+        )
         assert done.returncode == 0, done.stderr
     one, two = (open_store(tmp_path / name) for name in ("one", "two"))
     for split in ("train", "test"):
@@ -72,7 +74,14 @@ def test_a_row_that_kills_its_worker_is_skipped_and_may_be_tried_again(
     inputs.image("images/test5.png", 5, (90, 60))
     mended = tmp_path / "mended"
     (tmp_path / "mine.py").write_text(KILLED_ON.format(mended=str(mended)))
-    more = ("--workers", "2", "--model-code", str(tmp_path / "mine.py"), "--max-skip", "1")
+    more = (
+        "--engine",
+        "local,shard_rows=4,workers=2",
+        "--recipe",
+        str(tmp_path / "mine.py"),
+        "--allow",
+        "skips:1",
+    )
     done = savs(*command("s", *more))
     assert done.returncode == 0, done.stderr
     assert (
@@ -93,7 +102,9 @@ def start(command, inputs, tmp_path):
     hold = Hold(tmp_path)
 
     def run(workers):
-        words = command("s", "--workers", workers, "--model-code", str(hold.code))
+        words = command(
+            "s", "--engine", f"local,shard_rows=4,workers={workers}", "--recipe", str(hold.code)
+        )
         process = subprocess.Popen(
             [SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -138,7 +149,7 @@ def test_an_interrupted_extraction_leaves_whole_shards_and_goes_on(
     assert done.returncode == 0, done.stderr
     assert open_store(folder).facts["sealed"]
     if how == signal.SIGINT:
-        assert savs(*command("whole", "--workers", "0")).returncode == 0
+        assert savs(*command("whole", "--engine", "local,shard_rows=4,workers=0")).returncode == 0
         check_same_features(open_store(folder), open_store(tmp_path / "whole"))
 
 

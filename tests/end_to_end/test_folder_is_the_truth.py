@@ -223,9 +223,9 @@ def test_a_folder_that_lost_much_changes_nothing_until_that_is_confirmed(again, 
     first = {"everything": "12 of 12", "a class": f"all {EACH}", "most": "8 of 12"}[lost]
     assert f"lacks {first} examples" in said
     assert "the store is unchanged: mount the disk" in said
-    assert "pass --allow-removed if they were removed on purpose" in said
+    assert "pass --allow removed if they were removed on purpose" in said
     assert Path("store/store.json").read_bytes() == before
-    again("--allow-removed", code=1 if lost == "everything" else 0)
+    again("--allow", "removed", code=1 if lost == "everything" else 0)
     assert lost == "everything" or labels() == files()
 
 

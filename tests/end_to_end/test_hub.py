@@ -95,7 +95,7 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
         *("--model", "org/closed", "--out", str(place.work / "store")),
     )
     right, wrong = {"HF_TOKEN": TOKEN}, {"HF_TOKEN": "hf_wrong"}
-    revised = extraction(place, "org/tiny", "--revision", "abc")
+    revised = extraction(place, "org/tiny@abc")
     adapted = extraction(place, "org/tiny", "--adapter", "org/nothing")
     cases = {
         (extraction(place), ""): "hf://org/data/val/*.parquet cannot be fetched (GatedRepoError",

@@ -187,7 +187,7 @@ def test_benchmark_model_and_engine_of_a_package(with_package, inputs, tmp_path)
     out = tmp_path / "store"
     done = with_package(
         *("extract", "cards", "--train", inputs.rows("rows.jsonl", rows), "--model", "demo"),
-        *("--model-code", "blocks", "--engine", "here", "--out", out),
+        *("--recipe", "blocks", "--engine", "here", "--out", out),
     )
     assert "run by mine" in done.stderr
     shown = json.loads(with_package("show", out, "--json").stdout)

@@ -87,7 +87,8 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
     for module in ("torch", "transformers", "accelerate"):  # a laptop has none of them
         monkeypatch.setitem(sys.modules, module, None)
     for round_number in range(1, 3):
-        asked = savs("suggest", "pets", "--n", 8, "--out", "next.csv", "--force")
+        Path("next.csv").unlink(missing_ok=True)
+        asked = savs("suggest", "pets", "--n", 8, "--out", "next.csv")
         assert asked.returncode == 0, asked.stderr
         assert "next: label in the column `label`, then savs label pets next.csv" in asked.stderr
         assert fill(Path("next.csv"), photos) == 8

@@ -23,12 +23,12 @@ USES = {
     "report": ("report", "RESULT", "--out", "x.html"),
     "report of the store": ("report", "STORE", "--out", "x.html"),
     "query": ("query", "STORE", "SELECT * FROM votes"),
-    "map of heads": ("show", "STORE", "--head-map", "--selection", "RESULT"),
-    "suggest": ("suggest", "STORE", "--selection", "RESULT"),
+    "map of heads": ("show", "RESULT", "--head-map"),
+    "suggest": ("suggest", "RESULT"),
     "select": ("select", "STORE", "--heads", "RESULT", "--out", "x"),
     "app": ("app", "STORE"),
     **{
-        f"export --to {form}": ("export", "STORE", "--selection", "RESULT", "--to", form)
+        f"export --to {form}": ("export", "RESULT", "--to", form)
         for form in ("parquet", "npz", "store", "classifier", "space")
     },
     "export of heads": ("export", "STORE", "--heads", "RESULT", "--to", "parquet"),

@@ -55,29 +55,29 @@ def code(tmp_path):
 
 
 def test_a_good_model_passes(savs):
-    done = savs("models", "demo", "--batch-size", "4")
+    done = savs("models", "demo")
     assert done.returncode == 0, done.stderr
     assert "48 in 6 layers, 16 wide" in done.stdout
     assert re.search(r"images at their marks +as the chat template has them", done.stdout)
     held = done.stdout[done.stdout.index("check ") :].splitlines()[1:]
-    sizes = [f"batches of {size} equal single examples" for size in (2, 4)]
+    sizes = [f"batches of {size} equal single examples" for size in (2, 4, 8, 16, 32)]
     assert [line.rsplit(maxsplit=1) for line in held] == [[c, "yes"] for c in CHECKS + sizes]
-    assert done.stderr.endswith("features can be trusted, in batches of up to 4, too\n")
+    assert done.stderr.endswith("features can be trusted, in batches of up to 32, too\n")
 
 
 def test_json_says_what_was_checked(savs, tiny_model):
-    done = savs("models", tiny_model("qwen2_vl"), "--batch-size", "3", "--json")
+    done = savs("models", tiny_model("qwen2_vl"), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert set(found) == {"facts", "checks", "batch_size", "passed", "verdict"}
     assert found["facts"]["model"] == "qwen2_vl (Qwen2VLForConditionalGeneration)"
     assert found["facts"]["heads"] == "12 in 3 layers, 12 wide"
-    sizes = [f"batches of {size} equal single examples" for size in (2, 3)]
+    sizes = [f"batches of {size} equal single examples" for size in (2, 4, 8, 16, 32)]
     assert [check["name"] for check in found["checks"]] == CHECKS + sizes
     assert all(set(check) == {"name", "passed", "what"} for check in found["checks"])
-    assert [check["passed"] for check in found["checks"]] == [True] * 6
-    assert (found["batch_size"], found["passed"]) == (3, True)
-    assert found["verdict"] == "features can be trusted, in batches of up to 3, too"
+    assert [check["passed"] for check in found["checks"]] == [True] * 9
+    assert (found["batch_size"], found["passed"]) == (32, True)
+    assert found["verdict"] == "features can be trusted, in batches of up to 32, too"
 
 
 def test_a_missing_folder_is_one_line(savs, tmp_path):
@@ -89,7 +89,8 @@ def test_a_missing_folder_is_one_line(savs, tmp_path):
     assert "; give CHECKPOINT a Hugging Face id, a folder with config.json and weights" in line
 
 
-BATCHES = "batches change the features: extract with --batch-size 1"
+UNEQUAL = [f"batches of {size} equal single examples" for size in (2, 4, 8, 16, 32)]
+BATCHES = "batches change the features: run `savs extract --batch-size 1`"
 UNSEEN = (
     "do not trust this model's features: heads differ between prompts, the image reaches the heads"
 )
@@ -98,15 +99,15 @@ UNSEEN = (
 @pytest.mark.parametrize(
     ("text", "failed", "verdict"),
     [
-        (UNMARKED, ["batches of 2 equal single examples"], BATCHES),
-        (MIXED, ["batches of 2 equal single examples"], BATCHES),
+        (UNMARKED, UNEQUAL, BATCHES),
+        (MIXED, UNEQUAL, BATCHES),
         (DEAF, ["heads differ between prompts", "the image reaches the heads"], UNSEEN),
     ],
     ids=["padding is not marked", "images are mixed", "the prompt is not seen"],
 )
 def test_a_model_that_fails_says_in_what(savs, tiny_model, code, text, failed, verdict):
-    command = ("models", tiny_model("qwen2_vl"), "--model-code", code(text))
-    done = savs(*command, "--batch-size", "2")
+    command = ("models", tiny_model("qwen2_vl"), "--recipe", code(text))
+    done = savs(*command)
     assert done.returncode == 1, done.stderr
     wrong = [line[:-2].strip() for line in done.stdout.splitlines() if line.endswith(" NO")]
     assert wrong == failed
@@ -114,8 +115,8 @@ def test_a_model_that_fails_says_in_what(savs, tiny_model, code, text, failed, v
 
 
 def test_json_of_a_model_that_fails(savs, tiny_model, code):
-    command = ("models", tiny_model("qwen2_vl"), "--model-code", code(UNMARKED))
-    done = savs(*command, "--batch-size", "2", "--json")
+    command = ("models", tiny_model("qwen2_vl"), "--recipe", code(UNMARKED))
+    done = savs(*command, "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert (found["passed"], found["batch_size"]) == (False, 1)
@@ -131,7 +132,7 @@ def test_extract_goes_on_with_single_examples_by_itself(savs, tiny_model, inputs
         out = tmp_path / f"by-{size}"
         done = savs(
             *("extract", "general", "--train", train, "--test", test, "--out", out),
-            *("--model", tiny_model("qwen2_vl"), "--model-code", code(UNMARKED)),
+            *("--model", tiny_model("qwen2_vl"), "--recipe", code(UNMARKED)),
             *("--batch-size", size),
         )
         assert done.returncode == 0, done.stderr

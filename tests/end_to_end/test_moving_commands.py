@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 from saved_selections import two_task_store
 
-from savs import load_selection, open_store
+from savs import export, load_selection, open_store
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore
 from stores import make_store
 
@@ -65,14 +67,19 @@ def test_export_takes_the_chosen_heads_or_all_or_those_named(run, store, chosen,
 
 
 def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
-    args = ("export", store.path, "--heads", "L0.H2", "--split", "test", "--json")
+    args = ("export", store.path, "--heads", "L0.H2", "--json")
     for form in ("npz", "safetensors"):
         path = tmp_path / f"out.{form}"
         done = json.loads(run(*args, "--to", form, "--out", path).stdout)
         assert done == {"path": str(path), "bytes": path.stat().st_size, "heads": 1}
     with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
-        assert found["id"].tolist() == [f"test:{i}" for i in range(7)]
-        np.testing.assert_array_equal(found["L0.H2"], store.features("test", [(0, 2)])[0])
+        assert found["id"].tolist() == [*store.ids("train"), *store.ids("test")]
+        values = [store.features(split, [(0, 2)])[0] for split in ("train", "test")]
+        np.testing.assert_array_equal(found["L0.H2"], np.concatenate(values))
+    with pytest.raises(ExportError, match=r"splits are \['val'\], expected some of"):
+        export(store, to="npz", out=tmp_path / "x.npz", heads="all", split="val")
+    with pytest.raises(ParameterError, match="`split` has no meaning with `to` store"):
+        export(store, to="store", out=tmp_path / "x", heads="all", split="test")
 
 
 @pytest.mark.thorough
@@ -81,7 +88,7 @@ def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_pa
     out = ("--to", "parquet", "--out", tmp_path / "out.parquet")
     missing = run("export", store.path, *out, code=1)
     assert "is a store without a selection; run `savs train " in missing.stderr
-    run("export", store.path, *out, "--selection", tmp_path / "mine")
+    export(store, to="parquet", out=tmp_path / "out.parquet", selection=tmp_path / "mine")
     assert pl.read_parquet(tmp_path / "out.parquet").columns[-3:] == chosen
 
 
@@ -110,8 +117,6 @@ def test_an_unknown_head_is_named(run, store, tmp_path, form) -> None:
     ("args", "code", "message"),
     [
         (("--to", "csv"), 2, "--to is 'csv', expected one of classifier, space, store, parquet"),
-        (("--to", "npz", "--split", "val"), 1, "splits are ['val'], expected some of"),
-        (("--to", "store", "--split", "test"), 2, "--split has no meaning with --to store"),
         (("--to", "npz", "--subtask", "a"), 2, "--subtask has no meaning with --to npz"),
         (("--to", "npz", "--public"), 2, "--public has no meaning with --to npz"),
     ],
@@ -142,14 +147,12 @@ def test_a_selection_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> N
     for readout in ("vote", "lda"):
         run("select", "s", "--heads", "2", "--readout", readout)
     for more, code, message in (
-        (("--selection", "none"), 1, "s has no result 'none', expected one of: lda, vote"),
         (("--heads", "all"), 2, "--heads has no meaning with --to classifier"),
-        (("--split", "train"), 2, "--split has no meaning with --to classifier"),
-        (("--selection", "lda", "--readout", "none"), 1, "no readout is called 'none'"),
-        (("--readout", "lda", "--to", "npz"), 2, "--readout has no meaning with --to npz"),
     ):
         assert message in run(*bundle, *more, code=code).stderr
-    done = run(*bundle, "--selection", "lda", "--json")
+    none = run("export", "s/results/none", *bundle[2:], code=1)
+    assert "s has no result 'none', expected one of: lda, vote" in none.stderr
+    done = run("export", "s/results/lda", *bundle[2:], "--json")
     found = json.loads(done.stdout)
     assert found["path"] == "bundle"
     assert sorted(found["files"]) == sorted(path.name for path in (tmp_path / "bundle").iterdir())

@@ -13,7 +13,7 @@ pytestmark = [
 ]
 
 ODD = os.fsdecode(b"odd\xff")
-MODEL = ("--model", "demo", "--workers", 0)
+MODEL = ("--model", "demo", "--engine", "local,workers=0")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def photos(savs, inputs: Inputs, tmp_path):
 
 
 def test_one_such_name_leaves_the_other_images_of_a_folder(savs, photos, tmp_path) -> None:
-    ran = savs("classify", "store", photos, "--workers", 0, "--out", "new.csv")
+    ran = savs("classify", "store", photos, "--out", "new.csv")
     assert ran.returncode == 0
     assert "Ignored 2 files in" in ran.stderr
     assert "of names that are not UTF-8: " in ran.stderr
@@ -51,7 +51,7 @@ def test_every_output_may_lie_in_such_a_folder(savs, photos, tmp_path) -> None:
         ("export", ODD, "--to", "store", "--out", f"{out}/small"),
         ("export", ODD, "--to", "classifier", "--out", f"{out}/bundle"),
         ("import", f"{out}/x.parquet", "--out", f"{out}/imported"),
-        ("classify", ODD, photos, "--workers", 0, "--out", f"{out}/new.parquet"),
+        ("classify", ODD, photos, "--out", f"{out}/new.parquet"),
         ("suggest", f"{out}/new.parquet.store", "--out", f"{out}/next.csv"),
         ("verify", ODD),
     ]

@@ -32,7 +32,7 @@ def extract(savs, clips, tiny_model, tmp_path):
 
     def run(store, *more, family="qwen3_vl"):
         given = ("--shots", "2", "--question", "What happens?", "--dtype", "float32")
-        model = ("--model", tiny_model(family), "--workers", "0", "--no-progress")
+        model = ("--model", tiny_model(family), "--engine", "local,workers=0", "--no-progress")
         out = ("--out", tmp_path / store)
         return savs("extract", "image-folder", "--test", clips, *given, *model, *out, *more)
 
@@ -66,7 +66,7 @@ def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
         known = pl.read_parquet(results / "predictions.parquet").explode("media")
         new = savs(
             *("classify", results, clips, "--out", tmp_path / f"{way}.csv"),
-            *("--model", tiny_model("qwen3_vl"), "--workers", "0"),
+            *("--model", tiny_model("qwen3_vl"), "--engine", "local,workers=0"),
         )
         assert new.returncode == 0, new.stderr
         assert "training examples had no videos" not in new.stderr
@@ -137,14 +137,22 @@ def test_videos_are_known_by_their_content(savs, clips, tiny_model, tmp_path, ki
     def extract(family, *more):
         return savs(
             *("extract", "general", "--train", clips / file, "--out", tmp_path / family),
-            *("--model", tiny_model(family), "--dtype", "float32", "--workers", "0", *more),
+            *(
+                "--model",
+                tiny_model(family),
+                "--dtype",
+                "float32",
+                "--engine",
+                "local,workers=0",
+                *more,
+            ),
         )
 
     refused = extract("llava")
     said = "takes no video as a video: its LlavaProcessor takes none; --video frames"
     assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
     (tmp_path / "own.py").write_text("def to_inputs(processor, prompts): 1 / 0\n")
-    refused = extract("qwen3_vl", "--model-code", tmp_path / "own.py")
+    refused = extract("qwen3_vl", "--recipe", tmp_path / "own.py")
     assert refused.returncode == 1
     assert "your to_inputs takes text and images, and no video" in refused.stderr
     done = extract("qwen3_vl")
@@ -157,7 +165,7 @@ def test_videos_are_known_by_their_content(savs, clips, tiny_model, tmp_path, ki
 def test_examples_are_appended_to_videos_whose_files_are_gone(savs, clips, tiny_model, tmp_path):
     without_names(clips, clips / "train.parquet", "bytes in Parquet")
     more = pl.read_parquet(clips / "train.parquet")[:2]
-    given = ("--model", tiny_model("qwen3_vl"), "--dtype", "float32", "--workers", "0")
+    given = ("--model", tiny_model("qwen3_vl"), "--dtype", "float32", "--engine", "local,workers=0")
     out = ("--out", tmp_path / "store")
     whole = savs("extract", "general", "--train", clips / "train.parquet", *given, *out)
     assert whole.returncode == 0, whole.stderr
@@ -170,8 +178,15 @@ def test_examples_are_appended_to_videos_whose_files_are_gone(savs, clips, tiny_
 
 def test_images_alone_need_no_model_that_takes_videos(savs, inputs, tiny_model, tmp_path):
     train, test = inputs.few_shots(2, 2)
-    given = ("--model", tiny_model("llava"), "--workers", "0", "--out", tmp_path / "store")
-    given += ("--video-frames", "4")  # nothing is a video for that
+    given = (
+        "--model",
+        tiny_model("llava"),
+        "--engine",
+        "local,workers=0",
+        "--out",
+        tmp_path / "store",
+    )
+    given += ("--video", "4")  # nothing is a video for that
     done = savs("extract", "general", "--train", train, "--test", test, *given)
     assert done.returncode == 0, done.stderr
     assert "video" not in open_store(tmp_path / "store").facts["processor"]
@@ -192,7 +207,16 @@ def test_a_video_has_no_map_and_images_beside_it_have(savs, clips, tiny_model, t
     for command in (
         (
             *("extract", "general", *files),
-            *("--model", model, "--out", store, "--dtype", "float32", "--workers", "0"),
+            *(
+                "--model",
+                model,
+                "--out",
+                store,
+                "--dtype",
+                "float32",
+                "--engine",
+                "local,workers=0",
+            ),
         ),
         ("select", store, "--heads", "2"),
         ("evaluate", store),

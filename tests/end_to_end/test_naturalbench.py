@@ -57,8 +57,8 @@ def test_a_skipped_example_fails_its_group_and_is_counted(savs, extract, tmp_pat
     done = extract("--shots", "8", test=path)
     assert done.returncode == 4
     assert "skipped test 1:q0i1: broken.parquet#1/Image_1 is not an image" in done.stderr
-    assert "2 examples were skipped, --max-skip allows 0" in done.stderr
-    assert extract("--shots", "8", "--max-skip", "2", test=path).returncode == 0
+    assert "2 examples were skipped, 0 allowed" in done.stderr
+    assert extract("--shots", "8", "--allow", "skips:2", test=path).returncode == 0
     written, metrics, predictions = scored(savs, tmp_path / "small")
     assert (written["planned"], written["scored"], written["skipped"]) == (16, 14, 2)
     assert "2 test examples were skipped at extraction; they count as wrong" in written["notes"]

@@ -24,7 +24,6 @@ from stores import identity, planned
 
 pytestmark = pytest.mark.costly
 
-VOTE = ("--selection", "vote")
 COMMANDS = {
     "show": ["show", "store"],
     "verify": ["verify", "store"],
@@ -37,8 +36,8 @@ COMMANDS = {
     "query predictions": ["query", "store", "SELECT * FROM predictions"],
     "query votes": ["query", "store", "SELECT * FROM votes"],
     "export": ["export", "store", "--to", "parquet", "--out", "out.parquet", "--heads", "all"],
-    "export classifier": ["export", "store", *VOTE, "--to", "classifier", "--out", "bundle"],
-    "export store": ["export", "store", *VOTE, "--to", "store", "--out", "slim"],
+    "export classifier": ["export", "store/results/vote", "--to", "classifier", "--out", "bundle"],
+    "export store": ["export", "store/results/vote", "--to", "store", "--out", "slim"],
     "merge": ["merge", "store", "store", "--out", "merged"],
     "compare": ["compare", "store/results/vote", "store/results/knn"],
 }
@@ -48,7 +47,7 @@ SELECTION = {
         for name in ("evaluate", "evaluate --selection", "query votes", "export store")
     },
     "evaluate --folds": ["evaluate", "store", "--folds", "5"],
-    "export": ["export", "store", *VOTE, "--to", "parquet", "--out", "out.parquet"],
+    "export": ["export", "store/results/vote", "--to", "parquet", "--out", "out.parquet"],
     "select --heads DIR": ["select", "store", "--heads", "store/results/vote"],
 }
 """Commands that read the selection."""
@@ -157,7 +156,11 @@ def test_a_benchmark_that_is_a_file_is_not_run(savs, tmp_path) -> None:
         with open_writer(store, what, {"test": planned("test", 1)}):
             pass
         assert open_store(store).manifest.identity.benchmark["name"] == name
-        for command in (["evaluate", store, "--partial"], ["show", store], ["sweep", store]):
+        for command in (
+            ["evaluate", store, "--allow", "partial"],
+            ["show", store],
+            ["sweep", store],
+        ):
             assert "Traceback" not in savs(*command).stderr
     assert not (tmp_path / "canary").exists()
 

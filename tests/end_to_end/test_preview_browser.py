@@ -42,7 +42,7 @@ def test_a_person_sees_every_image_and_never_scrolls_sideways(chrome, page, widt
     assert "<script>x()</script>" in found["text"]
     assert "skipped: junk.png is not an image of a known format" in found["text"]
     assert found["contrast"] >= 4.5, found["faint"]  # WCAG AA
-    assert (found["lang"], found["title"]) == ("en", "Inputs: general")
+    assert (found["lang"], found["title"]) == ("en", "Inputs: rows.jsonl")
     assert found["headings"][:3] == ["H1", "H2", "H3"]
     shade = sum(found["background"]) / 3
     assert (shade < 60) if dark else (shade > 200)

@@ -29,8 +29,8 @@ def store(tmp_path):
 def query(savs, store):
     """Return a function that runs a query and expects an exit code."""
 
-    def run(sql: str, *more: str, code: int = 0):
-        done = savs("query", store.path, sql, *more)
+    def run(sql: str, *more: str, code: int = 0, place=None):
+        done = savs("query", place or store.path, sql, *more)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -138,10 +138,13 @@ def test_another_result_can_be_meant(query, savs, store, evaluated) -> None:
     assert savs("evaluate", store.path, "--out", store.path / "results/again").returncode == 0
     sql = "SELECT id, prediction FROM predictions"
     assert (
-        query(sql, "--format", "csv", "--result", "again").stdout
+        query(sql, "--format", "csv", place=store.path / "results/again").stdout
         == query(sql, "--format", "csv").stdout
     )
-    assert "'predictions' was not found" in query(sql, "--result", "nothing", code=1).stderr
+    assert (
+        "'predictions' was not found"
+        in query(sql, code=1, place=store.path / "results/nothing").stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,22 @@ def test_every_width_fits_and_every_text_can_be_read(tab, which, request):
     assert found["lang"] == "en"
 
 
+def test_intervals_are_whole_on_a_phone(tab, page):
+    """Without a scroll to the side, in each table that is open."""
+    tab.open(page, width=PHONE)
+    ends = tab.run(
+        """[...document.querySelectorAll("table")].flatMap(table => {
+          const place = [...table.querySelectorAll("thead th")]
+            .findIndex(th => th.innerText === "95 % interval");
+          const cells = [...table.querySelectorAll("tbody tr")].map(row => row.cells[place]);
+          return place < 0 ? [] : cells.filter(cell => cell.checkVisibility())
+            .map(cell => cell.getBoundingClientRect().right);
+        })"""
+    )
+    assert len(ends) > 10
+    assert max(ends) <= PHONE
+
+
 def test_dark_and_light_differ(tab, page):
     pixels = []
     for dark in (False, True):
@@ -99,7 +115,7 @@ def test_the_filter_works_by_keyboard(tab, page):
     told = "document.querySelector('#filter output').textContent"
     assert tab.run(told) == f"{cards} of {cards} shown"
     tab.run("document.querySelector('#examples-title').scrollIntoView()")
-    tab.run("document.querySelector('#classes .wide:last-of-type').focus()")
+    tab.run("document.querySelector('#result .wide:last-of-type').focus()")
     for _ in range(200):  # from the last table before the gallery to the filter
         if tab.run("document.activeElement.name") == "kind":
             break

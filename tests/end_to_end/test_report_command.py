@@ -32,11 +32,12 @@ def features(tmp_path, monkeypatch):
 
 @pytest.mark.thorough
 def test_the_page_is_written_and_named(savs, features):
-    done = savs("report", features, "--out", "page.html", env={"SAVS_REPORT_TITLE": "Mine"})
+    done = savs("report", features, "--out", "page.html")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "page.html\n"
     assert "vote, lda; 50 examples are shown" in done.stderr, done.stderr
-    assert "Mine" in Page(Path("page.html")).text
+    report(features, out="titled.html", title="Mine")
+    assert "Mine" in Page(Path("titled.html")).text
     found = json.loads(
         savs("report", features / "results/lda", "--out", "p.htm", "--n", 7, "--json").stdout
     )
@@ -144,7 +145,7 @@ def test_the_printed_commands_make_the_same_store(savs, inputs):
     done = savs(
         *("extract", "image-folder", "--test", "my photos", "--shots", 3, "--seed", 7),
         *("--question", question, "--answers", "labels", "--model", "demo", "--out", "pets"),
-        env={"SAVS_EXTRACT_SHARD_ROWS": "4"},
+        env={"SAVS_EXTRACT_ENGINE": "local,shard_rows=4"},
     )
     assert done.returncode == 0, done.stderr
     for step in ("select", "evaluate"):

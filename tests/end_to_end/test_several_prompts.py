@@ -29,7 +29,7 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     train, test, image = rows
     (tmp_path / "prompts.txt").write_text("\n".join(("", *ASKED, "")))
     given = ("--train", train, "--test", test, "--model", "demo", "--dtype", "float32")
-    prompts = {"SAVS_EXTRACT_QUESTIONS": "prompts.txt"}
+    prompts = {"SAVS_EXTRACT_QUESTION": "prompts.txt"}
     done = savs("extract", "general", *given, "--out", "s", env=prompts)
     assert done.returncode == 0, done.stderr
     store = open_store("s")
@@ -68,9 +68,8 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     ("file", "asked", "message"),
     [
         ("absent.txt", (), "absent.txt cannot be read: No such file"),
-        ("blank.txt", (), "blank.txt is empty, expected one prompt per line"),
+        ("blank.txt", (), "is 'blank.txt', an empty file, expected one prompt per line"),
         ("latin.txt", (), "latin.txt cannot be read: it is not UTF-8 text"),
-        ("two.txt", ("C?",), "both give prompts; keep one"),
         (None, ("A?", "A?"), "the question 'A?' is given twice"),
     ],
 )
@@ -79,7 +78,7 @@ def test_prompts_that_cannot_be_are_usage_errors(savs, tmp_path, file, asked, me
         (tmp_path / f"{name}.txt").write_bytes(text)
     given = ("--train", "t.jsonl", "--model", "demo", "--out", "s")
     options = [word for prompt in asked for word in ("--question", prompt)]
-    variable = {} if file is None else {"SAVS_EXTRACT_QUESTIONS": file}
+    variable = {} if file is None else {"SAVS_EXTRACT_QUESTION": file}
     done = savs("extract", "general", *given, *options, env=variable)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())

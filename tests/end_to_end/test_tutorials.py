@@ -204,7 +204,7 @@ def test_a_model(savs):
     page = GUIDE / "add-a-model.md"
     Path("blocks.py").write_text(blocks(page, "python")[0])
     printed = follow(savs, blocks(page, "bash"))
-    told = next(text for words, text in printed.items() if "--model-code" in words)
+    told = next(text for words, text in printed.items() if "--recipe" in words)
     assert "24 in 6 layers, 96 wide" in told
     assert accuracy("heads/results/vote") > accuracy("blocks/results/vote") + 0.2
 

@@ -57,7 +57,7 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
     place = Place(hub, tmp_path)
 
     def to(name: str, *more: str) -> tuple[str, ...]:
-        return ("export", str(store), "--to", f"hf://{name}", "--selection", "vote", *more)
+        return ("export", f"{store}/results/vote", "--to", f"hf://{name}", *more)
 
     cases = {
         to("org/animals", "--public"): (RIGHT, 0, "hf://org/animals IMAGES"),
@@ -85,7 +85,7 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
 
 def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) -> None:
     place = Place(hub, tmp_path)
-    given = ("export", str(store), "--to", "hf://datasets/org/features", "--selection", "vote")
+    given = ("export", f"{store}/results/vote", "--to", "hf://datasets/org/features")
     hub.made.mkdir()
     env = {"HF_HUB_DISABLE_XET": "1"}
     (every, few) = place.run(((*given, "--heads", "all"), RIGHT), (given, RIGHT), **env)
@@ -105,8 +105,7 @@ def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) ->
 
 
 def test_a_space_is_uploaded_with_its_model(hub, scenes, animals_bundle, tmp_path) -> None:
-    saved = tmp_path / "saved"
-    given = ("export", str(tmp_path / "s"), "--selection", str(saved), "--to")
+    given = ("export", str(tmp_path / "s"), "--to")
     place = Place(hub, tmp_path)
     out = tmp_path / "pets"
     runs = [
@@ -210,7 +209,7 @@ def animals_bundle(scenes, tmp_path) -> tuple[Path, Path]:
     train = scenes.root / "pushed.jsonl"
     train.write_text("".join(json.dumps(row) + "\n" for row in kept))
     done = extract("general", train=train, test=train, model="demo", out=tmp_path / "s")
-    saved = save_selection(select(done.store, heads=4), tmp_path / "saved")
+    saved = save_selection(select(done.store, heads=4), tmp_path / "s/results/vote")
     assert load_selection(saved).model["name"] == "demo"
     bundle = write_bundle(done.store, saved, tmp_path / "bundle").path
     return bundle, scenes.root / kept[0]["image"]

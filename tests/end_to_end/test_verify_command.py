@@ -25,7 +25,7 @@ def extract(savs, inputs, tmp_path):
         done = savs(
             *("extract", "general", "--train", train, "--test", test, "--model", "demo"),
             *("--out", tmp_path / "store", *more),
-            env={"SAVS_EXTRACT_SHARD_ROWS": "2"},
+            env={"SAVS_EXTRACT_ENGINE": "local,shard_rows=2"},
         )
         assert done.returncode == code, done.stderr
         return done
@@ -144,7 +144,7 @@ def test_a_partial_evaluation_says_what_is_missing(savs, store):
     refused = savs("evaluate", store)
     assert refused.returncode == 3
     assert f"1 of 5 shards are missing ({SHARD} first); run the same" in refused.stderr
-    done = savs("evaluate", store, "--partial")
+    done = savs("evaluate", store, "--allow", "partial")
     assert done.returncode == 0, done.stderr
     note = f"partial: 2 of 6 test examples are not extracted yet ({SHARD})"
     assert note in done.stdout + done.stderr

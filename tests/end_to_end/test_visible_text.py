@@ -84,7 +84,7 @@ def test_errors_show_escapes_as_text(savs, store, tmp_path) -> None:
     )
     text = shown(savs, "select", other.path, "--heads", chosen, code=1)
     assert r"task\rsaved" in text
-    shown(savs, "sweep", store.path, "--draws", "1", "--metric", "none", code=2)
+    shown(savs, "sweep", store.path, "--draws", "1", "--readout", f"x{RED}", code=1)
 
 
 def test_names_of_files_and_folders_are_text(savs, store, tmp_path) -> None:

@@ -18,6 +18,7 @@ STAGES = {
         "import": "Write a store of features that another program computed.",
     },
     "Classifier": {
+        "ask": "Ask the model about images: classes, yes or no, or levels. Needs no label.",
         "train": "Train a classifier on a folder of class folders, a table, or a store.",
         "select": "Select the heads that separate the training classes best.",
         "evaluate": "Classify the test examples with the selected heads and compute metrics.",

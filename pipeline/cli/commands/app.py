@@ -2,7 +2,6 @@
 
 from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, print_json, spelled
-from savs.pipeline.extraction.model.model_options import TrustedKeywords
 
 
 def prepare(options: Options) -> Options:
@@ -20,7 +19,6 @@ COMMAND = Command(
         "savs app pets --port 8000",
         "savs app pets-classifier",
     ),
-    kinds=(TrustedKeywords,),
     prepare=prepare,
     show=lambda _, options: Shown(),
 )

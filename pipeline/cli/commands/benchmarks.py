@@ -3,53 +3,34 @@
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
-from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
 
-FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
 WIDEST = 100
 """Longest line in characters; a terminal may have fewer."""
 
 
-def benchmarks(
-    name: Annotated[str | None, Option(metavar="[NAME]")] = None,
-) -> "tuple[Sequence[Benchmark], Sequence[str]]":
-    """Return the benchmarks, built in and installed, or one; and the problems of installed ones.
-
-    Parameters
-    ----------
-    name
-        A benchmark of the list, or a Python file (mine.py).
-    """
-    if name is not None:
-        from savs.pipeline.inputs.plugins import choose_benchmark
-
-        return [choose_benchmark(name)], []
-    from savs.datasets.benchmarks.catalogue import ADDED_BENCHMARKS, BENCHMARKS
-
-    added, faults = ADDED_BENCHMARKS.all()
-    problems = [f"left out: {fault}" for fault in faults.values()]
-    return [*BENCHMARKS.values(), *(one.value for one in added.values())], problems
-
-
 def show(done: "tuple[Sequence[Benchmark], Sequence[str]]", options: Options) -> Shown:
     """Word the list, or the columns and a sample row of one."""
+    from savs.pipeline.inputs.benchmark_list import benchmark_json
+
     found, problems = done
     if options["name"] is not None:
         (one,) = found
-        return Shown(facts=_to_json(one), data=_whole(one))
+        return Shown(facts=benchmark_json(one), data=_whole(one))
     lines = [line for one in found for line in (*_facts(one), "")]
     lines.append("savs benchmarks NAME shows the columns of its files and a sample row's prompt")
-    return Shown(facts=[_to_json(one) for one in found], data=lines, messages=problems)
+    return Shown(facts=[benchmark_json(one) for one in found], data=lines, messages=problems)
 
 
 def _whole(benchmark: "Benchmark") -> list[str]:
+    from savs.pipeline.inputs.benchmark_list import sample_examples
+
     lines = [*_facts(benchmark), "", "columns", *_pairs(benchmark.columns)]
     if benchmark.about is None:
         return lines
@@ -58,7 +39,7 @@ def _whole(benchmark: "Benchmark") -> list[str]:
         for key, value in benchmark.about.sample.items()
     }
     lines += ["", "sample row", *_pairs(cells)]
-    examples = _examples(benchmark)
+    examples = sample_examples(benchmark)
     for number, example in enumerate(examples, start=1):
         lines.append("")
         lines.append(f"example {number} of {len(examples)}" if len(examples) > 1 else "its example")
@@ -68,39 +49,9 @@ def _whole(benchmark: "Benchmark") -> list[str]:
     return lines
 
 
-def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
-    about = benchmark.about
-    facts = {name: getattr(about, name) for name in FACTS} if about else {}
-    sample = {"row": dict(about.sample), "examples": _examples(benchmark)} if about else None
-    return {
-        "name": benchmark.name,
-        "aliases": list(benchmark.aliases),
-        "summary": benchmark.summary,
-        **facts,
-        "columns": dict(benchmark.columns),
-        "options": dict(benchmark.options),
-        "sample": sample,
-    }
-
-
-def _examples(benchmark: "Benchmark") -> list[dict[str, Any]]:
-    from savs.datasets.rows.examples import reading_order, sample_fields
-
-    return [
-        {
-            "prompt": fields.prompt,
-            "reads": reading_order(fields),
-            "label": fields.label,
-            "media": list(fields.media),
-            "group": fields.group,
-            "subtask": fields.subtask,
-            "category": fields.category,
-        }
-        for fields in sample_fields(benchmark)
-    ]
-
-
 def _facts(benchmark: "Benchmark") -> list[str]:
+    from savs.pipeline.inputs.benchmark_list import FACTS
+
     facts = {"also": ", ".join(benchmark.aliases)} if benchmark.aliases else {}
     if benchmark.about is not None:
         facts |= {name: getattr(benchmark.about, name) for name in FACTS}
@@ -121,7 +72,7 @@ def _pairs(texts: Mapping[str, str]) -> list[str]:
 
 
 COMMAND = Command(
-    function="savs.pipeline.cli.commands.benchmarks:benchmarks",
+    function="savs.pipeline.inputs.benchmark_list:benchmarks",
     about="With NAME: show the columns of its files, and a sample row with its exact prompt.",
     examples=("savs benchmarks", "savs benchmarks naturalbench"),
     show=show,

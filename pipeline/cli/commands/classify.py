@@ -1,22 +1,17 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.foundation.errors import ParameterError
-from savs.foundation.network import HUB
-from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Options, Own
+from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.output import Shown, skipped_messages
 from savs.pipeline.cluster.node import NONE, require_own_devices
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
-from savs.pipeline.extraction.run_options import WorkKeywords
-from savs.pipeline.inputs.input_options import NewFileKeywords
+from savs.pipeline.inputs.input_options import NewRowKeywords
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import Column, Table
 
 if TYPE_CHECKING:
@@ -24,17 +19,15 @@ if TYPE_CHECKING:
     from savs.pipeline.classifying.sorted_files import SortedFiles
 
 DOUBTS = {
-    "unsure": "unsure: several classes, or none, are possible at this risk",
+    "unsure": "unsure: several classes, or none, are possible at {risk} % risk",
     "atypical": "atypical: like none of the training examples",
 }
 """Columns of predictions -> what is said of those that have it."""
 
 
 def prepare(options: Options) -> Options:
-    """Name several classifiers; let a process on each GPU read its share first, if asked for."""
+    """Let a process on each GPU read its share first, if asked for."""
     arguments, out, gpus = dict(options), options["out"], options["gpus"]
-    if options["also"]:
-        arguments["classifier"] = name_classifiers([options["classifier"], *options["also"]])
     if gpus == NONE:
         return arguments
     from savs.pipeline.classifying.classification import earlier_skips
@@ -52,7 +45,7 @@ def prepare(options: Options) -> Options:
 def show(done: "Classification", options: Options) -> Shown:
     """Word predictions or their counts, the files, and what was skipped."""
     data = [_counts(done)] if done.outs else [_predictions(done)]
-    messages = [] if options["json"] or not done.outs else _doubts(done)
+    messages = [] if options["json"] or not done.outs else _doubts(done, options["risk"])
     # of several processes, each that read images says what it wrote
     is_shared = options["gpus"] != NONE or find_rank().ranks > 1
     if done.outs and (done.rows or not is_shared):
@@ -101,9 +94,10 @@ def _counts(done: "Classification") -> Table:
     return done.target.counted(done.predictions)
 
 
-def _doubts(done: "Classification") -> list[str]:
+def _doubts(done: "Classification", risk: float | None) -> list[str]:
+    per_cent = f"{100 * (risk or 0):g}"
     return [
-        f"{counted_as(int(count), 'prediction', 'is', 'are')} {what}"
+        f"{counted_as(int(count), 'prediction', 'is', 'are')} {what.format(risk=per_cent)}"
         for name, what in DOUBTS.items()
         if name in done.predictions.columns and (count := done.predictions[name].sum())
     ]
@@ -117,27 +111,6 @@ def _predictions(done: "Classification") -> Table:
     return Table(rows, [Column("id", "id"), *done.target.new_columns(rows)])
 
 
-def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
-    """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
-
-    `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
-    the folder's own is used. ParameterError if two have one name.
-    """
-    classifiers: dict[str, str | Path] = {}
-    for text in texts:
-        name, mark, folder = text.partition("=")
-        if not mark or Path(text).exists():
-            name, folder = Path(text).absolute().name, text
-        path = folder if folder.startswith(HUB) else Path(folder)
-        if name in classifiers:
-            raise ParameterError(
-                f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"
-                " --also NAME=FOLDER"
-            )
-        classifiers[name] = path
-    return classifiers
-
-
 COMMAND = Command(
     function="savs.pipeline.classifying.classification:classify",
     about="Keeps the rows that --out already has: the same command resumes, or adds new images.",
@@ -147,20 +120,12 @@ COMMAND = Command(
         "savs classify pets new --out new.csv --out new.html --sort-into sorted --risk 0.05",
         "ls new/*.png | savs classify pets/results/vote - --json",
     ),
-    kinds=(NewFileKeywords, ClassifiedKeywords, WorkKeywords),
-    own={
-        "gpus": GPUS,
-        "also": Own(
-            list[str] | None,
-            None,
-            Option(
-                "Another classifier of the same model, for the same images (repeatable).",
-                level="more",
-                metavar="[NAME=]FOLDER",
-            ),
-        ),
-        "max_skip": MAX_SKIP,
-    },
+    kinds=(NewRowKeywords, ClassifiedKeywords),
+    own={"gpus": GPUS},
+    allows=(
+        *("other-prompt", "outside", "urls", "private-addresses", "images", "remote-code"),
+        "skips",
+    ),
     prepare=prepare,
     show=show,
 )

@@ -55,6 +55,7 @@ COMMAND = Command(
         "savs evaluate pets --readout lda --per-class",
         "savs evaluate pets --folds 5",
     ),
+    allows=("partial", "other-prompt"),
     own={
         "per_class": Own(
             bool, False, Option("Also print each class and the most frequent confusions.")

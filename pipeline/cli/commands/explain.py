@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, shows_details
-from savs.pipeline.extraction.model.model_options import TrustedKeywords
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.table import Table
 
@@ -14,16 +13,10 @@ if TYPE_CHECKING:
 
 
 def prepare(options: Options) -> Options:
-    """Refuse maps that nothing would show; leave out the model of other explanations."""
-    if options["attention_maps"]:
-        if options["out"] is None and not options["json"]:
-            raise ParameterError("`attention_maps` draws on a page; pass `out` FILE.html or --json")
-        return options
-    return {
-        name: value
-        for name, value in options.items()
-        if name not in TrustedKeywords.__annotations__
-    }
+    """Refuse maps that nothing would show."""
+    if options["attention_maps"] and options["out"] is None and not options["json"]:
+        raise ParameterError("`attention_maps` draws on a page; pass `out` FILE.html or --json")
+    return options
 
 
 def show(done: "Explanations", options: Options) -> Shown:
@@ -86,7 +79,6 @@ COMMAND = Command(
         "savs explain pets --errors --out why.html --media-root photos",
         "savs explain pets --n 1 --attention-maps --media-root photos --out why.html",
     ),
-    kinds=(TrustedKeywords,),
     prepare=prepare,
     show=show,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.foundation.errors import ParameterError, SavsError
-from savs.pipeline.cli.command import MAX_SKIP, Command, Options
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, skipped_examples
 from savs.pipeline.cluster.node import require_own_devices
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
@@ -17,6 +17,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.running.formatting import counted, format_bytes, format_seconds
+from savs.pipeline.running.option_texts import parse_engine
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.running.table import Table
@@ -57,13 +58,24 @@ def extract(
     gpus: Annotated[str, Option(metavar="all|N|0,2")] = "none",
     dry_run: bool = False,
     page: Annotated[str | None, Option(metavar="FILE.html")] = None,
-    page_examples: Annotated[int, Option(level="more", min=1)] = DEFAULT_EXAMPLES,
     engine: Annotated[
-        str, Option(level="more", metavar="local|ray|ray://HOST:PORT|NAME")
+        str,
+        Option(
+            level="more",
+            metavar="NAME[,KEY=N...]",
+            parse=parse_engine,
+            fills={
+                "workers": "local,workers=N",
+                "shard_rows": "local,shard_rows=N",
+                "actors": "ray,actors=N",
+                "actor_cpus": "ray,cpus=N",
+                "actor_gpus": "ray,gpus=N",
+            },
+        ),
     ] = "local",
-    actors: Annotated[int | None, Option(level="more", min=1)] = None,
-    actor_cpus: Annotated[int, Option(level="more", min=1)] = 1,
-    actor_gpus: Annotated[float, Option(level="more", min=0)] = 1.0,
+    actors: Annotated[int | None, Option(level="python")] = None,
+    actor_cpus: Annotated[int, Option(level="python")] = 1,
+    actor_gpus: Annotated[float, Option(level="python")] = 1.0,
     reporting: Reporting = SILENT,
 ) -> Planned | Done:
     """Extract features in this process or in many, or estimate what that takes.
@@ -80,10 +92,10 @@ def extract(
         Estimate disk space and time; store nothing.
     page
         With `dry_run`: write a page of examples of every class as the model reads them.
-    page_examples
-        Examples of each split on the page.
     engine
-        Where processes run: here, in a Ray cluster, or by the engine of a package.
+        Where processes run: local, ray or ray://HOST:PORT, or the engine of a package; then with
+        commas what you want otherwise: workers=N (to decode; 0: none) and shard_rows=N (examples
+        per file); of Ray actors=N, cpus=N and gpus=N of each (default: one per GPU).
     actors
         Ray actors (default: one per GPU of the cluster).
     actor_cpus
@@ -111,7 +123,9 @@ def extract(
             from savs.pipeline.reports.preview.preview import write_preview
 
             require_page(Path(page))
-            content = write_preview(chosen, inputs, model, out=Path(page), examples=page_examples)
+            content = write_preview(
+                chosen, inputs, model, out=Path(page), examples=DEFAULT_EXAMPLES
+            )
         reporting.say("dry run: reading the input, loading the model, timing a few examples")
         return Planned(estimate(chosen, inputs, model, run, place), content)
     scheme, _, address = engine.partition("://")
@@ -130,11 +144,11 @@ def extract(
 
         place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
         options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)
-        return Done(extract_on_ray(options, folders), before)
+        return Done(extract_on_ray(options, folders, _here(run)), before)
     if engine != "local":
         from savs.pipeline.cli.node_run import extract_on_engine
 
-        return Done(extract_on_engine(engine, folders), before)
+        return Done(extract_on_engine(engine, folders, _here(run)), before)
     if gpus != "none":
         from savs.pipeline.cli.node_run import extract_on_node
 
@@ -145,11 +159,18 @@ def extract(
     return Done(done, before)
 
 
+def _here(run: RunOptions) -> str:
+    """Return the engine of each of many processes."""
+    numbers = {"workers": run.workers, "shard_rows": run.shard_rows}
+    return ",".join(["local", *(f"{k}={n}" for k, n in numbers.items() if n is not None)])
+
+
 def prepare(options: Options) -> Options:
     """Make the objects of options; a value that they refuse is a usage error."""
     arguments, objects = dict(options), {}
     for name, kind in (("inputs", InputOptions), ("model", ModelOptions), ("run", RunOptions)):
-        values = {field.name: arguments.pop(field.name) for field in fields(kind)}
+        names = [field.name for field in fields(kind) if field.name in arguments]
+        values = {name: arguments.pop(name) for name in names}
         try:
             objects[name] = kind(**values)
         except SavsError as error:
@@ -235,7 +256,7 @@ COMMAND = Command(
         '      --question "Which animal is this?" --retry-skipped',
     ),
     kinds=(InputOptions, ModelOptions, RunOptions),
-    own={"max_skip": MAX_SKIP},
+    allows=(*("outside", "urls", "private-addresses", "images", "drafts", "remote-code", "skips"),),
     prepare=prepare,
     show=show,
 )

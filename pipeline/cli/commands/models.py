@@ -1,97 +1,12 @@
 """`savs models`: the architectures that work, and a test of a checkpoint."""
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import Any
 
-import savs
-from savs.foundation.errors import ParameterError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, pairs
-from savs.pipeline.extraction.model.model_options import CheckedKeywords, ModelKeywords
-from savs.pipeline.names import DEFAULT_BATCH_SIZE
-from savs.pipeline.running.options import Option
-from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.extraction.model.model_options import CheckedKeywords
 from savs.pipeline.running.table import Table
-from savs.stores.errors import ResultError
-
-if TYPE_CHECKING:
-    from savs.pipeline.extraction.check_model import Checkup
-
-
-def models(
-    model: Annotated[str | None, Option(metavar="[CHECKPOINT]")] = None,
-    *,
-    status: Annotated[str | None, Option(metavar="NAME")] = None,
-    against: Annotated[str | None, Option(metavar="STORE")] = None,
-    media_root: Annotated[str | None, Option(metavar="DIR")] = None,
-    selection: Annotated[str | None, Option(level="more", metavar="NAME|DIR")] = None,
-    batch_size: Annotated[int, Option(level="more", min=2)] = DEFAULT_BATCH_SIZE,
-    reporting: Reporting = SILENT,
-    **loading: Unpack[ModelKeywords],
-) -> "dict[str, Any] | Checkup":
-    """Return the architectures and how they were tested, or the test of a checkpoint.
-
-    Parameters
-    ----------
-    model
-        Hugging Face id, folder, or demo: test it.
-    status
-        List only this status: verified, untested, unsupported ...
-    against
-        Compare with a store instead: run some of its examples.
-    media_root
-        Folder of the store's images, with `against`.
-    selection
-        Classifier to compare with: a name in STORE/results, or a folder (default: trained, vote, or
-        the only one).
-    batch_size
-        Largest batch size to test.
-    """
-    if model is None:
-        return _families(status)
-    if status is not None:
-        raise ParameterError("`status` is for the list of architectures; omit it or CHECKPOINT")
-    if against is None:
-        if media_root or selection:
-            raise ParameterError("`media_root` and `selection` are for `against`; add it")
-        from savs.pipeline.extraction.entry_points import check_model
-
-        reporting.say(f"loading {model}")
-        return check_model(model, batch_size, **loading)
-    if media_root is not None and not Path(media_root).is_dir():
-        raise ParameterError(f"`media_root` is {media_root!r}, which is not a folder")
-    from savs.pipeline.classifying.store_match import compare_with_store
-    from savs.pipeline.evaluation.results import Results
-
-    store = savs.open_store(against)
-    try:
-        classifier = Results(store.path).find(selection).selection()
-    except ResultError:
-        if selection is not None:
-            raise
-        classifier = None
-    return compare_with_store(
-        model,
-        store,
-        media_root=media_root,
-        selection=classifier,
-        reporting=reporting,
-        **loading,
-    )
-
-
-def _families(status: str | None) -> dict[str, Any]:
-    from importlib.resources import files
-
-    text = files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
-    report: dict[str, Any] = json.loads(text)
-    known = sorted({family["status"] for family in report["families"]})
-    if status not in (None, *known):
-        raise ParameterError(f"`status` is {status!r}, expected one of {', '.join(known)}")
-    families = [one for one in report["families"] if status in (None, one["status"])]
-    return report | {"families": families}
 
 
 def show(done: Any, _: Options) -> Shown:
@@ -128,15 +43,16 @@ def _shown_families(report: dict[str, Any]) -> Shown:
 
 
 COMMAND = Command(
-    function="savs.pipeline.cli.commands.models:models",
+    function="savs.pipeline.classifying.models:models",
     about="Tests a checkpoint: runs generated images one by one and in batches, compares the"
     " features.\n\nWith --against STORE: runs some of the store's examples, and compares with its"
     " features and with the predictions of its classifier.\n\nExits with code 1 if a check fails.",
     examples=(
-        "savs models --status verified",
+        "savs models",
         "savs models demo",
         "savs models demo --against pets --media-root photos",
     ),
     kinds=(CheckedKeywords,),
+    allows=("remote-code",),
     show=show,
 )

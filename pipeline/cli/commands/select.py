@@ -87,7 +87,7 @@ def _task_facts(task: "TaskSelection", done: "Selected") -> dict[str, Any]:
 
 def _depth(done: "Selected") -> str | None:
     """Return how much of the decoder the chosen heads need, if that is not all of it."""
-    if done.source.model.get("class") == IMPORTED:
+    if done.source.model.get("class") == IMPORTED or done.answers:
         return None
     last, total = max(layer for layer, _ in done.heads), done.store.grid[-1].layer + 1
     saved = 100 * (1 - (last + 1) / total)  # a store of chosen heads may lack the last layers

@@ -40,7 +40,7 @@ COMMAND = Command(
     examples=(
         "savs suggest pets --n 20 --out next.html",
         "savs suggest new.csv.store --n 20 --out next.csv",
-        "savs suggest new.csv --n 20 --out next.csv --force",
+        "savs suggest new.csv --out next.csv",
     ),
     show=show,
 )

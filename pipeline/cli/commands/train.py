@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from savs.foundation.errors import ParameterError, command
-from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Options
+from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.commands.evaluate import words_of
 from savs.pipeline.cli.output import REPORTING, Shown, skipped_examples
-from savs.pipeline.cluster.node import NONE, require_own_devices
+from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.run_options import GpuKeywords
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.running.formatting import counted, percent
@@ -36,7 +36,6 @@ def prepare(options: Options) -> Options:
         names = {*options} - {"readout", "heads", "max_skip", "json", "gpus"}
         extract_share(**{name: arguments[name] for name in names}, reporting=REPORTING)
         raise typer.Exit
-    require_own_devices(gpus, options["device"])
     train_on_node(gpus, Path(str(arguments["out"])))
     return arguments
 
@@ -50,21 +49,32 @@ def show(done: "Trained", options: Options) -> Shown:
         data, counts = words_of(done.expected)
     if done.suspects.height:
         data.append(suspects_table(done.suspects.head(SHOWN), done.selection.target))
-    tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
-    best = f"readout: {done.selection.readout}, the best when examples are left out ({tried})"
     skipped, code = skipped_examples(done.store, done.skipped, options["max_skip"], option="")
     return Shown(
         facts=_facts(done),
         data=data,
         messages=[
             *(f"note: {note}" for note in done.notes),
-            *([best] if done.accuracies and not options["json"] else []),
+            *([_choice(done)] if done.accuracies and not options["json"] else []),
             *([] if options["json"] else counts),
             *_next(done),
             *skipped,
         ],
         exit_code=code,
     )
+
+
+def _choice(done: "Trained") -> str:
+    """Return what was tried on left-out examples, and what is used."""
+    known, used = done.accuracies, done.selection.readout
+    if "answers" not in known:
+        tried = ", ".join(f"{name} {percent(value)}" for name, value in known.items())
+        return f"readout: {used}, the best when examples are left out ({tried})"
+    names = {"answers": "own answers", "answers-fitted": "fitted to labels", "answers-lda": "both"}
+    tried = ", ".join(
+        f"{names.get(name, 'heads')}: {percent(value)} %" for name, value in known.items()
+    )
+    return f"the model's {tried} (of left-out examples); using {names.get(used, 'heads')}"
 
 
 def _facts(done: "Trained") -> dict[str, object]:
@@ -115,7 +125,8 @@ COMMAND = Command(
         "savs train pets",
     ),
     kinds=(TrainKeywords, GpuKeywords),
-    own={"gpus": GPUS, "max_skip": MAX_SKIP},
+    own={"gpus": GPUS},
+    allows=("removed", "skips"),
     prepare=prepare,
     show=show,
 )

@@ -5,9 +5,7 @@ before and after the name of a command. A misspelt name in a file or a variable 
 """
 
 import os
-import tomllib
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +35,8 @@ def require_known_variables(command: str, parameters: Sequence[Any]) -> None:
 
     Variables of other commands are left to these; one that names no command at all is refused.
     """
+    from difflib import get_close_matches
+
     prefix = _prefix(command)
     known = [variable_of(command, p) for p in parameters if p.param_type_name == "option"]
     prefixes = tuple(map(_prefix, COMMANDS))
@@ -62,6 +62,8 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     """Set a command's defaults from its table in a TOML file; flags and environment win."""
     if path is None:
         return None
+    import tomllib
+
     text = read_text(path)
     try:
         tables = tomllib.loads(text)

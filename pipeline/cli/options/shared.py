@@ -1,7 +1,7 @@
 """Options that several commands share: each has one name and one meaning."""
 
 import re
-from collections.abc import Container
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,29 @@ def to_typer(name: str, source: "Option", text: str, *, is_argument: bool = Fals
     )
 
 
-def with_flags(text: str, names: Container[str]) -> str:
+def parsed(name: str, value: Any, source: "Option") -> dict[str, Any]:
+    """Return the fields that a text sets, or the texts of a repeated option; else a usage error."""
+    assert source.parse is not None
+    try:
+        found = source.parse(value)
+    except ValueError as error:
+        said = f" {error}" if isinstance(value, list) else f" is {value!r:.50}, {error}"
+        raise typer.BadParameter(f"`{name}`{said}") from error
+    return found if source.fills else {name: found}
+
+
+def flags_of(options: "Mapping[str, Option]") -> dict[str, str]:
+    """Return parameter -> the flag that sets it."""
+    flags = {}
+    for name, source in options.items():
+        if source.level != "python":
+            flags |= dict.fromkeys((name, *source.fills), flag_of(source.name or name))
+    return flags
+
+
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
     """Return a help text in which parameters in backticks are spelled as flags."""
-    return FIELD.sub(lambda m: flag_of(m[1]) if m[1] in names else m[0], text)
+    return FIELD.sub(lambda match: flags.get(match[1], match[0]), text)
 
 
 def flag_of(name: str) -> str:
@@ -47,13 +67,12 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def read_text(path: Path, option: str = "") -> str:
-    """Return the text of a file that an option names; a usage error if it cannot be read."""
+def read_text(path: Path) -> str:
+    """Return the text of a file of options; a usage error if it cannot be read."""
     from savs.foundation.files import read_regular_text
 
     try:
         return read_regular_text(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        name = f"`{option}` {path}" if option else path
-        raise typer.BadParameter(f"{name} cannot be read: {reason}") from error
+        raise typer.BadParameter(f"{path} cannot be read: {reason}") from error

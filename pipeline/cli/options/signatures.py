@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from savs.pipeline import names
-from savs.pipeline.cli.options.shared import to_typer, with_flags
-from savs.pipeline.running import options
+from savs.pipeline.cli.options.shared import flag_of, to_typer, with_flags
+from savs.pipeline.running import option_texts, options
 
-NAMESPACE = vars(names) | vars(options)
+NAMESPACE = vars(names) | vars(options) | vars(option_texts)
 UNOFFERED = ("verbose", "reporting")
 """Parameters that every command sets by itself."""
 TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
@@ -34,6 +34,7 @@ def parameters_of(function: str) -> dict[str, tuple[Parameter, options.Option]]:
     positional = list(zip(given.args, _padded(given.defaults, len(given.args)), strict=True))
     named = zip(given.kwonlyargs, given.kw_defaults, strict=True)
     found = {}
+    flags = {name: flag_of(name) for name in texts}
     for is_argument, (one, default) in [
         *((True, pair) for pair in positional),
         *((False, pair) for pair in named),
@@ -43,7 +44,7 @@ def parameters_of(function: str) -> dict[str, tuple[Parameter, options.Option]]:
             continue
         kind = Parameter.KEYWORD_ONLY
         value = Parameter.empty if default is None else _value(default)
-        text = with_flags(option.help or texts[one.arg].partition("\n\n")[0], texts)
+        text = with_flags(option.help or texts[one.arg].partition("\n\n")[0], flags)
         is_named = not option.is_positional or one.arg == "out"
         typed = to_typer(one.arg, option, text, is_argument=is_argument and not is_named)
         annotation = Annotated[_shell_type(hint, option), typed]

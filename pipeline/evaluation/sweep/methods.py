@@ -27,6 +27,7 @@ from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.training_data import (
@@ -56,7 +57,7 @@ class Method:
     store: str
     rule: Rule
     is_fitted: bool
-    """Whether the readout is fitted on heads: not captions, nor the model's own answers."""
+    """Whether the readout is fitted on heads alone: not captions, nor the model's own answers."""
 
     @property
     def readout(self) -> str:
@@ -89,7 +90,8 @@ def find_methods(
             raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))
         notes += [f"{name} is left out: {lack}" for lack in lacking.values() if lack]
         for store in able:
-            is_fitted = isinstance(rule, Readout) and not compares_captions(stores[store], rule)
+            is_rule = isinstance(rule, Readout) and not rule.answers
+            is_fitted = is_rule and not compares_captions(stores[store], rule)
             methods.append(Method(store, rule, is_fitted))
     require_names([f"{m.store}:{m.readout}" if len(stores) > 1 else m.readout for m in methods])
     return methods, notes
@@ -128,15 +130,17 @@ def _store_of(
 
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     """Return what a store lacks for a readout; empty if it has all."""
-    use = "the model's own answer" if isinstance(rule, str) else "a readout of class names"
-    if isinstance(rule, str) or rule.texts:
+    reads_answers = isinstance(rule, str) or bool(rule.answers)
+    use = "the model's own answer" if reads_answers else "a readout of class names"
+    if isinstance(rule, str) or rule.answers or rule.texts:
         refusal = target_of(store.manifest.identity.benchmark).refusal(use, store.path)
         if refusal:
             return refusal
-    if isinstance(rule, str):
-        output = rule if rule in (ICL, GENERATED) else ANSWERS
+    if isinstance(rule, str) or rule.answers:
+        output = rule if isinstance(rule, str) and rule in (ICL, GENERATED) else ANSWERS
         has = output in store.manifest.identity.outputs
-        return "" if has else f"{store.path} has no answers of the model for {rule}"
+        name = rule if isinstance(rule, str) else rule.name
+        return "" if has else f"{store.path} has no answers of the model for {name}"
     if not rule.texts or compares_captions(store, rule):
         return ""
     head = store.heads[:1]
@@ -147,6 +151,17 @@ def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     except SelectionError as error:
         return str(error)
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnTraining(StoredTraining):
+    """Some of the training examples of a store."""
+
+    drawn: tuple[TrainingTask, ...]
+
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
+        """Return what was drawn."""
+        return list(self.drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +183,9 @@ class StoreDraws:
         rules = [(m.rule, m.is_fitted) for m in methods if isinstance(m.rule, Readout)]
         if fitted := [rule for rule, is_fitted in rules if is_fitted]:
             yield from self._fitted(fitted)
-        if captioned := [rule.name for rule, is_fitted in rules if not is_fitted]:
+        if captioned := [r.name for r, is_fitted in rules if not (is_fitted or r.answers)]:
             yield from self._captioned(captioned)
+        yield from self._with_answers([rule for rule, _ in rules if rule.answers])
         yield from self._level([m.rule for m in methods if isinstance(m.rule, str)])
 
     def _fitted(self, rules: Sequence[Readout]) -> Predicted:
@@ -233,6 +249,20 @@ class StoreDraws:
         table = table.filter(pl.col("label").is_not_null())
         how = Measuring(metrics=lambda _table, _classes: [], only_units=True)
         return selection.target.measure(table, selection, predictor.classes, how).units
+
+    def _with_answers(self, rules: Sequence[Readout]) -> Predicted:
+        """Fit readouts that read the model's own answers, alone or next to heads."""
+        for key in self._keys():
+            drawn = tuple(draw.task for draw in self.draws if draw.key == key)
+            training = DrawnTraining(self.store, drawn)
+            for rule in rules:
+                for count in [None] if rule.answers == ALONE else self.counts:
+                    selection = choose_heads(
+                        training, heads=count, readout=rule, scoring=self.scoring
+                    )
+                    predictor = SelectedHeads(self.store, selection, is_compared=True)
+                    predictions = packed_predictions(self.store, predictor).collect()
+                    yield [self._point(rule.name, count or NO_HEADS, key)], predictions
 
     def _captioned(self, readouts: Sequence[str]) -> Predicted:
         captions = Captions(self.store, stored_benchmark(self.store, self.benchmark))

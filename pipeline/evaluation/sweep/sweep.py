@@ -52,7 +52,8 @@ from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted_as
-from savs.pipeline.running.options import Option, parse_counts, parse_layers, parse_names
+from savs.pipeline.running.option_texts import parse_counts, parse_layers, parse_names
+from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import (
     choose_heads,
@@ -96,8 +97,8 @@ def sweep(
         Option(name="max_layer", metavar="N,N|each", parse=parse_layers),
     ] = None,
     out: Annotated[str | Path | bool | None, Option(metavar="DIR")] = None,
-    seed: Annotated[int | None, Option(level="more")] = None,
-    scoring: Annotated[str | Path | Scoring | None, Option(level="more", metavar="NAME")] = None,
+    seed: Annotated[int | None, Option(level="python")] = None,
+    scoring: Annotated[str | Path | Scoring | None, Option(level="python")] = None,
     benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
     reporting: Reporting = SILENT,
 ) -> Sweep:

@@ -218,7 +218,7 @@ def join_sweeps(sweeps: Mapping[str, Sweep]) -> Sweep:
     for name, one in sweeps.items():
         if (headline(one.summary)["scale"] == "error").any():
             raise SelectionError(
-                f"the headline of {name} is an error, whose unit is that of its labels: it has no"
+                f"the headline of {name} is an error in the unit of its labels: it has no"
                 " mean over data sets; sweep each by itself"
             )
     names = [pl.lit(name).alias("data_set") for name in sweeps]

@@ -296,7 +296,7 @@ class StoreSink(Sink):
         if todo and self._rank.ranks > len(self._wanted):
             self._say(
                 f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"
-                " to do; start fewer, or begin a store with fewer `shard_rows`"
+                " to do; start fewer, or begin a store with fewer rows per shard (`shard_rows`)"
             )
         return todo
 

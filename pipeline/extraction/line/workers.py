@@ -208,7 +208,7 @@ class Crew:
             if self._fruitless == most:
                 raise ModelError(
                     f"worker processes end by themselves, {most} in a row, the last {death}; give"
-                    " fewer `workers`, or `workers` 0 to see why"
+                    " fewer (`workers`), or none (0) to see why"
                 )
             worker.start()
             return death
@@ -243,7 +243,7 @@ class DiedError(Exception):
 def _reason(example: str, death: DiedError) -> str:
     return (
         f"two worker processes ended while they prepared {example}, the second {death}; scale its"
-        " media down, save them in another format, or give fewer `workers`"
+        " media down, save them in another format, or give fewer workers (`workers`)"
     )
 
 

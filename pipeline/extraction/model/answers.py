@@ -23,14 +23,16 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.prompts.media import Pieces
 from savs.pipeline.prompts.media_places import template_errors
-from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
+from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS, UNLABELLED
 
 ANSWERS = "answers"
 """Output of `--answers labels`: `(rows, labels)` float32 log-likelihoods."""
 ICL = "icl"
-"""Output of `--icl-shots`: as `answers`, after demonstrations."""
+"""Output of `icl_shots`: as `answers`, after demonstrations."""
 GENERATED = "generated"
 """Output of `--answers generate`: `(rows, GENERATED_CHARACTERS)` int32 code points."""
+ASKED_SPLITS = (*SPLITS, UNLABELLED)
+"""Splits whose rows are asked: others are texts of classes."""
 MOST_GENERATED = 16
 """Tokens that are generated at most."""
 CELLS = 4096
@@ -88,11 +90,11 @@ class Answers:
 
     def labels_for(self, split: str, subtask: str | None) -> tuple[int, ...]:
         """Return the labels that a row is asked about; none if the row is a text of a class."""
-        return self.labels_of.get(subtask, ()) if split in SPLITS else ()
+        return self.labels_of.get(subtask, ()) if split in ASKED_SPLITS else ()
 
     def generates_for(self, split: str) -> bool:
         """Return whether a row's answer is generated; not if the row is a text of a class."""
-        return bool(self.ends) and split in SPLITS
+        return bool(self.ends) and split in ASKED_SPLITS
 
     def query(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "AnswerQuery":
         """Return what is asked of a batch whose prompts have these labels.

@@ -7,7 +7,7 @@ this is the name of its blob in the cache, so it need not be read for that.
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.stores.format.layout import decode_json, digest
 
-SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"
-INDEX = ".index.json"
+SAFETENSORS = "model.safetensors"
+SUFFIX, INDEX = ".safetensors", ".index.json"
 """Suffix of the list of files of a checkpoint that has several."""
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 TOKENIZER = (
     *("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json"),
@@ -46,6 +46,10 @@ NOT_OF_PROMPTS = ("chat_template", "name_or_path", "transformers_version")
 """Fields of JSON files that say nothing about tokens; the chat template is compared on its own."""
 REMOTE_CODE = "transformers_modules"
 """The package of modules that came with checkpoints."""
+
+
+class PickledWeightsError(OSError):
+    """Weights that are in no safetensors file: a pickle may run code, and is never loaded."""
 
 
 class _Files:
@@ -121,10 +125,12 @@ def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> di
     paths = {name: path}
     if is_index(path):
         shards = sorted({*read_index(path).weight_map.values()})
+        if pickled := [shard for shard in shards if not shard.endswith(SUFFIX)]:
+            raise PickledWeightsError(f"{name} names {pickled[0]}, which is no safetensors file")
         paths |= {shard: files.required(shard) for shard in shards}
     more = [*getattr(type(config), "extra_files", ())]
     if is_peft_available():  # transformers puts it on without being asked
-        more += ADAPTER
+        more += _adapter_files(files)
     return paths | files.there(more)
 
 
@@ -138,9 +144,9 @@ def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple
     stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
     candidates = [stated] if stated else [*_candidates(keywords)]
     for name in candidates:
-        if path := files.find(name):
+        if name.endswith((SUFFIX, INDEX)) and (path := files.find(name)):
             return name, path
-    raise OSError(f"there is no file {' or '.join(candidates)}")
+    raise PickledWeightsError(f"there is no file {SAFETENSORS} or {SAFETENSORS}{INDEX}")
 
 
 def is_index(path: Path) -> bool:
@@ -191,10 +197,19 @@ def adapter_digest(adapter: str) -> str:
     OSError
         There is none, or a file cannot be read.
     """
-    paths = _Files(adapter, None, {}).there(ADAPTER)
+    files = _Files(adapter, None, {})
+    paths = files.there(_adapter_files(files))
     if not paths:
         raise OSError(f"there is no file {' or '.join(ADAPTER)}")
     return weight_files(paths).digest
+
+
+def _adapter_files(files: _Files) -> Sequence[str]:
+    """Return the names of an adapter's files; PickledWeightsError for one without safetensors."""
+    config, weights = ADAPTER
+    if files.find(config) and not files.find(weights):
+        raise PickledWeightsError(f"there is a file {config}, and none {weights}")
+    return ADAPTER
 
 
 def prompt_files(options: ModelOptions, processor: Any, revision: str | None) -> dict[str, str]:
@@ -233,14 +248,10 @@ def code_digest(*parts: Any) -> str | None:
 
 def _candidates(keywords: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that a checkpoint may have, as transformers looks for them."""
-    is_safe = keywords.get("use_safetensors")
-    names = [SAFETENSORS] if is_safe is not False else []
-    names += [PYTORCH] if not is_safe else []
-    for name in names:
-        for file in (name, f"{name}{INDEX}"):
-            stem, _, suffix = file.rpartition(".")
-            variant = keywords.get("variant")
-            yield f"{stem}.{variant}.{suffix}" if variant else file
+    variant = keywords.get("variant")
+    for file in (SAFETENSORS, f"{SAFETENSORS}{INDEX}"):
+        stem, _, suffix = file.rpartition(".")
+        yield f"{stem}.{variant}.{suffix}" if variant else file
 
 
 def _recorded(path: Path) -> FileDigest | None:

@@ -49,6 +49,7 @@ from savs.pipeline.encoders.image import (
 from savs.pipeline.encoders.recipe import EmbeddingRecipe, read_recipe
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.checkpoint_files import (
+    PickledWeightsError,
     adapter_digest,
     code_digest,
     prompt_files,
@@ -317,6 +318,12 @@ def _remedy(kind: str, error: Exception) -> str:
         return f"{FLASH_NEEDS}, or give `attention` {AUTO}"
     if "attn_implementation" in text:
         return f"give `attention` one of these values, or {AUTO}"
+    if isinstance(error, PickledWeightsError):
+        return (
+            "weights in other files, such as pytorch_model.bin, may run code and are not loaded:"
+            " load and save it once with transformers (`save_pretrained` writes safetensors), and"
+            f" give that folder as `{kind}`"
+        )
     if isinstance(error, ImportError):
         return "install the named package"
     return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"
@@ -342,6 +349,8 @@ def load(
     with explained("model", name):
         weights = weight_files(weight_paths(options, encoder.config, encoder.revision))
         kind = encoder.kind
+        # else transformers reads a pickle where an index is damaged, and converts it by a service
+        safe = {} if "gguf_file" in keywords else {"use_safetensors": True}
         if last_layer is not None:
             kind = first_layers(kind._model_mapping[type(encoder.config)], last_layer)
         model_and_report: Any = kind.from_pretrained(
@@ -350,7 +359,7 @@ def load(
             attn_implementation=None if options.attention == AUTO else options.attention,
             output_loading_info=True,
             **options.source,
-            **placement.keywords | keywords,
+            **placement.keywords | keywords | safe,
         )
         model, report = model_and_report
     weights.require_unchanged(name)

@@ -14,6 +14,14 @@ from savs.foundation.installed import Additions
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import MOST_MIN_PIXELS, read_recipe
 from savs.pipeline.errors import MissingExtraError, ModelError, OwnCodeError
+from savs.pipeline.extraction.model.model_texts import (
+    parse_code,
+    parse_kwargs,
+    parse_recipe,
+    write_kwargs,
+    write_recipe,
+)
+from savs.pipeline.running.option_texts import parse_model
 from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -55,28 +63,33 @@ class PlacingKeywords(TypedDict, total=False):
     trust_remote_code: bool
 
 
-class TrustedKeywords(TypedDict, total=False):
-    """The fields of `PlacingKeywords` that a command takes which runs the model of a classifier."""
+class ClassifiedKeywords(TypedDict, total=False):
+    """The fields of `PlacingKeywords` that `classify` takes on the command line."""
 
     device: str
     adapter: str | Path | None
-    model_code: str | Path | None
+    model_code: Annotated[
+        str | Path | None,
+        Option(
+            "Code with find_heads or to_inputs of the classifier's model.",
+            "more",
+            metavar="FILE.py",
+            name="recipe",
+            parse=parse_code,
+        ),
+    ]
     trust_remote_code: bool
 
 
-class ClassifiedKeywords(TrustedKeywords, total=False):
-    """The fields that `classify` takes on the command line."""
-
-    attention: str
-
-
-class CheckedKeywords(ClassifiedKeywords, total=False):
+class CheckedKeywords(TypedDict, total=False):
     """The fields that the test of a checkpoint takes on the command line."""
 
-    revision: str | None
+    adapter: str | Path | None
     dtype: str
+    model_code: str | Path | None
     prompt_template: str | Path | None
     embedding: str | Path | None
+    trust_remote_code: bool
 
 
 class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
@@ -95,9 +108,17 @@ class ModelOptions:
         An unknown or contradictory value.
     """
 
-    model: Annotated[str | Path, Option("Hugging Face id, local folder, or demo.", metavar="ID")]
+    model: Annotated[
+        str | Path,
+        Option(
+            "Hugging Face id, with a branch, tag or commit after @; local folder; or demo.",
+            metavar="ID[@REVISION]",
+            parse=parse_model,
+            fills={"revision": "ID@REVISION"},
+        ),
+    ]
     revision: Annotated[
-        str | None, Option("Branch, tag or commit on the Hugging Face Hub.", "more")
+        str | None, Option("Branch, tag or commit on the Hugging Face Hub.", "python")
     ] = None
     dtype: Annotated[
         str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more")
@@ -116,8 +137,7 @@ class ModelOptions:
         str,
         Option(
             "auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ...",
-            "more",
-            aliases=("--attn-implementation",),
+            "python",
         ),
     ] = AUTO
     """Attention implementation, in transformers' names. With `auto` the model is loaded with its
@@ -128,25 +148,41 @@ class ModelOptions:
     ] = None
     model_code: Annotated[
         str | Path | None,
-        Option("Python file that defines find_heads or to_inputs.", "more", metavar="FILE"),
+        Option(
+            "How the model is prompted and read: a text with {prompt}, or a file with one; the"
+            " recipe of an embedding (gme ..., FILE.toml); or code with find_heads or to_inputs"
+            " (FILE.py).",
+            "more",
+            metavar="TEXT|NAME|FILE",
+            name="recipe",
+            parse=parse_recipe,
+            fills={"prompt_template": "TEXT", "embedding": "NAME"},
+            write=write_recipe,
+        ),
     ] = None
     """Or the name of an entry point, see `prompt_encoder.py`. It runs as it is: give it only if
     you trust it."""
     model_kwargs: Annotated[
         Mapping[str, Any] | None,
-        Option("More arguments for from_pretrained, as JSON.", "more", metavar="JSON"),
+        Option(
+            "More arguments for from_pretrained, as JSON, such as attn_implementation, min_pixels.",
+            "more",
+            metavar="JSON",
+            parse=parse_kwargs,
+            fills={"attention": "attn_implementation", "min_pixels": "min_pixels"},
+            write=write_kwargs,
+        ),
     ] = None
     """In Python a dictionary, for example for quantised loads; a `device_map` in it, for example
     over `cpu` and `disk`, replaces `device`."""
     trust_remote_code: Annotated[
-        bool, Option("Run Python code that comes with the checkpoint.", "more")
+        bool, Option("Run Python code that comes with the checkpoint.", "python")
     ] = False
     prompt_template: Annotated[
         str | Path | None,
         Option(
             "Prompt form such as 'Question: {prompt} Answer:', or a file with one.",
-            "more",
-            metavar="TEXT|FILE",
+            "python",
         ),
     ] = None
     """In place of a chat template, see `PromptForm`."""
@@ -154,8 +190,7 @@ class ModelOptions:
         str | Path | None,
         Option(
             "Read a multimodal embedding: a recipe's name, such as gme, or a .toml file.",
-            "more",
-            metavar="NAME|FILE",
+            "python",
         ),
     ] = None
     """In place of heads, see `EmbeddingRecipe`."""
@@ -163,14 +198,13 @@ class ModelOptions:
         str,
         Option(
             "split: images replace their marks; keep: images first, marks stay in the text.",
-            "more",
-            metavar="split|keep",
+            "python",
         ),
     ] = SPLIT
     """A mark is `<image>`; the public reference does as `keep` on Qwen."""
-    min_pixels: Annotated[
-        int | None, Option("Enlarge smaller images to N pixels.", "more", min=1)
-    ] = None
+    min_pixels: Annotated[int | None, Option("Enlarge smaller images to N pixels.", "python")] = (
+        None
+    )
     """By the processor of the model, as `max_pixels`."""
     max_pixels: Annotated[
         int | None, Option("Shrink larger images to N pixels.", "more", min=1)

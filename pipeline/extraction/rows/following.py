@@ -48,6 +48,7 @@ from savs.pipeline.extraction.rows.reconciliation import (
 from savs.pipeline.inputs.input_options import FileOfRows
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.inputs.stored_rows import planned_rows
+from savs.pipeline.names import ICL
 from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, StoreIncompleteError, StoreMismatchError
 from savs.stores.format.layout import SPLITS, UNLABELLED
@@ -189,7 +190,7 @@ class _Follower:
             reconciled = self.of_source[name] = reconcile(
                 rows,
                 given,
-                in_split=bool(outputs),
+                in_split=ICL in outputs,  # demonstrations stand before test examples alone
                 has_classes=self.source.benchmark.read_folder is not None,
                 fails_again=self._fails_again,
             )

@@ -29,6 +29,7 @@ from savs.pipeline.reports.pages.rendering import require_folder, require_page, 
 from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.running.formatting import listed, of_shares
+from savs.pipeline.running.option_texts import OTHER_MODEL
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
@@ -51,7 +52,10 @@ def explain(
     out: Annotated[str | Path | None, Option(metavar="FILE.html")] = None,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     attention_maps: bool = False,
-    model: Annotated[str | Path | None, Option(level="more", metavar="ID")] = None,
+    model: Annotated[
+        str | Path | None,
+        OTHER_MODEL,
+    ] = None,
     revision: Annotated[str | None, Option(level="python")] = None,
     dtype: Annotated[str | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
@@ -245,7 +249,7 @@ def _explained_store(result: Result) -> FeatureStore:
     if result.config.pseudo_labels is not None:
         raise ReportError(
             f"the training labels of {result.folder} were the model's own answers, and training"
-            " examples are explained by their own labels; run savs select without --pseudo-labels,"
+            " examples are explained by their own labels; run savs select without pseudo-labels,"
             " and savs evaluate again"
         )
     if result.config.train != train_digest(result.store):

@@ -140,7 +140,7 @@ def _require_patches(model: LoadedModel) -> None:
     if any(getattr(model.encoder.config, name, None) is not None for name in QUERIES):
         raise ModelError(
             f"{model.name}: its image tokens are learned queries, each of which reads the whole"
-            " image, and no patches of it, so there are no maps to draw; leave out `attention_maps`"
+            " image, and no image patches, so there are no maps to draw; leave out `attention_maps`"
         )
 
 

@@ -13,6 +13,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.reports.pages import charts
 from savs.pipeline.running.formatting import (
+    apart,
     counted,
     interval,
     measured,
@@ -108,6 +109,7 @@ def _environment(*folders: Path) -> Environment:
         "lines": show_lines,
         "percent": percent,
         "points": points,
+        "apart": apart,
         "interval": interval,
         "measured": measured,
         "measured_interval": measured_interval,

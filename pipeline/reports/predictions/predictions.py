@@ -5,6 +5,7 @@ pictures are those of the files that this run was given, if they have the conten
 read.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from savs.pipeline.reports.pages.pictures import Images, Picture, known_images
 from savs.pipeline.reports.pages.rendering import render, require_page
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.targets import Target
+from savs.pipeline.targets.calibration import calibration_of
 from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
 from savs.pipeline.targets.target import best_votes, in_schema
 from savs.pipeline.targets.tasks import Share
@@ -31,7 +33,9 @@ MOST_SKIPPED = 200
 ENDS = {"low": pl.Float64, "high": pl.Float64}
 """Columns of a number's interval."""
 MOST_CLASSES = 60
-"""Most classes of the table of counts."""
+"""Most classes that are counted."""
+LONGEST_TITLE = 120
+"""Characters of a question that is the title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,8 @@ class Card:
     interval: tuple[float, float] | None
     """That of a number, if it is known."""
     probability: float | None
-    margin: float | None
-    """Of numbers less the width of the interval."""
     votes: tuple[Share, ...]
+    """Votes, or calibrated probabilities."""
     prediction_set: tuple[str, ...]
     unsure: bool | None
     typicality: float | None
@@ -88,6 +91,12 @@ class PredictionContent:
     """About the pictures."""
 
     @property
+    def title(self) -> str:
+        """The question, where all examples have the same, else the name of the page."""
+        one_line = len(self.prompts) == 1 and len(self.prompts[0]) <= LONGEST_TITLE
+        return self.prompts[0] if one_line else self.source.removesuffix(".html.store")
+
+    @property
     def heading(self) -> str:
         """The number of predictions, and the classes."""
         names = list(dict.fromkeys(name for _, name, _ in self.counts))
@@ -95,6 +104,12 @@ class PredictionContent:
         if names and not self.target.has_classes:
             what = " to ".join(dict.fromkeys(f(names, key=float) for f in (min, max)))
         return f"{counted(self.predictions, 'prediction')}: {what}"
+
+    @property
+    def what_votes_are(self) -> str:
+        """What the page shows of each class."""
+        shares = [share for card in self.cards for share in card.votes]
+        return "probabilities" if shares and shares[0].text.endswith("%") else "votes"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -173,10 +188,16 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
     least_sure = table.with_row_index("row").filter(pl.col("row").is_in(chosen.implode())).collect()
     least_sure = least_sure.sort(pl.col("row").replace_strict(places, return_dtype=pl.Int64))
     images = _images(predicted, least_sure["id"])
-    cards = tuple(_card(row, images) for row in least_sure.iter_rows(named=True))
+    tasks = predicted.selection.tasks
+    temperatures = {
+        task.subtask if has_subtasks and len(tasks) > 1 else None: getattr(
+            calibration_of(task.decision), "temperature", None
+        )
+        for task in tasks
+    }
+    cards = tuple(_card(row, images, temperatures) for row in least_sure.iter_rows(named=True))
     counts = known.group_by("subtask", "prediction").len()
     counts = counts.sort("len", "subtask", "prediction", descending=[True, False, False])
-    tasks = predicted.selection.tasks
     unsure = known["unsure"]
     return PredictionContent(
         source=f"{out.name}.store",
@@ -211,7 +232,9 @@ def _images(predicted: Predicted, ids: pl.Series) -> Images:
     )
 
 
-def _card(row: dict[str, Any], images: Images) -> Card:
+def _card(
+    row: dict[str, Any], images: Images, temperatures: Mapping[str | None, float | None]
+) -> Card:
     return Card(
         id=row["id"],
         media=tuple(row["media"]),
@@ -219,8 +242,7 @@ def _card(row: dict[str, Any], images: Images) -> Card:
         prediction=row["prediction"],
         interval=None if row["low"] is None else (row["low"], row["high"]),
         probability=row["probability"],
-        margin=row["margin"],
-        votes=best_votes(row["votes"] or []),
+        votes=best_votes(row["votes"] or [], row["probability"], temperatures.get(row["subtask"])),
         prediction_set=tuple(row["prediction_set"] or ()),
         unsure=row["unsure"],
         typicality=row["typicality"],

@@ -100,6 +100,11 @@ class PreviewContent:
     splits: tuple[SplitContent, ...]
 
     @property
+    def title(self) -> str:
+        """The names of the files or folders that the examples come from."""
+        return ", ".join(dict.fromkeys(Path(split.source).name for split in self.splits))
+
+    @property
     def reading(self) -> str:
         """How the prompts are shown."""
         prompts = f"prompts as {self.model} reads them" if self.model else "prompts and labels"

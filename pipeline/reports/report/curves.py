@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
 from savs.pipeline.evaluation.tables import confidence_tables, sweep_table
 from savs.pipeline.names import DEFAULT_HEADS
@@ -122,14 +121,10 @@ def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
     return [[names[0], *lines] for lines in others] or [[names[0]]]
 
 
-def require_figure(out: Path) -> None:
-    """Raise ReportError if the name of a figure is not that of an SVG file."""
-    if out.suffix.lower() != ".svg" or out.is_dir():
-        raise ReportError(f"`figure` is {out}, expected a name that ends in .svg")
-
-
-def write_figure(out: Path, rows: pl.DataFrame, metric: str) -> None:
+def draw_figure(out: Path, rows: pl.DataFrame, metric: str) -> bool:
     """Draw means by shots, and by heads if there are several numbers; a file there is replaced.
+
+    One number of shots and of heads is no curve: then nothing is written, and False returned.
 
     Parameters
     ----------
@@ -143,20 +138,18 @@ def write_figure(out: Path, rows: pl.DataFrame, metric: str) -> None:
 
     Raises
     ------
-    ReportError
-        `out` is no SVG file, or there is one number of shots and of heads, which is no curve.
     OutputError
         It cannot be written.
     """
-    require_figure(out)
     if "stores" in rows.columns:
         rows = rows.with_columns(chance=None, draws="stores")
     charts = charts_of_sweep(rows, f"{metric} (%)" if _scale(rows) == "share" else metric)
     if not charts:
-        raise ReportError("one number of shots and of heads makes no curve; sweep several `shots`")
+        return False
     text = render(HERE, "figure.svg", charts=charts)
-    with new_file(out, "another `figure`") as file:
+    with new_file(out, "another `out`") as file:
         file.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return True
 
 
 def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:

@@ -10,10 +10,10 @@ import polars as pl
 
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
-from savs.pipeline.reports.report.headline import is_paired
+from savs.pipeline.reports.report.headline import is_paired, is_same
 from savs.pipeline.targets.tasks import Shown
 
-WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
+WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least like training examples"
 SHARE_WRONG = 2 / 3
 """Part of the gallery that is kept for wrong examples, if there are enough."""
 SHARE_ATYPICAL = 1 / 6
@@ -44,8 +44,8 @@ class Card:
     prompt: str
     pictures: tuple[Picture, ...]
     facts: dict[str, str]
-    """Subtask, group, category and typicality, where it has them, and whether training has seen
-    it."""
+    """Subtask, group and category, where it has them; whether it is unlike all training examples,
+    and whether training has seen it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,8 @@ def gallery_part(
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
-    answers_of = {other.name: _answers(other) for other in others if is_paired(first, other)}
+    compared = [other for other in others if is_paired(first, other) and not is_same(first, other)]
+    answers_of = {other.name: _answers(other) for other in compared}
     cards = tuple(
         _card(row, target.shown(row, tables), images, answers_of)
         for row in rows.iter_rows(named=True)
@@ -206,9 +207,8 @@ def _card(
     """Return the card of an example."""
     facts = {name: row[name] for name in ("subtask", "group", "category") if row[name] is not None}
     facts |= shown.facts
-    if row["typicality"] is not None:
-        flag = " (atypical)" if row["atypical"] else ""
-        facts["typicality"] = f"{row['typicality']:.3f}{flag}"
+    if row["typicality"] is not None and row["atypical"]:
+        facts["atypical"] = "unlike all training examples"
     leak = {"leak": f"{row['leak']} in training"} if row["leak"] is not None else {}
     return Card(
         id=row["id"],

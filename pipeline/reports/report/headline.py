@@ -41,16 +41,17 @@ def headline_of(results: Sequence[Result]) -> Headline:
     first, *others = results
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
+    same = [other for other in paired if is_same(first, other)]
     scale = main["scale"]
     baselines = {"chance": main["chance"], "majority": main["majority"], "scale": scale}
     rows = [{"name": visible(first.name), "style": "main", **_ends(main), **baselines}]
     for other in others:
-        apart = "" if other in paired else _apart(first, other)
-        same = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
-        own = next(same, other.headline)  # else its own headline, whose chance is another
-        is_same = own["name"] == main["name"]
-        of_other = baselines if is_same else {"scale": own["scale"]}
-        name = f"{visible(other.name)}{apart}" + ("" if is_same else f", {visible(own['name'])}")
+        apart = _apart(first, other, paired, same)
+        named = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
+        own = next(named, other.headline)  # else its own headline, whose chance is another
+        has_same = own["name"] == main["name"]
+        of_other = baselines if has_same else {"scale": own["scale"]}
+        name = f"{visible(other.name)}{apart}" + ("" if has_same else f", {visible(own['name'])}")
         rows.append({"name": name, "style": "other", **_ends(own), **of_other})
     rows += [
         {"name": name, "style": "baseline", "value": value, "scale": scale}
@@ -66,7 +67,9 @@ def headline_of(results: Sequence[Result]) -> Headline:
         scale=scale,
         main=main,
         results=Table(frame, columns, drawing=drawing if scaled.are_shares else None),
-        differences=_differences(first, paired, str(main["name"])),
+        differences=_differences(
+            first, [other for other in paired if other not in same], str(main["name"])
+        ),
     )
 
 
@@ -74,6 +77,13 @@ def is_paired(first: Result, other: Result) -> bool:
     """Return whether two results have the same examples and the same headline."""
     is_same = first.headline["name"] == other.headline["name"]
     return is_same and of_same_examples(first, other)
+
+
+def is_same(first: Result, other: Result) -> bool:
+    """Return whether two results have the same predictions, so that there is nothing to test."""
+    values = [{**_ends(one.headline), "name": one.headline["name"]} for one in (first, other)]
+    said = [one.predictions().select("id", "prediction").sort("id") for one in (first, other)]
+    return values[0] == values[1] and said[0].equals(said[1])
 
 
 def _differences(first: Result, others: Sequence[Result], metric: str) -> Table | None:
@@ -97,9 +107,12 @@ def _ends(metric: Mapping[str, Any]) -> dict[str, Any]:
     return {name: metric[name] for name in ("value", "low", "high")}
 
 
-def _apart(first: Result, other: Result) -> str:
-    """Return why a result is not compared example by example."""
-    of_other = "other" if other.split == first.split else f"the {other.split}"
+def _apart(first: Result, other: Result, paired: Sequence[Result], same: Sequence[Result]) -> str:
+    """Return why a result is not compared example by example; nothing if it is."""
+    if other in paired:
+        return f" (the predictions of {visible(first.name)})" if other in same else ""
+    split = "training" if other.split == "train" else other.split
+    of_other = "other" if other.split == first.split else f"the {split}"
     return f" (of {of_other} examples)"
 
 

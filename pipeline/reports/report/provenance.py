@@ -13,7 +13,7 @@ import polars as pl
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import SUSPECTS
-from savs.pipeline.extraction.recorded_options import ASKED, command_words
+from savs.pipeline.extraction.recorded_options import ASKED, command_words, python_words
 from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
@@ -83,14 +83,14 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
             select += ["--max-layer", str(result.config.max_layer)]
         if not any(task.decision for task in result.config.tasks):
             select.append("--no-estimate")
-        if result.config.joint_heads:
-            select.append("--joint-heads")
         if result.config.precision is not None:
             select += ["--precision", str(result.config.precision)]
         if result.config.pseudo_labels is not None:
-            select += ["--pseudo-labels", str(result.config.pseudo_labels)]
+            select += ["--target", f"pseudo-labels:{result.config.pseudo_labels}"]
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
+        if result.config.joint_heads:
+            select += ["#", "in Python, with joint_heads=True"]
         lines.append(select)
     evaluate = ["savs", "evaluate", place, "--readout", readout]
     if result.split == "train":
@@ -103,7 +103,13 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
     lines.append([*evaluate, "--out", str(result.folder)])
     images = [] if media_root is None else ["--media-root", str(media_root)]
     lines.append(["savs", "report", str(result.folder), *images, "--out", str(out)])
-    return [shlex.join(line) for line in lines]
+    return [" # ".join(map(shlex.join, _parts(line))) for line in lines]
+
+
+def _parts(line: list[str]) -> list[list[str]]:
+    """Return the words of a command, and of a comment after it."""
+    place = line.index("#") if "#" in line else len(line)
+    return [part for part in (line[:place], line[place + 1 :]) if part]
 
 
 def _extract(store: FeatureStore, place: str) -> list[list[str]]:
@@ -113,17 +119,21 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
     """
     identity = store.manifest.identity
     revision = identity.model.get("revision")
-    pinned = [*(("--revision", str(revision)) if revision else ()), "--dtype", identity.dtype]
+    at, pinned = f"@{revision}" if revision else "", ["--dtype", identity.dtype]
     recorded = [run.get(ASKED) for run in store.manifest.runs]
     requests = [request for request in recorded if isinstance(request, Mapping)]
     name, model = str(identity.benchmark["name"]), str(identity.model["name"])
     if not requests:
-        inputs = ["--train", "TRAIN", "--test", "TEST", "--model", model]
+        inputs = ["--train", "TRAIN", "--test", "TEST", "--model", f"{model}{at}"]
         return [["savs", "extract", name, *inputs, *pinned, "--out", place]]
     lines = []
     for request in requests:
         start = ["savs", "extract", str(request.get("benchmark", name))]
+        if "model" in request:
+            request = {**request, "model": f"{request['model']}{at}"}
         line = [*start, *command_words(request), *pinned, "--out", place]
+        if alone := python_words(request):
+            line += ["#", f"in Python, with {', '.join(alone)}"]
         if line not in lines:
             lines.append(line)
     return lines

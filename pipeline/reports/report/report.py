@@ -1,7 +1,7 @@
 """`report`: one HTML page about results, written to a file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,7 @@ from savs.pipeline.reports.report.provenance import (
 from savs.pipeline.running.formatting import counted, listed, measured, measured_interval
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import Table
+from savs.pipeline.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def report(
     out: Annotated[str | Path, Option(metavar="FILE.html")],
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     examples: Annotated[int, Option(name="n", min=0)] = DEFAULT_GALLERY,
-    title: Annotated[str | None, Option(level="more")] = None,
-    compare_heads: Annotated[bool, Option(level="more")] = False,
+    title: Annotated[str | None, Option(level="python")] = None,
+    compare_heads: Annotated[bool, Option(level="python")] = False,
 ) -> ReportContent:
     """Write one HTML page about results. It holds all it shows, and loads nothing.
 
@@ -171,6 +172,13 @@ def report(
         "report.html",
         script=script,
         content=content,
-        suspects_table=suspects_table,
+        suspects_table=_without_margins,
     )
     return content
+
+
+def _without_margins(suspects: pl.DataFrame, target: Target) -> Table:
+    """Return the table of suspects without their margins, which have the units of a readout."""
+    table = suspects_table(suspects, target)
+    columns = [column for column in table.columns if column.heading != "margin"]
+    return replace(table, columns=columns)

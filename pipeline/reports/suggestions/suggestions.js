@@ -6,6 +6,8 @@ const classes = [...document.querySelectorAll("#classes option")].map(option => 
 const count = document.getElementById("count");
 const place = `savs labels ${location.pathname}`;
 const labelled = () => inputs.filter(input => input.value.trim());
+const keys = Object.fromEntries(
+  [...document.querySelectorAll("[data-key]")].map(({dataset}) => [dataset.key, dataset.class]));
 const cell = text => `"${text.replaceAll('"', '""')}"`;
 const tell = () => {
   count.textContent = `${labelled().length} of ${inputs.length} labelled`;
@@ -42,10 +44,9 @@ for (const input of inputs) {
   input.addEventListener("input", tell);
   input.addEventListener("keydown", event => {
     const isOpen = !input.value || classes.includes(input.value);
-    const number = /^[1-9]$/.test(event.key) && isOpen ? Number(event.key) : 0;
-    if (number && number <= classes.length) {
+    if (isOpen && event.key in keys) {
       event.preventDefault();
-      input.value = classes[number - 1];
+      input.value = keys[event.key];
       tell();
       next(input);
     } else if (event.key === "Enter") {

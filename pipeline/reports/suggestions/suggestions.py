@@ -7,8 +7,10 @@ from typing import Annotated, Any, TypeGuard
 
 import polars as pl
 
+from savs.datasets.asked import asked_questions
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.foundation.errors import ParameterError, command
+from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.evaluation.stage_two import find_selection
@@ -20,12 +22,14 @@ from savs.pipeline.evaluation.suggest import (
 )
 from savs.pipeline.names import DEFAULT_SUGGESTED
 from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.reports.pages.keys import keys_of
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
+from savs.pipeline.running.option_texts import parse_result
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.output_files import cells_of_lists, check_free, output_files
 from savs.pipeline.running.progress import SILENT, Reporting
-from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
@@ -33,23 +37,29 @@ from savs.stores.format.layout import UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
 HERE = Path(__file__).parent
-
+SIDE_PX = 240
+"""Largest width and height of an image to label."""
 
 PAGE = ".html"
 FORMS = (".csv", ".jsonl", PAGE)
 
 
 def suggest(
-    store: Annotated[AnyStore, Option(metavar="STORE|PREDICTIONS")],
-    selection: Annotated[
-        Selection | str | Path | None, Option(metavar="NAME|DIR", is_positional=False)
-    ] = None,
+    store: Annotated[
+        AnyStore,
+        Option(
+            metavar="STORE|RESULT|FILE",
+            parse=parse_result,
+            fills={"selection": "STORE/results/NAME"},
+        ),
+    ],
+    selection: Annotated[Selection | str | Path | None, Option(level="python")] = None,
     n: Annotated[int, Option(min=1, is_positional=False)] = DEFAULT_SUGGESTED,
     *,
     out: Annotated[str | Path | None, Option(metavar="FILE")] = None,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
-    force: bool = False,
-    subtask: Annotated[str | None, Option(metavar="NAME")] = None,
+    force: Annotated[bool, Option(level="python")] = False,
+    subtask: Annotated[str | None, Option(level="python")] = None,
     readout: Annotated[str | Path | Readout | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
 ) -> Suggestions:
@@ -65,7 +75,8 @@ def suggest(
     Parameters
     ----------
     store
-        Feature store, or a .csv, .jsonl or .parquet file of predictions.
+        Feature store, a result in it such as STORE/results/vote, or a .csv, .jsonl or .parquet file
+        of predictions.
     selection
         Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
         one).
@@ -139,13 +150,13 @@ def _selection(
     readout: str | Path | Readout | None,
     reporting: Reporting,
 ) -> Selection | None:
-    """Return the selection that says how sure predictions are; None without labels."""
+    """Return the selection that says how sure predictions are; None without labels or answers."""
     if isinstance(selection, Selection):
         return selection
     results, is_named = Results(store.path), selection is not None
     saved = results.find(selection) if is_named else results.default if readout is None else None
     if saved is None and not _has_classes(store):
-        return None
+        return asked_selection(store) if asked_questions(store.benchmark) else None
     target = target_of(store.manifest.identity.benchmark)
     rule = choose_readout(readout or target.default_readout)
     return find_selection(store, rule, saved, reporting, is_named=is_named)
@@ -198,7 +209,7 @@ def write_suggestions(
     table = suggestions.table.select(columns.get("id", "id"), "prediction")
     predicted = dict(table.iter_rows())
     names = {name + mark: name for name in predicted}
-    images = open_images(store, split, list(names), media_root)
+    images = open_images(store, split, list(names), media_root, side=SIDE_PX)
     wanted = store.examples(split).filter(pl.col("id").is_in(list(names)))
     rows = {row["id"]: row for row in wanted.iter_rows(named=True)}
     cards = [
@@ -212,17 +223,21 @@ def write_suggestions(
         )
         for stored, name in names.items()
     ]
+    classes = _classes(store, suggestions)
+    questions = {card.question for card in cards}
+    title = ": ".join([real_path(store.path).name, *(questions if len(questions) == 1 else ())])
     write_page(
         out,
         HERE,
         "suggestions.html",
         script=(HERE / "suggestions.js").read_text("utf-8"),
         cards=cards,
-        classes=_classes(store, suggestions),
+        classes=classes,
+        keyed=list(zip(classes, keys_of(classes), strict=False)),
         given_as=target.given_as,
         command=command("savs", "label", store.path, "labels.csv"),
         notes=[*suggestions.notes, *images.notes()],
-        store=str(store.path),
+        title=title,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,17 @@ from reported import ATTACK
 
 import savs
 from savs.foundation.errors import SavsError
-from savs.pipeline.app.answers import MOST_FILES, answer, answers_page, attention_page
+from savs.pipeline.app.answers import (
+    MOST_FILES,
+    Answer,
+    answer,
+    answers_page,
+    attention_page,
+    decided_by,
+)
 from savs.pipeline.app.workspace import Workspace
+from savs.pipeline.reports.explain.explanation import HeadVote
+from savs.pipeline.targets.tasks import Said
 from savs.stores import head_name
 
 pytest.importorskip("torch")
@@ -69,6 +79,26 @@ def test_votes_are_those_of_explain(workspace, made, found) -> None:
             trained.ids[number] for number in evidence.nearest[:, 0]
         ]
     assert set(found.nearest) >= {vote.nearest[0].name for vote in found.answers[0].votes}
+
+
+def vote_of(name: str) -> HeadVote:
+    return HeadVote(1, 0, 0, "L0.H0", 0.5, name, 0.1, (("cat", 0.9), ("dog", 0.8)), ())
+
+
+@pytest.mark.parametrize(
+    ("votes", "most"), [("ccc", ""), ("ccd", ""), ("cd", ""), ("cdd", "Most heads, 2 of 3, are")]
+)
+def test_what_decided_is_said_where_most_heads_say_another_class(found, votes, most) -> None:
+    names = {"c": "cat", "d": "dog"}
+    one = Answer("a.png", said=Said("cat"), votes=tuple(vote_of(names[v]) for v in votes))
+    told = decided_by(one, "lda")
+    assert told.startswith(most)
+    assert bool(told) == bool(most)
+    if most:
+        assert "nearest to dog. The readout lda does not count heads" in told
+        page = answers_page(replace(found, answers=(one,)), RISK)
+        assert decided_by(one, found.selection.readout) in page
+        assert "<details open" not in page
 
 
 def test_the_model_is_loaded_once(workspace, made, found) -> None:

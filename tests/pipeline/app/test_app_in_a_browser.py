@@ -50,9 +50,7 @@ def pets(made, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(pets, made, tmp_path_factory):
-    with served_app(
-        tmp_path_factory.mktemp("served"), pets, "--media-root", made.root, "--device", "cpu"
-    ) as app:
+    with served_app(tmp_path_factory.mktemp("served"), pets, "--media-root", made.root) as app:
         yield app
 
 
@@ -119,13 +117,16 @@ def test_a_dropped_image_is_answered_with_votes_a_set_and_a_map(tab, app, made) 
     chosen(tab, "Question", "animal")
     text = dropped(tab, *made.images[:2])
     assert "2 files in" in text
-    assert "At risk 0.1" in text
-    assert "Votes of the heads" in text
+    assert "At an error rate of 10 %" in text
+    assert "Head by head" in text
     thumbs = f"document.querySelectorAll('.thumb').length == {2 * 8 * 3}"
     tab.wait_in_frame("iframe[title=answers]", thumbs)
+    places = "[...document.querySelectorAll('article')].map(e => e.getBoundingClientRect().top)"
+    tops = tab.wait_in_frame("iframe[title=answers]", places)
+    assert tops[0] == tops[1], "cards stand side by side"
     # at the greatest risk sets are smaller; the slider is moved again until it is heard
     risk = "document.querySelector('input[type=range]')"
-    at_most = f"{TEXT}.includes('At risk 0.5')"
+    at_most = f"{TEXT}.includes('At an error rate of 50 %')"
     while not tab.in_frame("iframe[title=answers]", at_most):
         tab.run(f"{risk}.focus()")
         tab.press("End")
@@ -286,7 +287,7 @@ def label_by_key(tab: Tab) -> str:
     classes = "[...document.querySelectorAll('[data-key]')]"
     label = json.dumps(truth(name))
     key = tab.wait_in_frame(
-        LABEL, f"{classes}.find(e => e.innerText.includes({label})).dataset.key"
+        LABEL, f"{classes}.find(e => e.innerText.includes({label})).dataset.key[0]"
     )
     assert key.isdigit()
     press(tab, key)
@@ -345,17 +346,19 @@ def test_two_browsers_share_the_work_and_a_class_is_typed(
             opened(tab, app, tab_name="Label")
         first, second = (tab.wait_in_frame(LABEL, EXAMPLE) for tab in (one_, two))
         assert first != second
-        two.run("document.querySelector('[placeholder*=\"new class\"]').focus()")
+        two("Page.bringToFront")
+        two.wait(hears(LABEL))
+        field = "document.getElementById('new-class')"
+        two.run(f"document.querySelector({json.dumps(LABEL)}).focus()")
+        two.in_frame(LABEL, f"{field}.focus()")
         two("Input.insertText", text="axolotl")
         # a digit in the field is text, and labels nothing
         two.press("1", "1")
-        two.wait("document.querySelector('[placeholder*=\"new class\"]').value == 'axolotl1'")
+        two.wait_in_frame(LABEL, f"{field}.value == 'axolotl1'")
         assert labels_of(unlabelled) == {}
-        two.click(one("button", "Add the class"))
-        two.wait_in_frame(LABEL, "document.body.innerText.includes('axolotl1')")
-        two.run("document.activeElement.blur()")
-        press(two, "5")
+        two.press("Enter", "\r")
         two.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(second)}")
+        assert "axolotl1" in two.in_frame(LABEL, TEXT)
         assert labels_of(unlabelled) == {second: "axolotl1"}
         label_by_key(one_)
         assert labels_of(unlabelled) == {second: "axolotl1", first: truth(first)}
@@ -370,9 +373,12 @@ def test_keys_mark_many_labels_enter_saves_them_and_ctrl_c_ends_it(
     with served_app(tmp_path, of_many.path) as app:
         opened(tab, app, tab_name="Label")
         name = tab.wait_in_frame(LABEL, EXAMPLE)
-        tab.run("document.activeElement.blur()")  # Enter would click the button of the tab
-        press(tab, "Enter", "\r")  # nothing is marked: nothing happens
+        tab.wait(hears(LABEL))
         marks = "document.querySelectorAll(':checked').length"
+        assert tab.in_frame(LABEL, marks)  # the guess
+        unmark = "document.querySelectorAll(':checked').forEach(e => e.click())"
+        tab.in_frame(LABEL, unmark)
+        press(tab, "Enter", "\r")  # nothing is marked: nothing happens
         for key, count in (("1", 1), ("2", 2), ("4", 3), ("2", 2)):
             press(tab, key)
             tab.wait_in_frame(LABEL, f"{marks} == {count}")
@@ -395,6 +401,40 @@ def test_keys_mark_many_labels_enter_saves_them_and_ctrl_c_ends_it(
     assert "Traceback" not in app.log.read_text()
 
 
+def test_enter_takes_the_guess_and_a_key_labels_all_that_are_selected(
+    chrome, unlabelled, photos, tmp_path
+) -> None:
+    tab = chrome.tab()
+    with served_app(tmp_path, unlabelled, "--media-root", photos) as app:
+        opened(tab, app, tab_name="Label")
+        name = tab.wait_in_frame(LABEL, EXAMPLE)
+        guess = tab.in_frame(LABEL, "JSON.parse(document.querySelector('.guess').dataset.choose)")
+        wide = "Math.max(...[...document.images].map(i => i.width))"
+        assert 470 <= tab.in_frame(LABEL, wide) <= 480
+        press(tab, "Enter", "\r")
+        tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(name)}")
+        assert labels_of(unlabelled) == {name: guess["label"]}
+        tab.click("document.querySelector('input[type=radio][value=many]')")
+        picks = "[...document.querySelectorAll('.pick input')]"
+        tab.wait_in_frame(LABEL, f"{picks}.length > 4")
+        tab.run("document.activeElement.blur()")
+        tab.in_frame(LABEL, "document.querySelector('[data-key=\"1\"]').click()")  # of none
+        tab.in_frame(LABEL, f"{picks}.slice(0, 3).forEach(e => e.click())")
+        ids = tab.in_frame(LABEL, f"{picks}.slice(0, 3).map(e => e.value)")
+        label = "JSON.parse(document.querySelector('[data-key=\"2\"]').dataset.choose).label"
+        label = tab.in_frame(LABEL, label)
+        press(tab, "2")
+        tab.wait_in_frame(LABEL, "document.body.innerText.includes('4 labels given')")
+        assert labels_of(unlabelled) == {name: guess["label"], **dict.fromkeys(ids, label)}
+        press(tab, "a")
+        tab.wait_in_frame(LABEL, f"{picks}.every(e => e.checked)")
+        press(tab, "u")
+        tab.wait_in_frame(LABEL, "document.body.innerText.includes('1 label given')")
+        assert labels_of(unlabelled) == {name: guess["label"]}
+        assert "Traceback" not in app.log.read_text()
+    tab("Page.close")
+
+
 @pytest.mark.parametrize("kind", ["regression", pytest.param("ordinal", marks=pytest.mark.costly)])
 def test_numbers_are_typed_and_levels_have_keys(chrome, tmp_path, kind) -> None:
     store, _, _ = make_numbers(tmp_path / "numbers", kind, unlabelled=8)
@@ -404,14 +444,15 @@ def test_numbers_are_typed_and_levels_have_keys(chrome, tmp_path, kind) -> None:
         opened(tab, app, tab_name="Label")
         name = tab.wait_in_frame(LABEL, EXAMPLE)
         if kind == "ordinal":
-            keys = "[...document.querySelectorAll('.buttons kbd')].map(k => k.textContent).join()"
+            keys = "[...document.querySelectorAll('.buttons kbd:first-child')]"
+            keys += ".map(k => k.textContent).join()"
             assert tab.in_frame(LABEL, keys).startswith("1,2,3,4,5")
             tab.run("document.activeElement.blur()")
             press(tab, "4")
             expected = "4"
         else:
             tab.in_frame(LABEL, "document.getElementById('number').value = '2013.5'")
-            tab.in_frame(LABEL, "document.querySelector('[data-number]').click()")
+            tab.in_frame(LABEL, "document.querySelector('[data-field=number]').click()")
             expected = "2013.5"
         tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(name)}")
         labels = dict(savs.open_store(store.path).examples().select("id", "label").iter_rows())
@@ -467,7 +508,7 @@ def test_a_store_in_the_making_says_so_and_is_shown_when_it_is_done(
         (tmp_path / "shard").rename(shard)
         opened(tab, app, tab_name="Label")
         tab.wait_in_frame(LABEL, EXAMPLE)
-        tab.click(one("button", "Choose heads now"))
+        tab.click(one("button", "Retrain"))
         tab.wait_in_frame(STATUS, "document.body.innerText.includes('Expected accuracy with 8')")
         opened(tab, app)
         tab.wait("document.body.innerText.includes('Question: Which animal is this?')")
@@ -497,7 +538,7 @@ def test_the_small_clip_answers_too(chrome, photos, tmp_path) -> None:
     tab = chrome.tab()
     with served_app(tmp_path, tmp_path / "alone") as app:
         opened(tab, app)
-        assert "Votes of the heads" in dropped(tab, next((photos / "cat").iterdir()))
+        assert "Head by head" in dropped(tab, next((photos / "cat").iterdir()))
         tab.click(one("button", "Show where it looks"))
         tab.wait(f"{NOTICES}.includes('no maps to draw')")
         opened(tab, app, tab_name="Label")

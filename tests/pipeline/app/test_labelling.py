@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.app import labelling as module
 from savs.pipeline.app.choosing import choose_again
 from savs.pipeline.app.labelling import (
+    BATCH,
     DOUBTFUL,
     EVERY,
+    MANY,
     QUEUE,
     UNSURE,
     Labelling,
@@ -29,6 +32,7 @@ from savs.pipeline.app.labelling import (
 )
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.evaluation.suggest import most_alike
 from savs.pipeline.selection.selection_config import selection_run
 from stores import identity, make_store, write_store
 
@@ -98,7 +102,7 @@ def test_ten_labels_are_in_the_store_and_make_a_new_classifier(labelling, worksp
     for count in range(1, EVERY + 1):
         waiting = labelling.next(browser, UNSURE, None)
         assert waiting.prediction in {"class 0", "class 1", "class 2"}
-        assert labelling.give(browser, waiting.id, TRUTH[waiting.id]) == ""
+        assert labelling.give(browser, [waiting.id], TRUTH[waiting.id]) == ""
         given[waiting.id] = TRUTH[waiting.id]
         assert labels_of(workspace) == given, "a label is on the disk before the next image"
         assert (count == EVERY) or not labelling.fits.version
@@ -117,12 +121,112 @@ def test_ten_labels_are_in_the_store_and_make_a_new_classifier(labelling, worksp
     assert f"{100 * point.value:.1f} %" in fits_page(labelling)
 
 
+def test_retraining_says_how_far_the_accuracy_moved_on_the_examples_of_both(
+    labelling, workspace
+) -> None:
+    labelling.begin()
+    finished(labelling)
+    assert "Since the training before" not in fits_page(labelling)
+    store = workspace.store()
+    before = savs.evaluate(store, workspace.selection(), on="folds").predictions
+    relabelled, browser = before.filter(label="class 0")["id"][0], Session("one")
+    savs.label(workspace.path, {relabelled: "class 1"})  # it was class 0: it measures no change
+    for _ in range(8):
+        waiting = labelling.next(browser, UNSURE, None)
+        labelling.give(browser, [waiting.id], TRUTH[waiting.id])
+    labelling.fit()
+    finished(labelling)
+    after = savs.evaluate(workspace.store(), workspace.selection(), on="folds").predictions
+    shared = before.join(after, on=["id", "label"])
+    change = labelling.fits.curve[-1].change
+    assert change.units == shared.height == 17
+    moved = shared["correct_right"].cast(pl.Int8) - shared["correct"].cast(pl.Int8)
+    assert change.value == pytest.approx(moved.mean())
+    assert change.low < change.value < change.high
+    page = fits_page(labelling)
+    assert f"Since the training before: <b>{100 * change.value:+.1f} points</b>" in page
+    assert "on the 17 examples that both were measured on" in page
+
+
+def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace) -> None:
+    one, two = Session("one"), Session("two")
+    batch = labelling.next_batch(one, None)
+    assert len(batch) == BATCH
+    table = most_alike(
+        *(workspace.store(), workspace.selection(), "unlabelled"),
+        *(list(TRUTH), len(TRUTH)),
+    )
+    assert [example.id for example in batch] == table["id"].to_list()[:BATCH]
+    assert not {example.id for example in labelling.next_batch(two, None)} & {
+        example.id for example in batch
+    }, "another browser gets others"
+    assert labelling.next(two, UNSURE, None).id not in {example.id for example in batch}
+    ids = [example.id for example in batch[:3]]
+    assert labelling.give(one, ids, "class 0") == ""
+    assert labels_of(workspace) == dict.fromkeys(ids, "class 0")
+    assert labelling.left(one, MANY, None) == (37, 40)
+    assert [example.id for example in labelling.next_batch(one, None)] == [
+        example.id for example in batch[3:]
+    ], "the others stay where they are"
+    assert labelling.undo(one) == ""
+    assert labels_of(workspace) == {}
+    again = [example.id for example in labelling.next_batch(one, None)]
+    assert sorted(again) == sorted(example.id for example in batch)
+    assert again == [example.id for example in labelling.next_batch(one, None)]
+    # one of them was labelled meanwhile: it keeps that label
+    savs.label(workspace.path, {ids[0]: "class 2"})
+    told = labelling.give(one, ids, "class 1")
+    assert told == f"{ids[0]} was labelled meanwhile, and keeps that label"
+    assert labels_of(workspace) == {ids[0]: "class 2", ids[1]: "class 1", ids[2]: "class 1"}
+    labelling.skip(one, again)
+    assert not {example.id for example in labelling.next_batch(one, None)} & {*again}
+
+
+def test_likely_duplicates_stand_together_and_are_marked(labelling, workspace, tmp_path) -> None:
+    store = workspace.store()
+    table = most_alike(store, workspace.selection(), "unlabelled", [*TRUTH], len(TRUTH))
+    assert sorted(table["id"]) == sorted(TRUTH)
+    assert table["likeness"].null_count() == 1
+    page = label_page(labelling, Session("one"), MANY, None)
+    assert page.count('class="pick') == BATCH
+    assert 'class="pick twin"' not in page  # none of them is the same
+    session = Session("two")
+    first, second, *_ = labelling.next_batch(session, None)
+    session.batch = [first, replace(second, likeness=0.999)]
+    assert label_page(labelling, session, MANY, None).count('class="pick twin"') == 1
+
+
+def test_the_guess_is_a_marked_button_that_enter_takes_and_what_is_left_is_said(
+    labelling, workspace
+) -> None:
+    browser = Session("one")
+    guess = labelling.next(browser, UNSURE, None).prediction
+    page = label_page(labelling, browser, UNSURE, None)
+    (button,) = re.findall(r'<button type="button" data-key="\d Enter"(.*?)</button>', page)
+    assert guess in button
+    assert 'class="guess"' in button
+    assert "40 of 40 left" in page
+    labelling.give(browser, [labelling.next(browser, UNSURE, None).id], guess)
+    labelling.skip(browser, [labelling.next(browser, UNSURE, None).id])
+    assert "38 of 40 left" in label_page(labelling, browser, UNSURE, None)
+
+
+def test_a_class_that_is_typed_labels_the_image(labelling, workspace) -> None:
+    browser = Session("one")
+    waiting = labelling.next(browser, UNSURE, None)
+    assert labelling.give_new(browser, [waiting.id], " axolotl", None) == ""
+    assert labels_of(workspace) == {waiting.id: "axolotl"}
+    second = labelling.next(browser, UNSURE, None)
+    assert labelling.give_new(browser, [second.id], "CLASS 1", None) == ""
+    assert labels_of(workspace)[second.id] == "class 1"
+
+
 def test_the_queue_is_that_of_suggest_and_goes_on_after_it(labelling, workspace) -> None:
     table = savs.suggest(workspace.store(), workspace.selection(), QUEUE).table
     browser, seen = Session("one"), []
     while (waiting := labelling.next(browser, UNSURE, None)) is not None:
         seen.append(waiting.id)
-        labelling.skip(browser, waiting.id)
+        labelling.skip(browser, [waiting.id])
     assert seen[:QUEUE] == table["id"].to_list()
     assert sorted(seen) == sorted(TRUTH), "each is shown once, and none is left out"
 
@@ -132,17 +236,17 @@ def test_two_browsers_get_other_images_and_no_label_is_replaced(labelling, works
     first = labelling.next(one, UNSURE, None)
     second = labelling.next(two, UNSURE, None)
     assert first.id != second.id
-    labelling.give(one, first.id, "class 0")
+    labelling.give(one, [first.id], "class 0")
     with pytest.raises(SavsError, match="is not on this page; label the image that is"):
-        labelling.give(two, first.id, "class 1")
+        labelling.give(two, [first.id], "class 1")
     # another server of the same store displayed it before
     third = Session("three", displayed={first.id: first})
     other = Labelling(Workspace(workspace.folder, workspace.path))
-    told = other.give(third, first.id, "class 1")
+    told = other.give(third, [first.id], "class 1")
     assert told == f"{first.id} was labelled meanwhile, and keeps that label"
     assert labels_of(workspace) == {first.id: "class 0"}
     labelling.forget("two")
-    labelling.skip(one, labelling.next(one, UNSURE, None).id)
+    labelling.skip(one, [labelling.next(one, UNSURE, None).id])
     assert second.id in {labelling.next(one, UNSURE, None).id, one.passed[-1]}
 
 
@@ -155,7 +259,7 @@ def test_many_browsers_at_once_lose_no_label(labelling, workspace) -> None:
             browser = Session(name)
             for _ in range(6):
                 waiting = labelling.next(browser, UNSURE, None)
-                told = labelling.give(browser, waiting.id, TRUTH[waiting.id])
+                told = labelling.give(browser, [waiting.id], TRUTH[waiting.id])
                 assert told == "", told
         except BaseException as error:  # shown by the test's own thread
             problems.append(error)
@@ -176,18 +280,18 @@ def test_undo_takes_a_label_back_and_shows_its_image_again(labelling, workspace)
     browser = Session("one")
     assert labelling.undo(browser) == "there is no label of this page to take back"
     first = labelling.next(browser, UNSURE, None)
-    labelling.give(browser, first.id, "class 0")
+    labelling.give(browser, [first.id], "class 0")
     labelling.next(browser, UNSURE, None)
     assert labelling.undo(browser) == ""
     assert labels_of(workspace) == {}
     assert labelling.next(browser, UNSURE, None).id == first.id
-    labelling.give(browser, first.id, "class 2")
+    labelling.give(browser, [first.id], "class 2")
     labelling.fit()
     finished(labelling)  # the queue is another one now
     labelling.next(browser, UNSURE, None)
     assert labelling.undo(browser) == ""
     assert labelling.next(browser, UNSURE, None).id == first.id
-    labelling.give(browser, first.id, "class 2")
+    labelling.give(browser, [first.id], "class 2")
     assert labels_of(workspace) == {first.id: "class 2"}
 
 
@@ -202,7 +306,7 @@ def test_undo_takes_a_label_back_and_shows_its_image_again(labelling, workspace)
 def test_undo_keeps_what_came_meanwhile(labelling, workspace, meanwhile, split, kept) -> None:
     browser = Session("one")
     first = labelling.next(browser, UNSURE, None)
-    labelling.give(browser, first.id, "class 0")
+    labelling.give(browser, [first.id], "class 0")
     savs.label(workspace.path, {first.id: meanwhile}, split=split)
     told = labelling.undo(browser)
     again = f"{first.id} was labelled again meanwhile, and keeps that label"
@@ -221,7 +325,7 @@ def test_a_doubtful_label_that_was_corrected_meanwhile_is_not_replaced(workspace
     assert labelling.next(browser, DOUBTFUL, None).id == wrong
     assert labelling.classes(None)  # the store is read
     savs.label(workspace.path, {wrong: "class 2"})
-    assert "was labelled meanwhile" in labelling.give(browser, wrong, "class 0")
+    assert "was labelled meanwhile" in labelling.give(browser, [wrong], "class 0")
     assert label_of(workspace, wrong) == "class 2"
 
 
@@ -229,14 +333,14 @@ def test_a_new_class_is_typed_and_gets_its_example(labelling, workspace) -> None
     browser = Session("one")
     waiting = labelling.next(browser, UNSURE, None)
     with pytest.raises(SavsError, match="'axolotl' is no class"):
-        labelling.give(browser, waiting.id, "axolotl")
+        labelling.give(browser, [waiting.id], "axolotl")
     assert labels_of(workspace) == {}
-    assert labelling.add_class("  axolotl ", None) == ""
-    assert labelling.add_class("AXOLOTL", None) == "axolotl is a class already"
+    assert labelling.add_class("  axolotl ", None) == "axolotl"
+    assert labelling.add_class("AXOLOTL", None) == "axolotl"
     with pytest.raises(SavsError, match="type the name"):
         labelling.add_class(" ", None)
     assert labelling.classes(None) == ["class 0", "class 1", "class 2", "axolotl"]
-    labelling.give(browser, waiting.id, "axolotl")
+    labelling.give(browser, [waiting.id], "axolotl")
     assert labels_of(workspace) == {waiting.id: "axolotl"}
     # one example of a class is too few to measure by, and that is said
     labelling.fit()
@@ -252,7 +356,7 @@ def test_a_store_without_labels_is_labelled_from_the_start(tmp_path) -> None:
     labelling, browser = Labelling(workspace), Session("one")
     assert labelling.classes(None) == []
     page = label_page(labelling, browser, UNSURE, None)
-    assert "There is no class yet: type the first one below." in page
+    assert "There is no class yet: type the first one." in page
     labelling.fit()
     finished(labelling)
     assert labelling.fits.problem, "it says that there are no training examples"
@@ -261,7 +365,7 @@ def test_a_store_without_labels_is_labelled_from_the_start(tmp_path) -> None:
     for _ in range(EVERY):
         waiting = labelling.next(browser, UNSURE, None)
         assert waiting.prediction is None
-        labelling.give(browser, waiting.id, TRUTH[waiting.id])
+        labelling.give(browser, [waiting.id], TRUTH[waiting.id])
     finished(labelling)
     assert workspace.selection().tasks[0].examples == EVERY
     assert labelling.next(browser, UNSURE, None).prediction is not None
@@ -271,7 +375,7 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
     wrong = workspace.store().examples("train").filter(label="class 0")["id"].head(1).item()
     savs.label(workspace.store(), {wrong: "class 1"})
     labelling, browser = Labelling(workspace), Session("one")
-    with pytest.raises(SavsError, match="doubtful labels are not known yet; press Choose"):
+    with pytest.raises(SavsError, match="doubtful labels are not known yet; press Retrain"):
         labelling.next(browser, DOUBTFUL, None)
     choose_again(workspace)
     waiting = labelling.next(browser, DOUBTFUL, None)
@@ -280,13 +384,13 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
         labelling, browser, DOUBTFUL, None
     )
     # the label that is shown is replaced, though it was given by hand
-    assert labelling.give(browser, wrong, "class 0") == ""
+    assert labelling.give(browser, [wrong], "class 0") == ""
     assert label_of(workspace, wrong) == "class 0"
     assert labelling.next(browser, DOUBTFUL, None) is None
     assert labelling.undo(browser) == ""
     assert label_of(workspace, wrong) == "class 1"
     assert labelling.next(browser, DOUBTFUL, None).id == wrong
-    assert labelling.give(browser, wrong, "class 1") == "", "it is confirmed"
+    assert labelling.give(browser, [wrong], "class 1") == "", "it is confirmed"
     assert labelling.next(browser, DOUBTFUL, None) is None
 
 
@@ -317,7 +421,7 @@ def test_a_doubtful_image_under_several_prompts_is_shown_once(tmp_path) -> None:
     labelling, browser = Labelling(workspace), Session("one")
     waiting = labelling.next(browser, DOUBTFUL, None)
     assert (waiting.id, waiting.label, waiting.prediction) == ("e15", "no", "yes")
-    assert labelling.give(browser, "e15", "yes") == ""
+    assert labelling.give(browser, ["e15"], "yes") == ""
     train = workspace.store().examples("train").filter(pl.col("id").str.starts_with("e15#"))
     assert train["label"].to_list() == ["yes", "yes"]
     assert labelling.next(browser, DOUBTFUL, None) is None
@@ -328,7 +432,7 @@ def test_all_that_waits_is_labelled_in_the_end(labelling, workspace) -> None:
     browser = Session("one")
     for _ in range(40):
         waiting = labelling.next(browser, UNSURE, None)
-        labelling.give(browser, waiting.id, TRUTH[waiting.id])
+        labelling.give(browser, [waiting.id], TRUTH[waiting.id])
     finished(labelling)
     assert labels_of(workspace) == TRUTH
     assert labelling.next(browser, UNSURE, None) is None
@@ -371,14 +475,14 @@ def test_the_cross_validation_of_an_earlier_classifier_is_replaced(workspace) ->
 
 
 def test_a_failure_that_nobody_foresaw_ends_the_wait(labelling, monkeypatch) -> None:
-    def broken(workspace: Workspace) -> None:
+    def broken(*arguments: Any) -> None:
         raise RuntimeError("no such thing")
 
     monkeypatch.setattr(module, "choose_again", broken)
     monkeypatch.setattr(threading, "excepthook", lambda told: None)
     labelling.fit()
     finished(labelling)
-    assert labelling.fits.problem == "choosing heads failed; the terminal says why"
+    assert labelling.fits.problem == "training failed; the terminal says why"
 
 
 def test_names_of_classes_are_text(labelling) -> None:
@@ -400,17 +504,17 @@ def test_many_labels_are_saved_together_and_undone(of_many) -> None:
     assert waiting.id == savs.suggest(store, of_many.selection(), 20).table["id"][0]
     page = label_page(labelling, browser, UNSURE, None)
     assert page.count('type="checkbox"') == 20
-    assert labelling.give(browser, waiting.id, ["l03", "l01"]) == ""
+    assert labelling.give(browser, [waiting.id], ["l03", "l01"]) == ""
     assert label_of(of_many, waiting.id) == '["l01","l03"]'
     empty = labelling.next(browser, UNSURE, None)
-    assert labelling.give(browser, empty.id, []) == ""
+    assert labelling.give(browser, [empty.id], []) == ""
     assert label_of(of_many, empty.id) == "[]"
     assert labelling.undo(browser) == ""
     assert labelling.next(browser, UNSURE, None).id == empty.id
     with pytest.raises(SavsError, match="'axolotl' is no class"):
-        labelling.give(browser, empty.id, ["axolotl"])
+        labelling.give(browser, [empty.id], ["axolotl"])
     labelling.add_class("axolotl", None)
-    assert labelling.give(browser, empty.id, ["axolotl", "l00"]) == ""
+    assert labelling.give(browser, [empty.id], ["axolotl", "l00"]) == ""
     labelling.fit()
     finished(labelling)
     after = of_many.selection()
@@ -422,7 +526,7 @@ def test_many_labels_are_saved_together_and_undone(of_many) -> None:
     assert labelling.fits.curve[-1].value == pytest.approx(measured["value"])
     page = fits_page(labelling)
     assert "Expected mAP with 92 training examples" in page
-    assert re.search(r"of classifiers of [78]\d( to 8\d)? % of them; chosen in", page)
+    assert re.search(r"of classifiers of [78]\d( to 8\d)? % of them: examples", page)
 
 
 @pytest.mark.thorough
@@ -430,13 +534,13 @@ def test_a_doubtful_label_of_many_is_corrected_and_what_is_unknown_stays_so(of_m
     choose_again(of_many)
     labelling, browser = Labelling(of_many), Session("one")
     while '"l00":null' not in (labelling.next(browser, DOUBTFUL, None).label or ""):
-        labelling.skip(browser, labelling.next(browser, DOUBTFUL, None).id)
+        labelling.skip(browser, [labelling.next(browser, DOUBTFUL, None).id])
     waiting = labelling.next(browser, DOUBTFUL, None)
     states = json.loads(waiting.label)
     there = {name for name, state in states.items() if state}
     page = label_page(labelling, browser, DOUBTFUL, None)
     assert {*re.findall(r'value="(l\d\d)" checked', page)} == there
     assert page.count("(unknown, stays so if not checked)") == len(states) - len(there)
-    assert labelling.give(browser, waiting.id, ["l02"]) == ""
+    assert labelling.give(browser, [waiting.id], ["l02"]) == ""
     unknown = {name: None for name, state in states.items() if state is None and name != "l02"}
     assert json.loads(label_of(of_many, waiting.id)) == {**unknown, "l02": True}

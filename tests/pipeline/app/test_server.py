@@ -55,8 +55,7 @@ def test_without_gradio_the_command_says_how_to_install_it(savs, workspace, monk
             ["{store}", "--media-root", "nowhere"],
             "--media-root is 'nowhere', which is",
         ),
-        (["{store}/results/vote", "--selection", "vote"], "--selection is for a store"),
-        (["{store}", "--selection", "none"], "has no result 'none', expected one of: "),
+        (["{store}/results/none"], "results/none does not exist"),
         (["{store}", "--port", "70000"], "--port is 70000, expected 1 to 65535"),
     ],
 )

@@ -9,11 +9,10 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from savs import classify, load_selection, save_selection, select
-from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
-from savs.pipeline.cli.commands.classify import name_classifiers
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.running.option_texts import parse_classifiers
 from savs.pipeline.selection.selection import only_subtask
 
 pytestmark = pytest.mark.thorough
@@ -111,19 +110,22 @@ def test_tasks_of_one_name_are_refused(animals) -> None:
 def test_names_are_those_of_folders_unless_given(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "k=5").mkdir()
-    found = name_classifiers(["runs/vote", "colour=runs/vote", "k=5"])
+    found = parse_classifiers("runs/vote,colour=runs/vote,k=5")
+    assert isinstance(found, dict)
     assert {name: str(path) for name, path in found.items()} == {
         "vote": "runs/vote",
         "colour": "runs/vote",
         "k=5": "k=5",
     }
-    with pytest.raises(ParameterError, match="two classifiers are called 'vote'"):
-        name_classifiers(["a/vote", "b/vote"])
+    with pytest.raises(ValueError, match="where two are called 'vote'"):
+        parse_classifiers("a/vote,b/vote")
+    (tmp_path / "a,b").mkdir()
+    assert parse_classifiers("a,b") == "a,b"
 
 
 def test_the_command_takes_several(made, animals, tmp_path) -> None:
     shutil.copytree(animals, tmp_path / "again")
-    given = ["classify", str(animals), str(made.images[0]), "--also", str(tmp_path / "again")]
+    given = ["classify", f"{animals},{tmp_path / 'again'}", str(made.images[0])]
     done = CliRunner().invoke(app, given)
     assert done.exit_code == 0, done.output
     assert [line.split()[1] for line in done.stdout.splitlines()[-2:]] == ["classifier", "again"]

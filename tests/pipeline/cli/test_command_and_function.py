@@ -87,12 +87,12 @@ CASES = {
         {"take_back": True},
     ),
     "export": (
-        ["export", "s", "--to", "parquet", "--selection", "a", "--out", "x.parquet"],
+        ["export", "s/results/a", "--to", "parquet", "--out", "x.parquet"],
         ["s"],
         {"to": "parquet", "selection": "a", "out": "x.parquet"},
     ),
     "export store": (
-        ["export", "s", "--to", "store", "--selection", "a", "--out", "small"],
+        ["export", "s/results/a", "--to", "store", "--out", "small"],
         ["s"],
         {"to": "store", "selection": "a", "out": "small"},
     ),
@@ -109,10 +109,10 @@ CASES = {
         {"out": "own"},
     ),
     "show": (["show", "s"], ["s"], {}),
-    "show heads": (["show", "s", "--head-map", "--selection", "a"], ["s"],
+    "show heads": (["show", "s/results/a", "--head-map"], ["s"],
                    {"head_map": True, "selection": "a"}),
     "benchmarks": (["benchmarks", "naturalbench"], ["naturalbench"], {}),
-    "models": (["models", "--status", "verified"], [], {"status": "verified"}),
+    "models": (["models"], [], {}),
     "train": (["train", "s"], ["s"], {}),
 }  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_a_command_and_its_function_give_the_same(case, made, savs, tmp_path, mo
         names = [n for n, p in signature(function_of(name)).parameters.items()
                  if p.kind is Parameter.POSITIONAL_OR_KEYWORD]  # fmt: skip
         named = dict(zip(names, positional, strict=False))
-        given = defaults | own | {"json": True} | named | keywords
+        given = defaults | own | {"json": True, "max_skip": 0} | named | keywords
         shown = described(name).show(result, given)
         found.append(json.loads(json.dumps(shown.facts, default=str)))
     assert found[0] == found[1]

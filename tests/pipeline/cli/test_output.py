@@ -9,8 +9,10 @@ import pytest
 from random_stores import draw_problem, write_problem
 
 from savs import save_selection, select
+from savs.foundation.errors import ParameterError
 from savs.pipeline.cli import output
 from savs.pipeline.cli.output import progress, say
+from savs.pipeline.evaluation.overview import show
 from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.drawn_map import draw_map
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
@@ -43,11 +45,12 @@ def test_the_ends_of_the_strengths_are_shown_whatever_the_order_of_heads():
 
 def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_them(savs, capfd):
     done = savs("extract", "general", "--test", "t.csv", "--model", "demo", "--out", "o",
-                "--shots", "1", "--train-groups", "1")  # fmt: skip
-    assert "--shots and --train-groups are two ways to draw; give one" in done.stderr
-    say("`test`, `fetch_gb`: options; `nothing_else`: not one of extract; `savs test`: a command")
+                "--answers", "all")  # fmt: skip
+    assert "--answers is 'all', expected labels, generate" in done.stderr
+    say("`test`, `fetch_gb`, `hold_out`: options; `nothing_else`: none; `savs test`: a command")
     assert capfd.readouterr().err == (
-        "--test, --fetch-gb: options; `nothing_else`: not one of extract; `savs test`: a command\n"
+        "--test, --allow urls[:NGB], --test COLUMN=VALUE: options; `nothing_else`: none;"
+        " `savs test`: a command\n"
     )
 
 
@@ -105,23 +108,22 @@ def test_show_draws_the_map_of_a_selection(savs, store, tmp_path):
     done = savs("show", store.path, "--head-map")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == draw_map(found, ONE_CLASS)
-    save_selection(select(store, heads=1), tmp_path / "one")
-    done = savs("show", store.path, "--head-map", "--selection", tmp_path / "one", "--json")
+    save_selection(select(store, heads=1), store.path / "results" / "one")
+    done = savs("show", store.path / "results" / "one", "--head-map", "--json")
     heads = json.loads(done.stdout)["heads"]
     assert [h["rank"] for h in heads].count(1) == 2
     assert len(heads) == 2 * 12
 
 
-def test_show_draws_one_subtask(savs, store):
+def test_one_subtask_is_drawn_in_python(savs, store):
     found = head_map(store, select(store, heads=3)).filter(subtask="two")
-    done = savs("show", store.path, "--head-map", "--subtask", "two")
-    assert done.stdout.splitlines() == draw_map(found, ONE_CLASS)
-    refused = savs("show", store.path, "--head-map", "--subtask", "three")
+    shown = show(store, head_map=True, subtask="two").heads
+    assert draw_map(shown, ONE_CLASS) == draw_map(found, ONE_CLASS)
+    with pytest.raises(ParameterError, match="'three', expected one of: two, one"):
+        show(store, head_map=True, subtask="three")
+    refused = savs("show", store.path / "results/vote")
     assert refused.returncode == 2
-    assert "'three', expected one of: two, one" in refused.stderr
-    refused = savs("show", store.path, "--subtask", "two")
-    assert refused.returncode == 2
-    assert "--subtask needs --head-map" in refused.stderr
+    assert "STORE/results/NAME needs --head-map" in refused.stderr
 
 
 def test_show_says_how_to_make_a_selection(savs, tmp_path):

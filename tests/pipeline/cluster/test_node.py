@@ -28,7 +28,7 @@ def command(inputs, monkeypatch) -> list[str]:
     """Return the words of an extraction of 32 images into 16 shards, without `--out`."""
     train, test = inputs.few_shots(train=8, test=24)
     files = ["--train", str(train), "--test", str(test), "--model", "demo"]
-    monkeypatch.setenv("SAVS_EXTRACT_SHARD_ROWS", "2")
+    monkeypatch.setenv("SAVS_EXTRACT_ENGINE", "local,shard_rows=2")
     return ["extract", "general", *files, "--batch-size", "2"]
 
 
@@ -107,7 +107,7 @@ def test_processes_that_all_live_share_the_store_of_one_bit_by_bit(
     """One is held at its first shard until others have made all but the four it may claim."""
     inputs.image("images/train0.png", 123, SIZE)
     hold, store = Hold(tmp_path), tmp_path / "store"
-    command = [*command, "--model-code", str(hold.code)]
+    command = [*command, "--recipe", str(hold.code)]
     with held(command, hold, store) as process:
         while len(list(store.glob("*.h5"))) < 16 - 4 and process.poll() is None:
             time.sleep(0.005)
@@ -124,7 +124,7 @@ def test_processes_that_all_live_share_the_store_of_one_bit_by_bit(
 def test_ctrl_c_ends_all(command, savs, inputs, tmp_path) -> None:
     inputs.image("images/test23.png", 123, SIZE)
     hold, store = Hold(tmp_path), tmp_path / "store"
-    command = [*command, "--model-code", str(hold.code)]
+    command = [*command, "--recipe", str(hold.code)]
     with held(command, hold, store) as process:
         child = wait_for_claim(store)
         process.send_signal(signal.SIGINT)

@@ -20,12 +20,9 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),
 ]
 SHARDS = 16
-SETTINGS = {
-    "SAVS_EXTRACT_SHARD_ROWS": "2",
-    "SAVS_EXTRACT_ACTORS": "3",
-    "SAVS_EXTRACT_ACTOR_GPUS": "0",
-}
-"""Variables of the command; actors get them, too."""
+SETTINGS = {"SAVS_EXTRACT_ENGINE": "local,shard_rows=2"}
+"""A variable of the command; actors get it, too."""
+ACTORS = ",shard_rows=2,actors=3,gpus=0"
 
 
 @pytest.fixture
@@ -58,7 +55,9 @@ def test_a_node_that_is_lost_loses_nothing_and_doubles_nothing(
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     killer = threading.Thread(target=lose_a_node, args=(cluster, nodes[1], store))
     killer.start()
-    done = savs(*command, "--out", store, "--engine", f"ray://{cluster.address}", env=SETTINGS)
+    done = savs(
+        *command, "--out", store, "--engine", f"ray://{cluster.address}{ACTORS}", env=SETTINGS
+    )
     killer.join()
     assert done.returncode == 0, done.stderr
     assert "3 actors with 0 GPUs and 1 CPUs each" in done.stderr
@@ -74,7 +73,7 @@ def test_a_node_that_is_lost_loses_nothing_and_doubles_nothing(
 
 
 def test_an_address_where_nobody_answers_is_one_line(savs, command, tmp_path) -> None:
-    done = savs(*command, "--out", tmp_path / "s", "--engine", "ray://auto", env=SETTINGS)
+    done = savs(*command, "--out", tmp_path / "s", "--engine", f"ray://auto{ACTORS}")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no Ray cluster answers at auto (")
     assert not (tmp_path / "s").exists()

@@ -21,7 +21,8 @@ def test_a_slim_store_of_many_shards_takes_the_selection_that_it_was_made_with(
     train, test = inputs.few_shots(train=6, test=5)
     given = ("--train", train, "--test", test, "--model", "demo")
     made = savs(
-        *("extract", "general", *given, "--out", "full"), env={"SAVS_EXTRACT_SHARD_ROWS": "2"}
+        *("extract", "general", *given, "--out", "full"),
+        env={"SAVS_EXTRACT_ENGINE": "local,shard_rows=2"},
     )
     assert made.returncode == 0
     assert savs("select", "full", "--heads", "3").returncode == 0

@@ -363,8 +363,8 @@ def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_di
 
     write_suggestions(store, savs.suggest(store, selection, n=2), out=tmp_path / "next.html")
     levels = sorted({*store.examples("train")["label"]}, key=float)
-    keys = re.findall(r"<kbd>\d</kbd> (\S+)", (tmp_path / "next.html").read_text())
-    assert keys == levels[:9]
+    keys = re.findall(r'data-key="\d" data-class="(.*?)"', (tmp_path / "next.html").read_text())
+    assert keys == levels[:10]
 
     store, _, _ = stores["regression"]
     selection = savs.calibrate(store, savs.select(store)).selection

@@ -152,12 +152,11 @@ def test_groups_stay_in_one_split(grouped):
 @pytest.mark.parametrize(
     ("more", "code", "text"),
     [
-        (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw; give one"),
         (("--shots", "0"), 2, "--shots"),
         ((), 1, "error: there are no training examples: give --train, or have them drawn"),
         (("--shots", "9"), 1, "--shots asks for 9"),
     ],
-    ids=["both", "none asked for", "neither", "too many"],
+    ids=["none asked for", "neither", "too many"],
 )
 def test_the_command_refuses_with_one_reason(savs, grouped, tmp_path, more, code, text):
     done = savs(
@@ -176,7 +175,7 @@ def test_a_store_is_resumed_with_its_seed_and_refuses_another(savs, pool, tmp_pa
         return savs(
             *("extract", "general", "--test", pool, "--model", "demo", "--json"),
             *("--out", tmp_path / "store", *more),
-            env={"SAVS_EXTRACT_SHARD_ROWS": "8"},
+            env={"SAVS_EXTRACT_ENGINE": "local,shard_rows=8"},
         )
 
     first = run("--shots", "2", "--seed", "3")
@@ -198,7 +197,7 @@ def test_a_store_is_resumed_with_its_seed_and_refuses_another(savs, pool, tmp_pa
 @pytest.mark.thorough
 def test_a_dry_run_counts_what_would_be_drawn(savs, grouped, tmp_path):
     done = savs(
-        *("extract", "naturalbench", "--test", grouped, "--train-groups", "1"),
+        *("extract", "naturalbench", "--test", grouped, "--shots", "groups:1"),
         *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json"),
     )
     assert done.returncode == 0, done.stderr

@@ -105,9 +105,9 @@ def test_another_word_is_refused(run):
 
 def test_the_variable_sets_it_and_one_that_is_unknown_is_an_error(savs):
     options = ("extract", "shapes", "--model", "demo", "--out", "store")
-    wrong = savs(*options, env={"SAVS_EXTRACT_TOWER_ATTENTION": "fast"})
+    wrong = savs(*options, env={"SAVS_EXTRACT_DTYPE": "fast"})
     assert wrong.returncode == 2
-    assert "--tower-attention is 'fast'" in wrong.stderr
-    unknown = savs(*options, env={"SAVS_EXTRACT_TOWER_ATENTION": "runs"})
+    assert "no dtype is called 'fast'" in wrong.stderr
+    unknown = savs(*options, env={"SAVS_EXTRACT_DTYP": "float32"})
     assert unknown.returncode == 2
-    assert "did you mean SAVS_EXTRACT_TOWER_ATTENTION?" in unknown.stderr
+    assert "did you mean SAVS_EXTRACT_DTYPE?" in unknown.stderr

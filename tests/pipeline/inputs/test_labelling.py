@@ -185,18 +185,6 @@ def test_a_new_class_is_added_if_that_is_asked_for(store) -> None:
     assert done.store.examples("train")["label"].to_list()[-2:] == ["fox", "fox"]
 
 
-def test_a_store_of_the_models_answers_takes_no_new_class(tmp_path) -> None:
-    store = make(
-        tmp_path / "s",
-        outputs={"answers": {"cat": [1], "dog": [2]}},
-        train=train_rows(),
-        unlabelled=[row("u0", "cat", labelled=False)],
-    )
-    with pytest.raises(LabelError, match="keeps the model's own answers, and 'fox' is not among"):
-        label(store, {"u0": "fox"}, new_classes=True)
-    assert label(store, {"u0": "cat"}).changes.height == 1
-
-
 def test_an_id_in_two_splits_says_not_which(tmp_path) -> None:
     store = make(tmp_path / "s", train=train_rows(), test=[row("t0", "cat"), row("e", "dog")])
     with pytest.raises(LabelError, match="'t0' is in the splits test and train"):

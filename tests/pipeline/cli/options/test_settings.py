@@ -26,7 +26,7 @@ def test_a_variable_of_no_command_is_refused(name, monkeypatch, capsys) -> None:
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("extract", "SHARD_ROWS"), ("select", "SUSPECTS"), ("compare", "FORMAT"), ("explain", "ID")],
+    [("extract", "ENGINE"), ("select", "SUSPECTS"), ("compare", "FORMAT"), ("explain", "ID")],
 )
 def test_a_variable_has_the_name_of_its_option(name, option, monkeypatch, capsys) -> None:
     variable = f"SAVS_{name.upper()}_{option}"
@@ -60,7 +60,7 @@ def test_an_integer_of_thousands_of_digits_in_a_file_is_a_usage_error(
         ("select", "s", "--heads", MANY),
         ("sweep", "s", "--heads", MANY),
         ("sweep", "s", "--shots", MANY),
-        ("classify", "s", "photos", "--workers", MANY),
+        (*EXTRACT, "--engine", f"local,workers={MANY}"),
         (*EXTRACT, "--gpus", MANY),
         (*EXTRACT, "--gpus", "9" * 18),
     ],

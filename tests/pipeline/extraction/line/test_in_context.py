@@ -92,7 +92,7 @@ def test_its_readout_takes_the_answers_behind_demonstrations(run):
 @pytest.mark.thorough
 def test_a_store_without_them_says_how_to_get_them(run):
     store = run(answers="labels").store
-    with pytest.raises(ResultError, match="extract again with --answers labels --icl-shots N"):
+    with pytest.raises(ResultError, match="extract again with --answers labels,icl:N"):
         evaluate(store, "icl")
 
 

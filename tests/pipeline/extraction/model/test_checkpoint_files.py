@@ -62,12 +62,10 @@ def add_stated(folder: Path) -> None:
     ("add", "given", "among"),
     [
         (add_shards, {}, {SINGLE, INDEX, *SHARDS}),
-        (add_bin, {}, {SINGLE, BIN}),
-        (add_bin, {"use_safetensors": False}, {BIN}),
         (add_variant, {"variant": "fp16"}, {"model.fp16.safetensors"}),
         (add_stated, {}, {"mine.safetensors"}),
     ],
-    ids=["shards", "bin", "bin is asked for", "variant", "stated"],
+    ids=["shards", "variant", "stated"],
 )
 def test_they_are_those_that_transformers_loads(
     checkpoint, monkeypatch, add, given, among, is_single_there
@@ -88,6 +86,43 @@ def test_they_are_those_that_transformers_loads(
     load_model(str(checkpoint), model_kwargs=given)
     assert {Path(file).name for file in loaded} == ours.keys() - {INDEX}
     assert ours.keys() <= among
+
+
+@pytest.mark.parametrize("given", [{}, {"use_safetensors": False}], ids=["", "asked for"])
+@pytest.mark.parametrize("form", ["bin", "bin by an index", "stated"])
+def test_pickled_weights_alone_are_refused_in_one_line(checkpoint, monkeypatch, form, given):
+    add_bin(checkpoint)
+    (checkpoint / SINGLE).unlink()
+    if form == "bin by an index":
+        (checkpoint / INDEX).write_text(json.dumps({"weight_map": {"a": BIN}, "metadata": {}}))
+    if form == "stated":
+        config = json.loads((checkpoint / "config.json").read_text())
+        (checkpoint / "config.json").write_text(json.dumps(config | {"transformers_weights": BIN}))
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(ModelError, match=r"may run code and are not loaded.*save_pretrained") as e:
+        load_model(str(checkpoint), model_kwargs=given)
+    assert "\n" not in str(e.value)
+
+
+def test_a_pickle_next_to_safetensors_is_not_read(checkpoint, monkeypatch) -> None:
+    add_bin(checkpoint)
+    monkeypatch.setattr(torch, "load", None)
+    load_model(str(checkpoint), model_kwargs={"use_safetensors": False})
+
+
+def test_an_adapter_of_a_pickle_alone_is_refused(checkpoint, monkeypatch, tmp_path) -> None:
+    pytest.importorskip("peft")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    torch.save({}, adapter / "adapter_model.bin")
+    monkeypatch.setattr(torch, "load", None)
+    said = r"adapter .* there is a file adapter_config\.json, and none adapter_model\.safetensors"
+    with pytest.raises(ModelError, match=said):
+        load_model(str(checkpoint), adapter=str(adapter))
+    shutil.copytree(adapter, checkpoint, dirs_exist_ok=True)  # put on without being asked
+    with pytest.raises(ModelError, match=r"none adapter_model\.safetensors"):
+        load_model(str(checkpoint))
 
 
 def test_a_file_that_changes_while_it_is_loaded_is_an_error(checkpoint, monkeypatch) -> None:

@@ -248,22 +248,42 @@ def test_the_page_sorts_and_filters_in_a_browser(predicted, tmp_path, chrome) ->
         ".map(r => r.dataset.id[0]).join('')"
     )
     assert tab.run(order) == "2103"  # unsure by probability, then the others
-    pick = "document.querySelector('[data-sort={}]').click()"
-    for column, up, down in (
-        ("probability", "2103", "3012"), ("margin", "2013", "3102"), ("typicality", "3021", "2031"),
-        ("id", "0123", "3210"),
-    ):  # fmt: skip
-        tab.run(pick.format(column))
-        assert tab.run(order) == up
-        tab.run(pick.format(column))
-        assert tab.run(order) == down
-        assert tab.run(f"document.querySelector('[data-sort={column}]').closest('th').ariaSort")
+    pick = "document.querySelector('[data-sort=id]').click()"
+    for ids in ("0123", "3210"):
+        tab.run(pick)
+        assert tab.run(order) == ids
+        assert tab.run("document.querySelector('[data-sort=id]').closest('th').ariaSort")
+    choose = (
+        "form.elements.sort.value = '{}', form.elements.order.value = '{}',"
+        " form.dispatchEvent(new Event('change'))"
+    )
+    for key, up, down in (("probability", "2103", "3012"), ("typicality", "3021", "2031")):
+        for direction, ids in (("up", up), ("down", down)):
+            tab.run(choose.format(key, direction))
+            assert tab.run(order) == ids
     tab.run("document.querySelector('[name=kind]').value = 'unsure'")
     tab.run("document.getElementById('filter').dispatchEvent(new Event('change'))")
     assert tab.run(order) == "21"
     assert tab.run("document.querySelector('#filter output').textContent") == "2 of 4 shown"
     assert tab.complaints == []
     assert {url.split(":")[0] for url in tab.requests} <= {"file", "data"}
+
+
+@pytest.mark.browser
+def test_eighty_images_fit_on_a_phone(predicted, tmp_path, chrome) -> None:
+    """Less than 100 px each: the picture, the class with its probability, what else it may be."""
+    rows = [
+        {"id": f"holiday/2026/DSC{n:05}.jpg", "probability": 0.5, "prediction": "cat",
+         "unsure": True, "prediction_set": ["cat", "dog", "ocelot", "margay", "serval", "lynx"],
+         "votes": [{"class": "cat", "score": 0.5, "soft": 0.5}]}
+        for n in range(80)
+    ]  # fmt: skip
+    page = tmp_path / "page.html"
+    PredictionPage().write(predicted(rows, {}), page, page)
+    tab = chrome.tab()
+    tab.open(page, width=PHONE)
+    assert tab.run("document.documentElement.scrollHeight") < 8000
+    assert "cat 50.0 %" in look(tab)["text"]
 
 
 def test_settings_are_those_that_change_the_page() -> None:

@@ -153,11 +153,10 @@ def test_depth_is_that_of_the_file(page, store):
 def test_suspects_are_those_of_the_file(page, store):
     table = pl.read_csv(store.path / "results/vote" / SUSPECTS)
     assert table.height == 2
-    names = ("suspect", "subtask", "label", "predicted", "media", "margin", "strength (%)")
+    names = ("suspect", "subtask", "label", "predicted", "media", "strength (%)")
     assert page.table("2 training examples").cells(*names) == [
         (
             *(cell[name] for name in ("id", "subtask", "label", "prediction", "media")),
-            f"{cell['margin']:.3g}",
             percent(cell["strength"]),
         )
         for cell in table.iter_rows(named=True)
@@ -199,7 +198,7 @@ def test_suspects_that_are_none_damaged_or_hostile(store, tmp_path):
     report(folder, out=out)
     page = Page(out)
     assert len(page.all("script")) == 1
-    assert page.table("1 training example").rows == [[ATTACK, "a.png", ATTACK, "b", "1.5", "50.0"]]
+    assert page.table("1 training example").rows == [[ATTACK, "a.png", ATTACK, "b", "50.0"]]
     for damage in ("a,b\n1,2\n", header + f",x,y,a,b,many,0.5,{run}\n"):
         (folder / SUSPECTS).write_text(damage)
         with pytest.raises(ResultError, match=r"suspects.csv cannot be read .*--suspects` again"):

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from random_stores import draw_problem, write_problem
 from reported import Page, save_random_result
 
-from savs import evaluate, report, save_evaluation, select
+from savs import calibrate, evaluate, report, save_evaluation, select
 from savs.datasets.media.images import thumbnail
 from savs.pipeline.reports.pages import pictures as images
 from savs.pipeline.reports.report.folders import read_results
@@ -51,7 +52,7 @@ def test_the_counts_on_the_page_add_up_and_a_dozen_stand_above_the_fold(tmp_path
     assert (wrong + unsure, wrong) == (100, gallery.wrong)  # unsure mistakes are counted once
     page = Page(tmp_path / "page.html")
     assert f"100 examples: {wrong} of {wrong} wrong," in page.text
-    assert f"{unsure} with the smallest margins" in page.text
+    assert f"{unsure} least sure" in page.text
     before, after = (tmp_path / "page.html").read_text().split("88 more examples")
     assert (before.count('<li id="card-'), after.count('<li id="card-')) == (12, 88)
 
@@ -65,14 +66,13 @@ def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
     )
     vars(result)["_predictions"] = told
     gallery = gallery_part([result], 30, None)
-    odd = [card for card in gallery.cards if "least typical" in card.kinds]
+    odd = [card for card in gallery.cards if "least like training examples" in card.kinds]
     least = told.sort("typicality")["id"].to_list()
     assert len(gallery.cards) == 30
     assert len(odd) >= 5  # 30 / 6, and those that are shown as wrong
     assert {card.id for card in odd} == {card.id for card in gallery.cards} & {*least[: len(odd)]}
-    flagged = [card.facts["typicality"] for card in odd if card.id in least[:4]]
-    assert flagged == [f for f in flagged if f.endswith(" (atypical)")]
-    assert len(flagged) == 4
+    flagged = {card.id for card in odd if "atypical" in card.facts}
+    assert flagged == {*least[:4]}
     assert gallery.count("wrong") >= 20
 
 
@@ -82,9 +82,31 @@ def test_votes_are_counts_or_probabilities():
         {"class": "b", "score": 5.0},
         {"class": "c", "score": 0},
     ]
-    assert [(vote.share, vote.text) for vote in best_votes(votes)] == [(0.75, "15"), (0.25, "5")]
+    assert [(vote.share, vote.text) for vote in best_votes(votes)] == [
+        (0.75, "15 of 20"),
+        (0.25, "5 of 20"),
+    ]
     halves = [vote | {"score": vote["score"] / 20} for vote in votes]
     assert [(v.share, v.text) for v in best_votes(halves)] == [(0.75, "75 %"), (0.25, "25 %")]
+
+
+@pytest.mark.parametrize("on", ["folds", "test"])
+def test_where_heads_are_not_counted_calibrated_probabilities_are_shown(tmp_path, on):
+    """The means over heads of lda lie close together, and are not how sure it is."""
+    store = write_problem(tmp_path / "s", draw_problem(5, counts=(12, 12, 12), tests=60))
+    selection = calibrate(store, select(store, heads=4, readout="lda")).selection
+    save_evaluation(evaluate(store, selection, on=on), tmp_path / "s/results/lda")
+    (result,) = read_results([tmp_path / "s/results/lda"])
+    cards = gallery_part([result], 100, None).cards
+    first = {card.id: card.shown.shares[0] for card in cards}
+    known = dict(result.predictions().select("id", "probability").iter_rows())
+    right = np.mean([card.is_right for card in cards])
+    mean = np.mean([share.share for share in first.values()])
+    assert mean == pytest.approx(right, abs=0.1)
+    for name, share in first.items():
+        assert share.text == f"{100 * share.share:.0f} %"
+        assert known[name] is None or share.share == pytest.approx(known[name], abs=1e-4)
+    assert any(known.values()) == (on == "test")
 
 
 def png(shade: int) -> bytes:

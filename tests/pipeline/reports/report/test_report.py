@@ -1,6 +1,7 @@
 """The page of a report: its numbers are those of metrics.json, and nothing in it runs."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
@@ -36,12 +37,30 @@ def test_the_headline_stands_beside_chance_majority_and_other_results(page, vote
     assert [(row[0], *row[2:]) for row in table.rows] == [
         ("vote", percent(main["value"]), interval(main)),
         ("lda", percent(lda[0]["value"]), interval(lda[0])),
-        ("vote-cv (of the train examples)", percent(cv["value"]), interval(cv)),
+        ("vote-cv (of the training examples)", percent(cv["value"]), interval(cv)),
         ("majority class", percent(main["majority"]), "-"),
         ("chance", percent(main["chance"]), "-"),
     ]
     assert f"95 % interval {interval(main)}" in page[1].text
-    assert f"{main['units']:,} units in {main['clusters']:,} clusters" in page[1].text
+    assert f"n = {main['units']:,}\n" in page[1].text
+
+
+def test_wrong_examples_stand_before_heads(page):
+    assert page[1].text.index("Wrong examples, and the least sure") < page[1].text.index(
+        "\nHeads\n"
+    )
+
+
+def test_equal_results_are_not_tested_against_each_other(tmp_path):
+    folder = save_random_result(tmp_path / "a", 60, 3)
+    same = shutil.copytree(folder, tmp_path / "b")
+    other = save_random_result(tmp_path / "c", 60, 3, accuracy=0.5)
+    content = report([folder, same, other], out=tmp_path / "r.html")
+    assert content.headline.differences.frame["b"].to_list() == ["c"]
+    names = content.headline.results.frame["name"].to_list()
+    assert names[:3] == ["a", "b (the predictions of a)", "c"]
+    assert {other.result for card in content.gallery.cards for other in card.others} == {"c"}
+    assert report([folder, same], out=tmp_path / "r.html").headline.differences is None
 
 
 def test_differences_are_those_of_compare(page, vote):

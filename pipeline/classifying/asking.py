@@ -1,0 +1,588 @@
+"""`ask`: the model's own answers to questions about images, without a label.
+
+One pass stores the features of all heads and the log-likelihood of each answer. A classifier that
+only reads these (`answers`) makes the predictions, so files, pages and folders are those of
+`classify`; and the store is one whose examples wait for a label.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from savs.datasets import Example, MediaFolder, SourceError
+from savs.datasets.asked import AskedQuestion, asked_questions
+from savs.datasets.benchmarks.class_folders import (
+    AUDIO_FOLDER,
+    IMAGE_FOLDER,
+    OF_IMAGES,
+    holds_sounds,
+)
+from savs.datasets.benchmarks.general import GENERAL
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.classification import Classification
+from savs.pipeline.classifying.new_images import STDIN, Group, MediaNames, is_table_or_stdin
+from savs.pipeline.classifying.prediction_table import (
+    SUFFIXES,
+    Output,
+    Predicted,
+    outputs_of,
+    predictions_of,
+    write_predictions,
+)
+from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder, require_apart
+from savs.pipeline.classifying.training import is_media_folder
+from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.entry_points import extract, follow
+from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
+from savs.pipeline.extraction.rows.appending import as_examples, stored_rows
+from savs.pipeline.extraction.run_options import BatchKeywords
+from savs.pipeline.inputs.in_memory import Rows
+from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.names import PAGE_SUFFIXES
+from savs.pipeline.readouts.answers import AnswersFit, among_classes
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.progress import SILENT, Reporting, bars
+from savs.pipeline.running.result_files import file_sha256, write_json
+from savs.pipeline.selection.selection import Selection, asked_selection
+from savs.pipeline.targets.one import VOTES_KEPT
+from savs.pipeline.targets.stored_answers import (
+    ANSWERS as ANSWER_OUTPUT,
+)
+from savs.pipeline.targets.stored_answers import (
+    label_answers,
+    normalised,
+)
+from savs.stores import FeatureStore, StoreMismatchError, open_store
+from savs.stores.format.layout import MANIFEST, RESULTS, decode_json, digest
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.run_extraction import Extraction
+
+YES_NO = ("Yes", "No")
+"""The answers where none are given."""
+MOST_ANSWERS = 10_000
+"""Answers to one question: each is a short text after the prompt of each image."""
+RECORD = f"{RESULTS}/ask.json"
+"""File of the store that has the offset, and the outputs that were made of it."""
+MOST_BYTES = 2**22
+"""Bytes of a file of classes or questions."""
+LEVEL = "level"
+"""Column of predictions: the expected level, from 1."""
+STEEPEST, HALVINGS = 100.0, 60
+"""Of the search for a step of a scale, in nats a level."""
+
+
+class AskKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
+    """Further keyword arguments of `ask`."""
+
+
+def ask(
+    images: Rows,
+    question: str | Mapping[str, Sequence[str]],
+    *,
+    classes: Sequence[str] | None = None,
+    levels: Sequence[str] | None = None,
+    model: str | Path,
+    out: str | Path | None = None,
+    offset: bool = False,
+    **options: Any,
+) -> pl.DataFrame:
+    """Return the model's own answers to a question about images; nothing is learned.
+
+    Parameters
+    ----------
+    images
+        A folder, a table, names of files, or a frame; or a list of images: paths, bytes, PIL images
+        or uint8 arrays.
+    question
+        The question; or several, each with its classes, which one pass answers.
+    classes, levels
+        The answers, by default Yes and No; or the levels of a scale, the lowest first.
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    out
+        Folder of the features, from which `train` goes on once images have labels.
+    offset
+        Take off the mean log-likelihood of each class over these images, see `answer`.
+    **options
+        As `classify`.
+
+    Returns
+    -------
+    polars.DataFrame
+        As predictions of `classify`: `prediction`, `probability`, `votes` with the probability of
+        each class; with levels the column `level`, the expected level.
+
+    Raises
+    ------
+    SavsError
+        As `answer`.
+
+    Examples
+    --------
+    >>> ask("photos", "Is it sharp?", model="demo")["prediction"]  # doctest: +SKIP
+    """
+    is_list = isinstance(images, Sequence) and not isinstance(images, str)
+    if is_list and not all(isinstance(one, str | Path | Mapping) for one in images):
+        images = [{"image": one} for one in images]
+    done = answer(
+        images,
+        question=question,
+        classes=classes,
+        levels=levels,
+        model=model,
+        out=None if out is None else [out],
+        offset=offset,
+        **options,
+    )
+    return done.predictions
+
+
+def answer(
+    inputs: Annotated[Rows, Option(metavar="INPUT...", is_repeated=True)],
+    *,
+    question: Annotated[
+        "str | Sequence[str] | Mapping[str, Sequence[str]] | None",
+        Option(metavar="TEXT", is_repeated=True),
+    ] = None,
+    classes: Annotated[
+        Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="class")
+    ] = None,
+    levels: Annotated[
+        Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="level")
+    ] = None,
+    model: Annotated[str | Path | None, Option(metavar="ID")] = None,
+    out: Annotated[
+        Sequence[str | Path] | None, Option(metavar="FILE|STORE", is_repeated=True)
+    ] = None,
+    sort_into: Annotated[str | Path | None, Option(metavar="DIR")] = None,
+    n: Annotated[int | None, Option(min=1)] = None,
+    offset: bool = False,
+    force: bool = False,
+    verbose: bool = False,
+    reporting: Reporting = SILENT,
+    **options: Unpack[AskKeywords],
+) -> Classification:
+    """Ask the model about images, and keep what it read.
+
+    Parameters
+    ----------
+    inputs
+        Images, folders, a table, patterns, URLs, or - for names on standard input.
+
+        A table has a column `image` or `images`; labels are not read.
+    question
+        Question about each image, such as "Which animal is this?"; repeatable.
+
+        Or question -> its classes.
+    classes
+        A possible answer; repeat it for each (default: Yes and No).
+    levels
+        A level of a scale, the lowest first: gives the expected level, from 1; repeatable.
+    model
+        Model: a Hugging Face id, a local folder, or demo.
+    out
+        Output file as of `savs classify`, or the folder of the features; repeatable.
+
+        Without a folder the features are kept nowhere. An output is written anew by each run.
+    sort_into
+        Copy each file into a folder of its answer. Replaces no file.
+    n
+        Predictions on an HTML page: the least sure ones (default: 500).
+    offset
+        Take off how often the model prefers each class over these images anyway.
+
+        The mean log-likelihood of each class over the images is taken off (batch calibration, Zhou
+        et al., arXiv 2309.17249), of levels the distance of the mean level to the middle of the
+        scale. It assumes that classes are about equally frequent. With a folder of features it is
+        computed once, and recorded with the images that it came from.
+    force
+        Replace outputs that another command wrote.
+    verbose
+        Print messages and a progress bar.
+    reporting
+        Receives them instead.
+    **options
+        Fields of `InputOptions` (`columns`, `media_root` ...), `ModelOptions` (`device`,
+        `adapter` ...) and `RunOptions` (`batch_size`, `workers` ...).
+
+    Raises
+    ------
+    ParameterError
+        A question is missing, empty, or asked twice; two answers are equal but for white space and
+        case; there is one answer, two levels, or both classes and levels; two folders in `out`.
+    DatasetError, ModelError, StoreError
+        An input has a fault, the model cannot run, or the folder has features of other questions.
+    OutputError
+        An output was not written from these features, or cannot be written.
+    """
+    questions = questions_of(question, classes, levels)
+    files, folder = outputs_and_folder([] if out is None else out)
+    outputs = outputs_of(files, n)
+    for output in outputs:
+        output.require_name()
+    if model is None:
+        raise ParameterError("`model` is missing: pass a Hugging Face id, a folder, or demo")
+    if sort_into is not None:
+        require_apart(Path(sort_into), [str(one) for one in named_inputs(inputs)])
+    reporting = bars() if verbose else reporting
+    kept = folder
+    with ExitStack() as stack:
+        if folder is None:
+            place = stack.enter_context(TemporaryDirectory(prefix="savs-ask-"))
+            folder = Path(place, "features")
+        known = frozenset(name for _, name in _earlier_skips(folder))
+        done = _read(inputs, questions, folder, model, reporting, options)
+        asked = Asked.of(done.store, has_offset=offset)
+        predicted = asked.predicted(media_root(inputs, options))
+        frame = predicted.table.collect()
+        for output in outputs:
+            asked.write(output, predicted, force=force)
+        sorted_files = None
+        if sort_into is not None:
+            sorted_files = asked.sort(Path(sort_into), predicted, frame)
+    return Classification(
+        predictions=frame,
+        outs={output.path: frame.height for output in outputs},
+        rows=done.rows,
+        seconds=done.seconds,
+        notes=done.warnings,
+        target=asked.selection.target,
+        sorted_files=sorted_files,
+        store=kept,
+        known_skips=known,
+    )
+
+
+def questions_of(
+    question: str | Sequence[str] | Mapping[str, Sequence[str]] | None,
+    classes: Sequence[str] | None,
+    levels: Sequence[str] | None,
+) -> dict[str, AskedQuestion]:
+    """Return each question with its answers; ParameterError if something cannot be asked."""
+    if classes is not None and levels is not None:
+        raise ParameterError("`classes` and `levels` are two kinds of answers; pass one")
+    answers = tuple(classes or levels or YES_NO)
+    if isinstance(question, Mapping):
+        if classes is not None or levels is not None:
+            raise ParameterError("each `question` has its own answers; omit `classes`, `levels`")
+        pairs = [(text, tuple(own)) for text, own in question.items()]
+    else:
+        texts = [question] if isinstance(question, str) else [*(question or [])]
+        pairs = [(text, answers) for text in texts]
+    if not pairs or not all(text.strip() for text, _ in pairs):
+        raise ParameterError("`question` has no text; pass one, such as 'Is it sharp?'")
+    texts = [text for text, _ in pairs]
+    if twice := [text for text in texts if texts.count(text) > 1]:
+        raise ParameterError(f"`question` {twice[0]!r} is given twice; pass each once")
+    for text, own in pairs:
+        _require_answers(text, own, "levels" if levels is not None else "classes")
+    are_levels = levels is not None
+    return {
+        text: AskedQuestion(text if len(pairs) > 1 else None, own, are_levels)
+        for text, own in pairs
+    }
+
+
+def _require_answers(question: str, answers: Sequence[str], name: str) -> None:
+    """Raise ParameterError unless there are answers to choose among."""
+    least = 3 if name == "levels" else 2
+    most = VOTES_KEPT if name == "levels" else MOST_ANSWERS
+    if len(answers) > most:
+        raise ParameterError(
+            f"`{name}` of {question!r} has {len(answers):,}, and at most {most:,} can be asked; ask"
+            " with fewer"
+        )
+    seen: dict[str, str] = {}
+    for answer_text in answers:
+        if not answer_text.strip():
+            raise ParameterError(f"`{name}` of {question!r} has an empty name; leave it out")
+        if (other := seen.setdefault(normalised(answer_text), answer_text)) is not answer_text:
+            raise ParameterError(
+                f"`{name}` {other!r} and {answer_text!r} of {question!r} are equal but for white"
+                " space and case; leave one out"
+            )
+    if len(answers) < least:
+        remedy = "; two levels are classes" if name == "levels" and len(answers) == 2 else ""
+        raise ParameterError(
+            f"`{name}` of {question!r} has {len(answers)}, expected at least {least}{remedy}"
+        )
+
+
+def outputs_and_folder(out: Sequence[str | Path]) -> tuple[list[Path], Path | None]:
+    """Return the files of `out`, and its folder of features; ParameterError for two folders."""
+    paths = [Path(one) for one in ([out] if isinstance(out, str | Path) else out)]
+    files = [path for path in paths if path.suffix.lower() in (*SUFFIXES, *PAGE_SUFFIXES)]
+    folders = [path for path in paths if path not in files]
+    if len(folders) > 1:
+        raise ParameterError(f"`out` names two folders, {folders[0]} and {folders[1]}; pass one")
+    return files, (folders[0] if folders else None)
+
+
+def has_a_name(inputs: Sequence[str]) -> bool:
+    """Return whether inputs are one folder, or one table, next to which features can lie."""
+    only = inputs[0] if len(inputs) == 1 else STDIN
+    return only != STDIN and (Path(only).is_dir() or is_table_or_stdin(only))
+
+
+def read_classes(file: Path) -> list[str]:
+    """Return the classes in a file, one a line; ParameterError if it cannot be read."""
+    lines = [line.strip() for line in _text_of(file).splitlines()]
+    return [line for line in lines if line]
+
+
+def read_questions(file: Path) -> dict[str, list[str]]:
+    """Return the questions in a JSON file with the classes of each; ParameterError without."""
+    try:
+        return msgspec.json.decode(_text_of(file), type=dict[str, list[str]])
+    except ValueError as error:
+        raise ParameterError(
+            f'{file} is no JSON object of questions ({error}); expected {{"Is it sharp?": ["Yes",'
+            ' "No"]}'
+        ) from error
+
+
+def _text_of(file: Path) -> str:
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ParameterError(
+                f"{file} has {file.stat().st_size:,} bytes, at most {MOST_BYTES:,} are read; at"
+                f" most {MOST_ANSWERS:,} classes can be asked"
+            )
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ParameterError(f"{file} cannot be read: {reason}; check the path") from error
+
+
+def named_inputs(inputs: Rows) -> list[str | Path]:
+    """Return the names of inputs; none of rows and of images in memory."""
+    if isinstance(inputs, str | Path):
+        return [inputs]
+    is_list = isinstance(inputs, Sequence) and all(isinstance(one, str | Path) for one in inputs)
+    return list(inputs) if is_list else []
+
+
+def media_root(inputs: Rows, options: Mapping[str, Any]) -> Path:
+    """Return the folder that names of media are relative to."""
+    if options.get("media_root") is not None:
+        return Path(options["media_root"])
+    names = named_inputs(inputs)
+    if len(names) != 1 or not Path(names[0]).exists():
+        return Path()
+    only = Path(names[0])
+    return only if only.is_dir() else only.parent if is_table_or_stdin(str(only)) else Path()
+
+
+def _read(
+    inputs: Rows,
+    questions: Mapping[str, AskedQuestion],
+    folder: Path,
+    model: str | Path,
+    reporting: Reporting,
+    options: Mapping[str, Any],
+) -> "Extraction":
+    """Put images that the folder lacks through the model."""
+    asked, texts = [*questions.values()], [*questions]
+    is_begun = (folder / MANIFEST).is_file()
+    if is_begun and (known := asked_questions(open_store(folder, partial=True).benchmark)) != asked:
+        before = "; ".join(", ".join(one.answers) for one in known) or "nothing"
+        raise StoreMismatchError(
+            f"{folder} was asked for {before}; ask for the same, or pass another folder as `out`"
+        )
+    benchmark, source, is_followed = GENERAL.name, inputs, True
+    if names := named_inputs(inputs):
+        only = names[0] if len(names) == 1 else None
+        if only is not None and is_media_folder(only):
+            benchmark = (AUDIO_FOLDER if holds_sounds(Path(only)) else IMAGE_FOLDER).name
+            source = only
+        elif only is not None and str(only) != STDIN and is_table_or_stdin(str(only)):
+            source = only
+        else:
+            source, is_followed = _rows_of(names, reporting), not is_begun
+    keywords = {
+        **options,
+        "question": texts if len(texts) > 1 else texts[0],
+        "unlabelled": source,
+        "thumbnails": True,
+    }
+    if is_followed:  # what is gone from a folder or a table is asked no more
+        return follow(
+            benchmark,
+            model=model,
+            out=folder,
+            allow_removed=True,
+            reporting=reporting,
+            asked=asked,
+            **keywords,
+        )
+    return extract(benchmark, model=model, out=folder, append=True, reporting=reporting, **keywords)
+
+
+def _earlier_skips(folder: Path) -> frozenset[tuple[str, str]]:
+    require_extra()
+    from savs.pipeline.extraction.run_extraction import earlier_skips
+
+    return earlier_skips(folder)
+
+
+def _rows_of(names: Sequence[str | Path], reporting: Reporting) -> list[dict[str, str]]:
+    """Return a row for each medium that names of images, folders and patterns stand for."""
+    if table := next((n for n in names if str(n) != STDIN and is_table_or_stdin(str(n))), None):
+        raise ParameterError(f"{table} is a table, and others are named with it; ask it alone")
+    finder = MediaNames(OF_IMAGES)
+    found = chain.from_iterable(finder.of(str(name)) for name in names)
+    media = chain.from_iterable(finder.listed() if name == STDIN else [name] for name in found)
+    rows = [{"id": name, OF_IMAGES.column: name} for name in dict.fromkeys(media)]
+    for note in finder.notes:
+        reporting.say(note)
+    if not rows:
+        raise SourceError(f"{' '.join(map(str, names))} names no image; pass images or folders")
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class AskRecord:
+    """What a folder of features has of earlier answers."""
+
+    offsets: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Subtask, or nothing -> what is added to the log-likelihood of each answer."""
+    images: int = 0
+    """Images that the offsets came from."""
+    ids: str = ""
+    """Digest of their ids."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Output -> SHA-256 of what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A folder of features whose questions are answered."""
+
+    store: FeatureStore
+    """All its examples are in the test split, without a label."""
+    selection: Selection
+    """The classifier that only reads the answers."""
+    questions: Sequence[AskedQuestion]
+
+    @classmethod
+    def of(cls, store: FeatureStore, *, has_offset: bool) -> "Asked":
+        """Return a store's; with an offset that of its first run, or of these examples."""
+        view = store.in_one_split("test")
+        found = cls(view, asked_selection(store), asked_questions(store.benchmark))
+        return found._moved() if has_offset else found
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.store.path) / RECORD
+
+    def _record(self) -> AskRecord:
+        try:
+            return msgspec.convert(decode_json(self._file.read_bytes()), AskRecord)
+        except FileNotFoundError:
+            return AskRecord()
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self._file} cannot be read ({error}); remove it") from error
+
+    def _moved(self) -> "Asked":
+        """Return the same with offsets, which are computed and recorded once."""
+        record = self._record()
+        if not record.offsets:
+            ids = self.store.ids("test")
+            record = replace(
+                record, offsets=dict(self._offsets()), images=len(ids), ids=digest(list(ids))
+            )
+            write_json(self._file, msgspec.to_builtins(record))
+        tasks = [
+            replace(task, fitted=AnswersFit.of(1, np.array(record.offsets[task.subtask or ""])))
+            for task in self.selection.tasks
+        ]
+        return replace(self, selection=replace(self.selection, tasks=tuple(tasks)))
+
+    def _offsets(self) -> Iterator[tuple[str, list[float]]]:
+        classes = {one.subtask: one.answers for one in self.questions}
+        found = label_answers(self.store, "test", ANSWER_OUTPUT, classes)
+        for one, (subtask, answers) in zip(self.questions, found, strict=True):
+            if not len(answers.sums):
+                raise ParameterError("`offset` needs an image that can be read; omit it")
+            offsets = level_offsets(answers.sums) if one.are_levels else -answers.sums.mean(axis=0)
+            yield subtask or "", (offsets - offsets.max()).tolist()
+
+    def predicted(self, root: Path) -> Predicted:
+        """Return the predictions; media are in `root`."""
+        table = predictions_of(self.store, self.selection, None)
+        if any(one.are_levels for one in self.questions):
+            table = table.with_columns(_expected_level(self.questions))
+        folder = MediaFolder(root, root)
+        return Predicted(table, self.selection, self.store, dict.fromkeys(self._examples, folder))
+
+    @property
+    def _examples(self) -> dict[str, Example]:
+        rows = stored_rows(self.store, "test")
+        return {} if rows is None else as_examples(rows, "test")
+
+    def write(self, output: Output, predicted: Predicted, *, force: bool) -> None:
+        """Write an output anew; OutputError if this folder did not write what is there."""
+        record, name = self._record(), str(output.path.absolute())
+        is_ours = not output.path.exists() or (record.outputs.get(name) == file_sha256(output.path))
+        if not (is_ours or force):
+            raise OutputError(
+                f"{output.path} exists and was not written from {self.store.path}; pass another"
+                " `out`, or `force` to replace it"
+            )
+
+        def before_naming(partial: Path) -> None:
+            outputs = {**record.outputs, name: file_sha256(partial)}
+            write_json(self._file, msgspec.to_builtins(replace(record, outputs=outputs)))
+
+        write_predictions(output, predicted, before_naming)
+
+    def sort(self, folder: Path, predicted: Predicted, frame: pl.DataFrame) -> SortedFiles:
+        """Copy the files into folders of their answers."""
+        media = next(iter(predicted.folders.values()))
+        group = Group([*self._examples.values()], media)
+        facts = {"classifier": digest(self.selection.to_json())}
+        sorting = SortedFolder(folder, self.selection, [group], facts)
+        sorting.begin()
+        return sorting.fill(frame)
+
+
+def level_offsets(log_likelihoods: Array) -> Array:
+    """Return offsets, equal steps of a scale, with which the mean expected level is its middle.
+
+    Of `(n, levels)` log-likelihoods.
+
+    >>> level_offsets(np.log(np.array([[0.1, 0.2, 0.7]]))).round(3).tolist()
+    [0.973, 0.0, -0.973]
+    """
+    levels = np.arange(log_likelihoods.shape[1]) - (log_likelihoods.shape[1] - 1) / 2
+    low, high = -STEEPEST, STEEPEST
+    for _ in range(HALVINGS):
+        step = (low + high) / 2
+        mean = float((among_classes(log_likelihoods - step * levels) @ levels).mean())
+        low, high = (step, high) if mean > 0 else (low, step)
+    return -(low + high) / 2 * levels
+
+
+def _expected_level(questions: Sequence[AskedQuestion]) -> pl.Expr:
+    """Return the column of expected levels; null where a question has no levels."""
+    of_subtask = {one.subtask: one.answers for one in questions if one.are_levels}
+
+    def level(row: Mapping[str, Any]) -> float | None:
+        answers = of_subtask.get(row.get("subtask"))
+        if answers is None or row["votes"] is None:
+            return None
+        return sum(vote["score"] * (answers.index(vote["class"]) + 1) for vote in row["votes"])
+
+    columns = ["votes", *(["subtask"] if None not in of_subtask else [])]
+    levels = pl.struct(columns).map_elements(level, return_dtype=pl.Float64)
+    return levels.cast(pl.Float32).alias(LEVEL)

@@ -1,0 +1,91 @@
+"""The architectures that work, and the test of a checkpoint, also against a store."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.model.model_options import ModelKeywords
+from savs.pipeline.names import DEFAULT_BATCH_SIZE
+from savs.pipeline.running.option_texts import parse_against, parse_model
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.stores import open_store
+from savs.stores.errors import ResultError
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.check_model import Checkup
+
+
+def models(
+    model: Annotated[
+        str | None,
+        Option(metavar="[CHECKPOINT]", parse=parse_model, fills={"revision": "ID@REVISION"}),
+    ] = None,
+    *,
+    against: Annotated[
+        str | None,
+        Option(
+            metavar="STORE|RESULT", parse=parse_against, fills={"selection": "STORE/results/NAME"}
+        ),
+    ] = None,
+    media_root: Annotated[str | None, Option(metavar="DIR")] = None,
+    selection: Annotated[str | None, Option(level="python")] = None,
+    batch_size: Annotated[int, Option(level="python")] = DEFAULT_BATCH_SIZE,
+    reporting: Reporting = SILENT,
+    **loading: Unpack[ModelKeywords],
+) -> "dict[str, Any] | Checkup":
+    """Return the architectures and how they were tested, or the test of a checkpoint.
+
+    Parameters
+    ----------
+    model
+        Hugging Face id, folder, or demo: test it.
+    against
+        Compare with a store instead: run some of its examples, and compare the predictions of its
+        classifier, or of a result such as STORE/results/vote.
+    media_root
+        Folder of the store's images, with `against`.
+    selection
+        Classifier to compare with: a name in STORE/results, or a folder (default: trained, vote, or
+        the only one).
+    batch_size
+        Largest batch size to test.
+    """
+    if model is None:
+        return _families()
+    if against is None:
+        if media_root or selection:
+            raise ParameterError("`media_root` is for `against`; add it")
+        from savs.pipeline.extraction.entry_points import check_model
+
+        reporting.say(f"loading {model}")
+        return check_model(model, batch_size, **loading)
+    if media_root is not None and not Path(media_root).is_dir():
+        raise ParameterError(f"`media_root` is {media_root!r}, which is not a folder")
+    from savs.pipeline.classifying.store_match import compare_with_store
+    from savs.pipeline.evaluation.results import Results
+
+    store = open_store(against)
+    try:
+        classifier = Results(store.path).find(selection).selection()
+    except ResultError:
+        if selection is not None:
+            raise
+        classifier = None
+    return compare_with_store(
+        model,
+        store,
+        media_root=media_root,
+        selection=classifier,
+        reporting=reporting,
+        **loading,
+    )
+
+
+def _families() -> dict[str, Any]:
+    from importlib.resources import files
+
+    return json.loads(
+        files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
+    )

@@ -1,0 +1,316 @@
+"""From no label to a classifier: `ask`, `label`, `train`, `classify`, and one pass of the model."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+
+import savs
+from savs.datasets.benchmarks.shapes import write_shapes
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.asking import answer, level_offsets
+from savs.pipeline.errors import OutputError, SelectionError
+from savs.pipeline.extraction.line.engine import Engine
+from savs.pipeline.readouts.answers import among_classes, answer_scores, beside_heads, fitted
+from savs.stores import ResultError, StoreMismatchError
+
+QUESTION = "What color is the star?"
+COLORS = ["blue", "cyan", "green", "purple", "red", "yellow"]
+FAST = {"model": "demo", "workers": 0, "dtype": "float32"}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Return 24 images of one question, their labels by name, and a store with its own answers."""
+    root = tmp_path_factory.mktemp("asked")
+    files = write_shapes(root / "data", seed=5, tasks=["color"], train_per_class=2, test_units=24)
+    rows = [json.loads(line) for line in files.test.read_text().splitlines()]
+    (root / "photos").mkdir()
+    labels, table = {}, []
+    for row in rows:
+        name = Path(row["images"][0]).name
+        shutil.copy(files.root / row["images"][0], root / "photos" / name)
+        labels[name] = row["label"]
+        table.append({"id": name, "image": name, "label": row["label"]})
+    source = root / "photos.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in table))
+    options = {**FAST, "question": QUESTION, "answers": "labels", "media_root": root / "photos"}
+    labelled = root / "train.jsonl"
+    of_class = {label: name for name, label in labels.items()}
+    labelled.write_text(
+        "".join(
+            json.dumps({"id": f"t{n}", "image": n, "label": c}) + "\n" for c, n in of_class.items()
+        )
+    )
+    done = savs.extract("general", train=labelled, test=source, out=root / "known", **options)
+    return SimpleNamespace(photos=root / "photos", labels=labels, known=done.store, root=root)
+
+
+@pytest.fixture
+def asked(drawn, tmp_path):
+    """Return a folder of features that `ask` made, with its predictions."""
+    found = savs.ask(drawn.photos, QUESTION, classes=COLORS, out=tmp_path / "asked", **FAST)
+    return SimpleNamespace(store=tmp_path / "asked", found=found)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Return a list that counts the rows that a model runs."""
+    rows: list[int] = []
+    run = Engine.run
+    monkeypatch.setattr(Engine, "run", lambda self, *a, **k: rows.append(1) or run(self, *a, **k))
+    return rows
+
+
+def test_answers_are_those_of_zero_shot_to_the_last_digit(drawn, asked) -> None:
+    known = savs.evaluate(drawn.known, "zero-shot").predictions
+    classes = list(dict.fromkeys(drawn.known.examples("train")["label"]))
+    same = savs.ask(drawn.photos, QUESTION, classes=classes, **FAST)
+    assert same["id"].to_list() == known.sort("id")["id"].to_list()
+    assert same["prediction"].to_list() == known.sort("id")["prediction"].to_list()
+    assert same["probability"].to_list() == known.sort("id")["probability"].to_list()
+    right = sum(drawn.labels[row["id"]] == row["prediction"] for row in asked.found.to_dicts())
+    assert right > asked.found.height / 3  # of six classes
+    assert asked.found["votes"].list.len().to_list() == [6] * 24
+    sums = asked.found["votes"].list.eval(pl.element().struct.field("score")).list.sum()
+    assert np.allclose(sums, 1, atol=1e-5)
+
+
+def test_several_questions_read_each_image_once(drawn) -> None:
+    images = sorted(drawn.photos.iterdir())[:3]
+    both = {QUESTION: COLORS, "Is there a circle?": ["Yes", "No"]}
+    found = savs.ask(images, both, **FAST)
+    assert found.height == 6
+    assert set(found["subtask"]) == {*both}
+    alone = savs.ask(images, QUESTION, classes=COLORS, **FAST)
+    of_color = found.filter(subtask=QUESTION)
+    assert of_color["prediction"].to_list() == alone["prediction"].to_list()
+    assert np.allclose(of_color["probability"], alone["probability"], atol=1e-5)
+    plain = savs.ask(images, "Is there a circle?", **FAST)  # without classes: yes or no
+    assert set(plain["prediction"]) <= {"Yes", "No"}
+    pictures = [path.read_bytes() for path in images]
+    assert savs.ask(pictures, QUESTION, classes=COLORS, **FAST)["prediction"].to_list() == (
+        alone["prediction"].to_list()
+    )
+
+
+def test_levels_have_an_expected_level_and_an_offset_that_is_kept(drawn, tmp_path) -> None:
+    levels = ["small", "medium", "large"]
+    plain = savs.ask(drawn.photos, "How large is the star?", levels=levels, **FAST)
+    weights = {name: number for number, name in enumerate(levels, start=1)}
+    for row in plain.to_dicts():
+        mean = sum(vote["score"] * weights[vote["class"]] for vote in row["votes"])
+        assert row["level"] == pytest.approx(mean, abs=1e-5)
+    ask = {"levels": levels, "offset": True, "out": tmp_path / "scale", **FAST}
+    photos = shutil.copytree(drawn.photos, tmp_path / "photos")
+    moved = savs.ask(photos, "How large is the star?", **ask)
+    assert moved["level"].mean() == pytest.approx(2, abs=1e-4)
+    for path in sorted(photos.iterdir())[5:]:
+        path.unlink()
+    again = savs.ask(photos, "How large is the star?", **ask)  # other neighbours, the same answer
+    assert again.height == 5
+    both = again.join(moved, on="id")
+    assert both["level"].to_list() == pytest.approx(both["level_right"].to_list(), abs=1e-6)
+
+
+def test_an_offset_takes_off_what_a_model_prefers_anyway(asked, drawn) -> None:
+    moved = savs.ask(drawn.photos, QUESTION, classes=COLORS, out=asked.store, offset=True, **FAST)
+    record = json.loads((asked.store / "results/ask.json").read_text())
+    assert record["images"] == 24
+    assert len(record["offsets"][""]) == 6
+    assert moved["probability"].to_list() != asked.found["probability"].to_list()
+
+
+def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
+    drawn, tmp_path, passes
+) -> None:
+    out = [tmp_path / "store", tmp_path / "new.csv", tmp_path / "new.html"]
+    ask = {"question": QUESTION, "classes": COLORS, **FAST}
+    done = answer(drawn.photos, out=out, sort_into=tmp_path / "sorted", **ask)
+    once = len(passes)
+    assert done.rows == 24
+    assert pl.read_csv(out[1])["prediction"].to_list() == done.predictions["prediction"].to_list()
+    assert "<img" in out[2].read_text(encoding="utf-8")
+    copies = [path for path in (tmp_path / "sorted").rglob("*.*") if path.name[0] != "."]
+    assert len(copies) == 24
+    again = answer(drawn.photos, out=[out[0], out[1], tmp_path / "new.parquet"], **ask)
+    assert again.rows == 0
+    assert len(passes) == once
+    (tmp_path / "mine.csv").write_text("mine")
+    with pytest.raises(OutputError, match=r"mine.csv exists and was not written from"):
+        answer(drawn.photos, out=[out[0], tmp_path / "mine.csv"], **ask)
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+    with pytest.raises(StoreMismatchError, match="was asked for blue, cyan"):
+        answer(drawn.photos, out=out[:1], **{**ask, "classes": ["red", "blue"]})
+
+
+def test_more_images_are_added_and_a_damaged_one_is_skipped(drawn, tmp_path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(drawn.photos, photos)
+    ask = {"question": QUESTION, "classes": COLORS, "out": [tmp_path / "store"], **FAST}
+    first = sorted(photos.iterdir())
+    for path in first[4:]:
+        path.rename(tmp_path / path.name)
+    assert answer(photos, **ask).rows == 4
+    for path in first[4:6]:
+        (tmp_path / path.name).rename(path)
+    (photos / "broken.png").write_bytes(b"no image")
+    done = answer(photos, **ask)
+    assert done.rows == 3
+    assert done.predictions.height == 7
+    assert [name for name, _ in done.skipped] == ["broken.png"]
+    names = [str(path) for path in first[:6]]
+    listed = {**ask, "out": [tmp_path / "listed"]}
+    assert answer(names[:2], **listed).rows == 2
+    assert answer(names[2:], **listed).rows == 4  # a list adds to those that are there
+    assert answer(names, **listed).predictions.height == 6
+
+
+BAD = {
+    "no question": ({"question": None}, "`question` has no text"),
+    "empty": ({"question": "  "}, "`question` has no text"),
+    "one class": ({"classes": ["cat"]}, "has 1, expected at least 2"),
+    "two levels": ({"classes": None, "levels": ["a", "b"]}, "two levels are classes"),
+    "equal": ({"classes": ["Red  fox", "red fox"]}, "equal but for white space and case"),
+    "both kinds": ({"levels": ["a", "b", "c"]}, "two kinds of answers"),
+    "many": ({"classes": [f"c{n}" for n in range(10_001)]}, "at most 10,000 can be asked"),
+    "empty class": ({"classes": ["cat", " "]}, "has an empty name"),
+    "twice": ({"question": ["a?", "a?"]}, "is given twice"),
+    "no model": ({"model": None}, "`model` is missing"),
+    "two folders": ({"out": ["a", "b"]}, "two folders"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_questions_are_refused_before_anything_is_read(case, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, message = BAD[case]
+    good = {"question": "Cat or dog?", "classes": ["cat", "dog"], "model": "demo"}
+    with pytest.raises(ParameterError, match=message):
+        answer("photos", **{**good, **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_make_a_classifier_without_another_pass(drawn, asked, passes, tmp_path) -> None:
+    waiting = savs.suggest(asked.store, n=4)
+    assert set(waiting.table["prediction"]) <= {*COLORS}  # it starts from the own answers
+    with pytest.raises(SelectionError, match=r"--pseudo-labels 0.875.*nothing here has measured"):
+        savs.train(asked.store)
+    by_itself = savs.select(asked.store, pseudo_labels=0.3)
+    assert by_itself.pseudo_labels == 0.3
+    savs.label(asked.store, drawn.labels)
+    trained = savs.train(asked.store)
+    assert passes == []
+    assert trained.selection.readout == "answers-lda"
+    images = sorted(map(str, drawn.photos.iterdir()))[:6]
+    both = savs.select(asked.store, readout="answers-lda", heads=5, out=tmp_path / "both")
+    assert [len(task.heads) for task in both.tasks] == [6]
+    found = savs.classify(tmp_path / "both", images, workers=0).predictions
+    loaded = savs.load(tmp_path / "both")
+    assert loaded.predict(images).tolist() == found["prediction"].to_list()
+    folds = savs.evaluate(asked.store, both, folds=3)
+    assert folds.metrics[0].value > 1 / 6
+
+
+def test_a_selection_of_answers_evaluates_as_zero_shot(drawn) -> None:
+    selection = savs.select(drawn.known, readout="answers")
+    found = savs.evaluate(drawn.known, selection)
+    known = savs.evaluate(drawn.known, "zero-shot")
+    assert found.metrics[0].value == known.metrics[0].value
+    assert found.predictions["prediction"].to_list() == known.predictions["prediction"].to_list()
+    with pytest.raises(ParameterError, match="reads no head of the model; omit `heads`"):
+        savs.select(drawn.known, readout="answers", heads=3)
+
+
+def test_a_store_without_answers_names_the_remedy(tmp_path) -> None:
+    files = write_shapes(tmp_path / "d", seed=1, tasks=["color"], train_per_class=2, test_units=4)
+    options = {"train": files.train, "test": files.test, "out": tmp_path / "plain", **FAST}
+    store = savs.extract("shapes", **options).store
+    with pytest.raises(ResultError, match="--answers labels"):
+        savs.select(store, readout="answers")
+
+
+def test_a_wrong_class_is_found_by_labels_and_new_ones_leave_the_answers_out(drawn, asked) -> None:
+    first, *others = drawn.labels
+    with pytest.raises(savs.SavsError, match="is no class; the classes are blue, cyan"):
+        savs.label(asked.store, {first: "mauve"})
+    savs.label(
+        asked.store, {first: "mauve", others[0]: "mauve", others[1]: "red"}, new_classes=True
+    )
+    savs.label(asked.store, {others[2]: "red"})
+    assert savs.train(asked.store).selection.readout in {"vote", "posterior", "lda"}
+
+
+def test_fits_follow_the_labels() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(300) % 3
+    answers = rng.normal(size=(300, 3)) + 2.0 * np.eye(3)[labels] + [4.0, 0, 0]
+    names, widths = ["a", "b", "c"], [3]
+    fit = fitted(answers[None].astype(np.float32), labels, names, widths)
+    plain = (answers.argmax(axis=1) == labels).mean()
+    moved = (fit.scores(answers[None]).choice == labels).mean()
+    assert plain < 0.5 < 0.75 < moved
+    assert fit.offsets[0] - fit.offsets[1:].mean() == pytest.approx(-4 * fit.scale[0], abs=0.6)
+    heads = rng.normal(size=(4, 300, 8)) + 2 * np.eye(8)[labels]
+    noise = rng.normal(size=(300, 3))
+    padded = np.zeros((5, 300, 8), np.float32)
+    padded[:4], padded[4, :, :3] = heads, noise
+    both = beside_heads(padded, labels, names, [8] * 4 + [3])
+    assert both.mix[1] < 0.1  # answers of noise get no weight
+    assert (both.scores(padded).choice == labels).mean() > 0.95
+    told = padded.copy()
+    told[:4], told[4, :, :3] = rng.normal(size=heads.shape), 5 * np.eye(3)[labels]
+    assert (beside_heads(told, labels, names, [8] * 4 + [3]).scores(told).choice == labels).all()
+
+
+def test_ties_go_to_the_first_class_and_offsets_reach_the_middle() -> None:
+    scores = answer_scores(np.float32([[-1, -1, -2]]))
+    assert scores.choice.tolist() == [0]
+    logits = np.log(np.array([[0.1, 0.2, 0.7], [0.2, 0.2, 0.6]]))
+    moved = among_classes(logits + level_offsets(logits))
+    assert float((moved @ [1, 2, 3]).mean()) == pytest.approx(2, abs=1e-6)
+
+
+def test_the_command_reads_files_of_classes_and_says_what_comes_next(drawn, tmp_path) -> None:
+    shutil.copytree(drawn.photos, tmp_path / "photos")
+    (tmp_path / "classes.txt").write_text("\n".join(COLORS) + "\n\n")
+    ask = [sys.executable, "-m", "savs", "ask", "photos", "--model", "demo", "--workers", "0"]
+    words = ["--question", QUESTION, "--classes", "classes.txt", "--out", "new.csv"]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [*ask, *(more or words)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert "next: savs suggest photos-savs --out next.html" in done.stderr
+    assert pl.read_csv(tmp_path / "new.csv").height == 24
+    assert savs.open_store(tmp_path / "photos-savs").ids("unlabelled")
+    odd = run("--question", QUESTION, "--classes", "absent.txt")
+    assert odd.returncode == 2
+    assert "absent.txt cannot be read" in " ".join(odd.stderr.split())
+    (tmp_path / "many.txt").write_text("a class\n" * 1_000_000)
+    assert run("--question", "a?", "--classes", "many.txt").returncode == 2
+    (tmp_path / "asked.json").write_text(json.dumps({QUESTION: COLORS, "A circle?": ["Yes", "No"]}))
+    both = run("--questions", "asked.json", "--out", "both-savs", "--json")
+    assert both.returncode == 0, both.stderr
+    assert len(json.loads(both.stdout)["predictions"]) == 48
+
+
+def test_a_sweep_draws_the_curve_from_no_label_on(drawn) -> None:
+    readouts = ["zero-shot", "answers", "answers-fitted", "lda", "answers-lda"]
+    swept = savs.sweep(drawn.known, readouts=readouts, shots=[1], draws=2, heads=[5])
+    rows = swept.summary.filter(metric="accuracy").to_dicts()
+    found = {row["readout"]: row for row in rows}
+    assert set(found) == {*readouts}
+    assert found["answers"]["mean"] == found["zero-shot"]["mean"]
+    assert [found[name]["heads"] for name in ("answers", "answers-lda")] == [0, 5]
+    whole = savs.select(drawn.known, readout="answers-lda", heads=5)
+    value = savs.evaluate(drawn.known, whole).metrics[0].value
+    assert found["answers-lda"]["mean"] == pytest.approx(value)  # a class has one example
