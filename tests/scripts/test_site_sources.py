@@ -39,7 +39,7 @@ def test_a_section_has_every_option_in_its_place(name):
     expected = set()
     for parameter in import_command(name).params:
         if parameter.param_type_name == "argument":
-            expected.add(("Arguments", parameter.metavar.strip("[].")))
+            expected.add(("Arguments", re.findall(r"[\w<>|-]+", parameter.metavar)[0]))
         elif parameter.name not in OF_ALL_COMMANDS:
             expected.add((parameter.rich_help_panel or "Options", parameter.opts[0]))
     assert found == expected
