@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from savs.datasets.asked import asked_questions
 from savs.foundation.errors import SavsError, command
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, SELECT
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection, asked_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore, open_store
@@ -52,6 +53,7 @@ class Workspace:
     """Held while a classifier or its results are made and written."""
     _turn: threading.RLock = field(default_factory=threading.RLock)
     _loaded: tuple[Stamps, Selection] | None = None
+    _asked: Selection | None = None
     """The classifier, and the files that it was read from."""
     _fitted: Fitted | None = None
 
@@ -88,7 +90,7 @@ class Workspace:
         return target_of(benchmark).headline
 
     def selection(self) -> Selection:
-        """Return the classifier that is on the disk now.
+        """Return the classifier that is on the disk now; without one, the answers of `savs ask`.
 
         Raises
         ------
@@ -98,6 +100,10 @@ class Workspace:
             It cannot be read.
         """
         with self._turn:
+            if not self.result.is_selected and self.is_asked:
+                if self._asked is None:
+                    self._asked = asked_selection(self.store())
+                return self._asked
             if not self.result.is_selected:
                 raise SelectionError(
                     f"{self.path or self.folder} has no classifier yet; choose heads in the tab"
@@ -111,6 +117,16 @@ class Workspace:
                     require_fit(selection, read_manifest(self.path), self.path, of=self.folder)
                 self._loaded = stamps, selection
             return self._loaded[1]
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the store keeps the model's own answers to questions, see `savs ask`."""
+        return self.path is not None and bool(asked_questions(self.store().benchmark))
+
+    @property
+    def can_guess(self) -> bool:
+        """Whether something says what an image may be."""
+        return self.result.is_selected or self.is_asked
 
     def task(self, subtask: str | None) -> TaskSelection:
         """Return the part of the classifier for a subtask, the first for an unknown one."""
