@@ -191,7 +191,7 @@ def test_means_over_an_image_are_made_once_whatever_is_asked(run, rows, towers, 
 def test_a_dry_run_states_the_size_of_each_site(inputs, savs, tmp_path):
     train, test = inputs.few_shots()
     command = ["extract", "general", "--train", train, "--test", test, "--model", "demo"]
-    command += ["--out", tmp_path / "all", "--site", "heads,residual,norm", "--slices"]
+    command += ["--out", tmp_path / "all", "--site", "heads,residual-slices,norm-slices"]
     said = json.loads(savs(*command, "--dry-run", "--json").stdout)
     assert not (tmp_path / "all").exists()
     done = json.loads(savs(*command, "--json").stdout)
