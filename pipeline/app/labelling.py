@@ -43,7 +43,7 @@ BATCH = 24
 """Examples that are shown at once, to label many."""
 DUPLICATE = 0.995
 """Likeness, a mean cosine of heads, from which two examples are likely of the same thing."""
-UNSURE, MANY, DOUBTFUL = "unsure", "many", "doubtful"
+UNSURE, BATCHES, DOUBTFUL = "unsure", "many", "doubtful"
 """What is shown: the example that the classifier should be taught next, many alike ones at once, or
 suspects."""
 
@@ -218,7 +218,7 @@ class Labelling:
             batch = [one for one in session.batch if one.id not in hidden]
             batch = session.undone + [one for one in batch if one not in session.undone]
             if not batch:
-                waiting = self._queue(MANY, subtask).waiting - hidden
+                waiting = self._queue(BATCHES, subtask).waiting - hidden
                 batch = batch_of(self.workspace, subtask, waiting)
             session.batch = batch
             self._display(session, batch)
@@ -425,7 +425,7 @@ def queue_of(workspace: Workspace, kind: str, subtask: str | None, count: int = 
     else:
         selection = _selection_of(workspace, subtask)
         rows = _waiting(store, subtask)
-        if kind == MANY or not rows.height:
+        if kind == BATCHES or not rows.height:
             return Queue([], frozenset(_one_per_image(store, rows)["id"]))
         table = suggest_from_store(store, selection, count, subtask=subtask).table
         predictions = table.select(pl.nth(0).alias("id"), "prediction")  # ids have a user's name
@@ -508,7 +508,7 @@ def label_page(
 ) -> str:
     """Return the page of the next example, or of many alike ones, below a message."""
     target = labelling.target()
-    if kind == MANY:
+    if kind == BATCHES:
         examples = labelling.next_batch(session, subtask)
     else:
         waiting = labelling.next(session, kind, subtask)
@@ -539,7 +539,7 @@ def _pictures(
     """Return the pictures of each example."""
     if not examples:
         return []
-    side = SMALL_PX if kind == MANY else SIDE_PX
+    side = SMALL_PX if kind == BATCHES else SIDE_PX
     root, names = labelling.workspace.media_root, [one.row for one in examples]
     images = open_images(labelling.store(), examples[0].split, names, root, side=side)
     return [images.find(one.row, one.media) for one in examples]

@@ -13,8 +13,8 @@ from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.answers import Answers, answer, answers_page, attention_page
 from savs.pipeline.app.frames import HERE
 from savs.pipeline.app.labelling import (
+    BATCHES,
     DOUBTFUL,
-    MANY,
     UNSURE,
     Labelling,
     Session,
@@ -28,7 +28,7 @@ from savs.stores import head_name
 
 SYSTEM = ("ui-sans-serif", "system-ui", "sans-serif")
 MONO = ("ui-monospace", "monospace")
-KINDS = [("One by one", UNSURE), ("Many at once", MANY), ("Doubtful labels", DOUBTFUL)]
+KINDS = [("One by one", UNSURE), ("Many at once", BATCHES), ("Doubtful labels", DOUBTFUL)]
 RISK = 0.1
 """Risk of the prediction sets at first."""
 

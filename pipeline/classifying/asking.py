@@ -566,7 +566,7 @@ def level_offsets(log_likelihoods: Array) -> Array:
     Of `(n, levels)` log-likelihoods.
 
     >>> level_offsets(np.log(np.array([[0.1, 0.2, 0.7]]))).round(3).tolist()
-    [0.973, 0.0, -0.973]
+    [0.973, -0.0, -0.973]
     """
     levels = np.arange(log_likelihoods.shape[1]) - (log_likelihoods.shape[1] - 1) / 2
     low, high = -STEEPEST, STEEPEST

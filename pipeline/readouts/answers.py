@@ -28,7 +28,7 @@ from savs.pipeline.readouts import lda
 from savs.pipeline.readouts.heads_fit import ClassScores, HeadsFit
 from savs.pipeline.readouts.readout import HEADS_FIT, Readout, Widths
 
-ALONE, BESIDE = "alone", "beside"
+ALONE, NEXT = "alone", "next to heads"
 """Whether a readout has the answers alone, or next to heads."""
 SPREAD = 2.0
 """Standard deviation of the prior of an offset, in nats."""
@@ -194,6 +194,6 @@ ANSWERS_LDA = _readout(
     beside_heads,
     load=AnswersAndHeadsFit,
     arrays={**{n: ("heads", *a[1:]) for n, a in HEADS_FIT.items()}, "mix": (2,)},
-    answers=BESIDE,
+    answers=NEXT,
     score_heads=lda.score_heads,
 )

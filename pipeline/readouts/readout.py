@@ -114,7 +114,7 @@ class Readout:
     texts: tuple[str, ...] = ()
     """Kinds of class texts; it takes the first that a store has: `fit` and `score_heads`
     then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
-    answers: Literal["", "alone", "beside"] = ""
+    answers: Literal["", "alone", "next to heads"] = ""
     """Whether `ANSWERS_HEAD` is its only head, or its last, after those that are chosen."""
     learns: bool = True
     """Whether `fit` looks at training examples, and not at class texts alone."""

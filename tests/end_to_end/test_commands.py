@@ -268,7 +268,7 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
             ("--readout", "nobody"),
             (
                 "no readout is called 'nobody'; expected one of: vote, posterior",
-                "hec-vt-cv, zero-shot, zero-shot-mean, icl, generated, or the path",
+                "answers-lda, zero-shot, zero-shot-mean, icl, generated, or the path",
             ),
         ),
         (("--selection", "run.toml"), ("run.toml is no folder; pass a store, or the folder of",)),

@@ -67,5 +67,5 @@ def test_what_no_row_has_is_named(source, wanted, message):
 
 def test_one_file_is_split():
     for files in ({}, {"train": "a", "test": "b"}):
-        with pytest.raises(ParameterError, match="`hold_out` splits one file"):
+        with pytest.raises(ParameterError, match="`hold_out` splits the rows of one file"):
             InputOptions(hold_out=["a=b"], **files)

@@ -22,7 +22,7 @@ from savs.pipeline.app.labelling import (
     BATCH,
     DOUBTFUL,
     EVERY,
-    MANY,
+    BATCHES,
     QUEUE,
     UNSURE,
     Labelling,
@@ -164,7 +164,7 @@ def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace)
     ids = [example.id for example in batch[:3]]
     assert labelling.give(one, ids, "class 0") == ""
     assert labels_of(workspace) == dict.fromkeys(ids, "class 0")
-    assert labelling.left(one, MANY, None) == (37, 40)
+    assert labelling.left(one, BATCHES, None) == (37, 40)
     assert [example.id for example in labelling.next_batch(one, None)] == [
         example.id for example in batch[3:]
     ], "the others stay where they are"
@@ -187,13 +187,13 @@ def test_likely_duplicates_stand_together_and_are_marked(labelling, workspace, t
     table = most_alike(store, workspace.selection(), "unlabelled", [*TRUTH], len(TRUTH))
     assert sorted(table["id"]) == sorted(TRUTH)
     assert table["likeness"].null_count() == 1
-    page = label_page(labelling, Session("one"), MANY, None)
+    page = label_page(labelling, Session("one"), BATCHES, None)
     assert page.count('class="pick') == BATCH
     assert 'class="pick twin"' not in page  # none of them is the same
     session = Session("two")
     first, second, *_ = labelling.next_batch(session, None)
     session.batch = [first, replace(second, likeness=0.999)]
-    assert label_page(labelling, session, MANY, None).count('class="pick twin"') == 1
+    assert label_page(labelling, session, BATCHES, None).count('class="pick twin"') == 1
 
 
 def test_the_guess_is_a_marked_button_that_enter_takes_and_what_is_left_is_said(

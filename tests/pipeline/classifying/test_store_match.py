@@ -126,7 +126,7 @@ def test_a_failed_comparison_and_options_without_a_store_are_errors(folder, savs
     assert json.loads(done.stdout)["passed"] is False
     done = savs("models", "demo", "--media-root", folder)
     assert done.returncode == 2
-    assert "are for --against; add it" in done.stderr
+    assert "is for --against; add it" in done.stderr
 
 
 def test_what_cannot_be_compared_says_why(folder, tiny_model, tmp_path):

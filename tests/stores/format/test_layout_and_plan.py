@@ -48,7 +48,7 @@ def test_the_same_rows_give_the_same_plan_and_a_split_may_be_added() -> None:
     assert plan.shards()[: len(before.shards())] == before.shards()
     with pytest.raises(StoreMismatchError, match="has a test split, which this run lacks"):
         make_plan({"train": rows["train"]}, 2, plan)
-    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; use `shard_rows` 2"):
+    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; leave out `shard_rows`"):
         make_plan(rows, 3, plan)
 
 
