@@ -20,9 +20,9 @@ from savs.pipeline.app import labelling as module
 from savs.pipeline.app.choosing import choose_again
 from savs.pipeline.app.labelling import (
     BATCH,
+    BATCHES,
     DOUBTFUL,
     EVERY,
-    BATCHES,
     QUEUE,
     UNSURE,
     Labelling,

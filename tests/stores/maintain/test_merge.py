@@ -209,9 +209,7 @@ def test_parts_with_other_shard_sizes_are_refused(tmp_path, toy, part) -> None:
     toy.shard_rows = 3
     first = part("x", rows=5)
     toy.shard_rows = 1
-    with pytest.raises(
-        StoreMismatchError, match=r"of 1 and 3 rows; .* same number .`shard_rows`."
-    ):
+    with pytest.raises(StoreMismatchError, match=r"of 1 and 3 rows; .* same number .`shard_rows`."):
         merge([first, part("y", rows=2, shift=1)], tmp_path / "merged")
 
 

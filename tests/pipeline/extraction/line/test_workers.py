@@ -149,9 +149,7 @@ def test_a_worker_that_dies_once_costs_no_row_and_no_other_worker(crew, jobs, tm
 
 def test_workers_that_die_on_everything_end_the_run(crew, jobs):
     code = "import os, multiprocessing\nif multiprocessing.parent_process(): os._exit(9)\n"
-    message = (
-        r"8 in a row, the last with exit code 9; give fewer .`workers`., or"
-    )
+    message = r"8 in a row, the last with exit code 9; give fewer .`workers`., or"
     with pytest.raises(ModelError, match=message):
         run_jobs(jobs(3), crew(2, code + DEADLY.format(when="False", act="pass")))
     assert multiprocessing.active_children() == []
