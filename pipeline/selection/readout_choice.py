@@ -61,7 +61,7 @@ def choose_readout_by_folds(
 
     With the model's own answers the last of `Target.tried_with_answers` is always taken: it weighs
     answers and heads by left-out examples, and is on average nearer to the best of them than the
-    one that cross-validation chooses (docs/results/accuracy.md).
+    one that cross-validation chooses (scripts/compare_answers.py).
 
     Parameters
     ----------
