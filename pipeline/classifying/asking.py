@@ -323,10 +323,18 @@ def _require_answers(question: str, answers: Sequence[str], name: str) -> None:
 
 
 def outputs_and_folder(out: Sequence[str | Path]) -> tuple[list[Path], Path | None]:
-    """Return the files of `out`, and its folder of features; ParameterError for two folders."""
+    """Return the files of `out`, and its folder of features.
+
+    ParameterError for two folders, or for a file of another kind.
+    """
     paths = [Path(one) for one in ([out] if isinstance(out, str | Path) else out)]
     files = [path for path in paths if path.suffix.lower() in (*SUFFIXES, *PAGE_SUFFIXES)]
     folders = [path for path in paths if path not in files]
+    if odd := next((path for path in folders if path.suffix and not path.is_dir()), None):
+        raise ParameterError(
+            f"`out` is {odd}, expected a folder's name without a suffix, or a file's that ends in"
+            f" {', '.join((*SUFFIXES, *PAGE_SUFFIXES))}"
+        )
     if len(folders) > 1:
         raise ParameterError(f"`out` names two folders, {folders[0]} and {folders[1]}; pass one")
     return files, (folders[0] if folders else None)

@@ -183,6 +183,7 @@ BAD = {
     "empty class": ({"classes": ["cat", " "]}, "has an empty name"),
     "twice": ({"question": ["a?", "a?"]}, "is given twice"),
     "no model": ({"model": None}, "`model` is missing"),
+    "no file of ours": ({"out": ["new.xlsx"]}, "a folder's name without a suffix"),
     "two folders": ({"out": ["a", "b"]}, "two folders"),
 }
 
