@@ -231,8 +231,9 @@ def answer(
     questions = questions_of(question, classes, levels)
     files, folder = outputs_and_folder([] if out is None else out)
     outputs = outputs_of(files, n)
-    for output in outputs:
+    for output in outputs:  # all are checked before the model runs
         output.require_name()
+        require_ours(output.path, folder, force=force)
     if model is None:
         raise ParameterError("`model` is missing: pass a Hugging Face id, a folder, or demo")
     if sort_into is not None:
@@ -476,6 +477,30 @@ class AskRecord:
     """Output -> SHA-256 of what was written."""
 
 
+def read_record(folder: Path) -> AskRecord:
+    """Return what a folder of features has of earlier answers; OutputError if it is damaged."""
+    file = folder / RECORD
+    try:
+        return msgspec.convert(decode_json(file.read_bytes()), AskRecord)
+    except FileNotFoundError:
+        return AskRecord()
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{file} cannot be read ({error}); remove it") from error
+
+
+def require_ours(out: Path, folder: Path | None, *, force: bool) -> None:
+    """Raise OutputError for a file that is there and was not written from these features."""
+    if force or not out.exists():
+        return
+    known = None if folder is None else read_record(folder).outputs.get(str(out.absolute()))
+    if known != file_sha256(out):
+        where = "these features" if folder is None else folder
+        raise OutputError(
+            f"{out} exists and was not written from {where}; pass another `out`, or `force` to"
+            " replace it"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A folder of features whose questions are answered."""
@@ -497,17 +522,9 @@ class Asked:
     def _file(self) -> Path:
         return Path(self.store.path) / RECORD
 
-    def _record(self) -> AskRecord:
-        try:
-            return msgspec.convert(decode_json(self._file.read_bytes()), AskRecord)
-        except FileNotFoundError:
-            return AskRecord()
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{self._file} cannot be read ({error}); remove it") from error
-
     def _moved(self) -> "Asked":
         """Return the same with offsets, which are computed and recorded once."""
-        record = self._record()
+        record = read_record(Path(self.store.path))
         if not record.offsets:
             ids = self.store.ids("test")
             record = replace(
@@ -544,13 +561,9 @@ class Asked:
 
     def write(self, output: Output, predicted: Predicted, *, force: bool) -> None:
         """Write an output anew; OutputError if this folder did not write what is there."""
-        record, name = self._record(), str(output.path.absolute())
-        is_ours = not output.path.exists() or (record.outputs.get(name) == file_sha256(output.path))
-        if not (is_ours or force):
-            raise OutputError(
-                f"{output.path} exists and was not written from {self.store.path}; pass another"
-                " `out`, or `force` to replace it"
-            )
+        folder, name = Path(self.store.path), str(output.path.absolute())
+        require_ours(output.path, folder, force=force)
+        record = read_record(folder)
 
         def before_naming(partial: Path) -> None:
             outputs = {**record.outputs, name: file_sha256(partial)}

@@ -144,7 +144,8 @@ def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
     assert len(passes) == once
     (tmp_path / "mine.csv").write_text("mine")
     with pytest.raises(OutputError, match=r"mine.csv exists and was not written from"):
-        answer(drawn.photos, out=[out[0], tmp_path / "mine.csv"], **ask)
+        answer(drawn.photos, out=[tmp_path / "other", tmp_path / "mine.csv"], **ask)
+    assert not (tmp_path / "other").exists()  # that is said before the model runs
     assert (tmp_path / "mine.csv").read_text() == "mine"
     with pytest.raises(StoreMismatchError, match="was asked for blue, cyan"):
         answer(drawn.photos, out=out[:1], **{**ask, "classes": ["red", "blue"]})
