@@ -76,7 +76,7 @@ def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
         *("train", "classify", "report"),
-        *("evaluate", "explain", "suggest", "export"),
+        *("ask", "evaluate", "explain", "suggest", "export"),
         *("extract", "select", "evaluate"),
     ]
     Path("new/cat.png").rename("new/06.jpg")
