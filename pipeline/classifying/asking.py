@@ -239,6 +239,8 @@ def answer(
     if sort_into is not None:
         require_apart(Path(sort_into), [str(one) for one in named_inputs(inputs)])
     reporting = bars() if verbose else reporting
+    if classes is None and levels is None and not isinstance(question, Mapping):
+        reporting.say("note: the answers are Yes and No; pass `classes` for others")
     kept = folder
     with ExitStack() as stack:
         if folder is None:

@@ -338,10 +338,12 @@ class Labeller:
                 classes = sorted(self.classes[subtask])
                 near = difflib.get_close_matches(text, classes, n=1, cutoff=0.6)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
+                unknown = [repr(other) for of, other in new if (of, other) != (subtask, text)]
+                others = f" (nor are {first_few(unknown, NAMED)})" if unknown else ""
                 raise LabelError(
                     f"{first_few(ids, NAMED)}: {text!r} is no class{of_subtask(subtask)}{hint}; the"
-                    f" classes are {first_few(classes, 10)}: correct it, or pass `new_classes` to"
-                    " add it"
+                    f" classes are {first_few(classes, 10)}{others}: correct it, or pass"
+                    " `new_classes` to add it"
                 )
 
     def _state(self, place: int, now: LateLabels) -> State:
