@@ -24,7 +24,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.reports.explain.attention import view_example
-from savs.pipeline.reports.explain.evidence import Evidence, weigh
+from savs.pipeline.reports.explain.evidence import Evidence, of_heads, weigh
 from savs.pipeline.reports.explain.explain import OF_MAPS
 from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
 from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
@@ -315,25 +315,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
         raise MediaError(f"{one.name} was removed meanwhile; drop it again")
     rules = decoding_rules(decoding_of(answers.selection))
     media = MediaInMemory(Path(), None, rules, {one.name: path.read_bytes()})
-    evidence = _of_head(one.evidence, heads.index(head))
+    evidence = of_heads(one.evidence, [heads.index(head)])
     with resident_model() as model:
         views = view_example(model, answers.question, [one.name], media, evidence)
     return render_frame("attention.html", answer=one, views=views, **OF_MAPS)
-
-
-def _of_head(evidence: Evidence, place: int) -> Evidence:
-    one, trained = slice(place, place + 1), evidence.trained
-    task = trained.selection
-    alone = replace(
-        trained,
-        selection=replace(
-            task,
-            heads=task.heads[one],
-            strengths=task.strengths[one],
-            scores=task.scores[one],
-            margins=task.margins[one],
-        ),
-        features=trained.features[one],
-        centroids=trained.centroids[one],
-    )
-    return weigh(evidence.id, alone, evidence.features[one])

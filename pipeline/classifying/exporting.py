@@ -200,7 +200,7 @@ def export_store(
     for folder in (one.folder for one in saved):
         config = load_config(folder)
         require_fit(config, store.manifest, store.path, of=folder)
-        usable += [folder] if set(config.heads) <= set(heads) else []
+        usable += [folder] if {*config.model_heads} <= {*heads} else []
     names = [folder.name for folder in usable]
     with TemporaryDirectory() as scratch:
         for folder in usable:  # read before the store is written: it may not be whole
@@ -246,6 +246,6 @@ def _find_heads(
         )
     if isinstance(wanted, SelectionConfig):
         require_fit(wanted, store.manifest, store.path)
-    heads = wanted if isinstance(wanted, tuple) else wanted.heads
+    heads = wanted if isinstance(wanted, tuple) else wanted.model_heads
     store.require_heads(heads)
     return [head for head in store.heads if head in heads] if choice == CHOSEN else list(heads)

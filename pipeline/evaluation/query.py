@@ -173,5 +173,5 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
     if "votes" in there and _mentions(sql, "votes"):
         selection = load_config(there["votes"])
         require_fit(selection, store.manifest, store.path, of=there["votes"].parent)
-        tables["votes"] = heads_frame(store, selection.heads)
+        tables["votes"] = heads_frame(selection.seen(store), selection.heads)
     return tables

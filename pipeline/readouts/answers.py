@@ -129,7 +129,7 @@ def fitted(features: Array, labels: Array, classes: Sequence[str], widths: Width
     return AnswersFit.of(float(np.exp(best[0])), best[1:])
 
 
-def beside_heads(
+def fit_next_to_heads(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths
 ) -> AnswersAndHeadsFit:
     """Fit `lda` to the heads, and the weights to the labels of left-out examples."""
@@ -191,7 +191,7 @@ ANSWERS_FITTED = _readout(
 ANSWERS_LDA = _readout(
     "answers-lda",
     "lda of the heads and the model's own answers, with weights by labels",
-    beside_heads,
+    fit_next_to_heads,
     load=AnswersAndHeadsFit,
     arrays={**{n: ("heads", *a[1:]) for n, a in HEADS_FIT.items()}, "mix": (2,)},
     answers=NEXT,

@@ -23,7 +23,7 @@ from savs.pipeline.selection.selection import (
     ScoredHeads,
     Selection,
     TaskSelection,
-    beside_answers,
+    add_answers,
     best_heads,
     fit_heads,
     fit_tasks,
@@ -306,7 +306,7 @@ def _choose(
         chosen = [ScoredHeads(task) for task in others]
     else:
         chosen = _choose_heads(training, selection, parts, others)
-    return beside_answers(training, rule, chosen)
+    return add_answers(training, rule, chosen)
 
 
 def _choose_heads(

@@ -15,7 +15,8 @@ import numpy as np
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import FOLDS
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.readouts import ClassScores, Readout, choose_readout
+from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
 from savs.pipeline.selection.selection import Heads, Selection, choose_heads
 from savs.pipeline.selection.training_data import (
@@ -88,7 +89,13 @@ def choose_readout_by_folds(
             f"{size:,} features of heads are too many to choose a readout by trying: it is"
             f" {readouts[0]}; `savs sweep STORE --readout vote,lda` compares some"
         )
-    selections = [choose_heads(training, heads=heads, readout=name, **options) for name in readouts]
+    rules = [choose_readout(name) for name in readouts]
+    selections = [
+        choose_heads(
+            training, heads=None if rule.answers == ALONE else heads, readout=rule, **options
+        )
+        for rule in rules
+    ]
     with_answers = readouts == data.target.tried_with_answers
     default = len(selections) - 1 if with_answers else 0
     first = selections[default]

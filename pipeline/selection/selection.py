@@ -186,7 +186,7 @@ def choose_heads(
             best_heads(among, task, of_task, count, order)
             for task, of_task in zip(tasks, scores, strict=True)
         ]
-    chosen = beside_answers(data, rule, chosen)
+    chosen = add_answers(data, rule, chosen)
     return Selection(
         source=source,
         train=data.train if any(len(task.rows) for task in tasks) else NO_EXAMPLES,
@@ -362,7 +362,7 @@ class ScoredHeads:
     margins: tuple[float, ...] = ()
 
 
-def beside_answers(
+def add_answers(
     training: TrainingData, rule: Readout, chosen: Sequence[ScoredHeads]
 ) -> list[ScoredHeads]:
     """Return chosen heads with the model's own answers as the last, where a readout reads them."""

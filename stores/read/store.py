@@ -124,25 +124,29 @@ class FeatureStore:
         return replace(self, manifest=now, _shards=Shards(self.path, stored), _read={})
 
     def in_one_split(self, split: str, labels: Mapping[str, str] | None = None) -> "FeatureStore":
-        """Return the store as if all examples were in one split, with these labels alone, by id."""
+        """Return the store as if all examples were in one split, with these labels alone, by id.
+
+        Training examples have a label each: there, those without one are left out.
+        """
         bare, changes, given = self.as_extracted(), self.manifest.changes, labels or {}
         rows: dict[str, dict[str, PlacedRow]] = {}
         for planned_in in bare.manifest.plan.splits:
             if planned_in not in (*SPLITS, UNLABELLED) or not bare.present(planned_in):
                 continue
-            now = changes.get(planned_in, {})
+            out = {n for n, row in changes.get(planned_in, {}).items() if row["split"] is None}
             tables = [bare.examples(planned_in), bare.skipped(planned_in)]
             rows[planned_in] = {
                 row["id"]: PlacedRow(
                     row["id"],
-                    None if now.get(row["id"], {}).get("split", split) is None else split,
-                    given.get(row["id"]),
+                    None if row["id"] in out or (split == SPLITS[0] and not label) else split,
+                    label,
                     media=tuple(row["media"]),
                     group=row["group"],
                     category=row["category"],
                     extra=json.loads(row["extra"]),
                 )
                 for row in pl.concat(tables, how="diagonal").iter_rows(named=True)
+                for label in [given.get(row["id"])]
             }
         return bare.with_rows(rows, self.benchmark)
 

@@ -17,8 +17,8 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.asking import answer, level_offsets
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.extraction.line.engine import Engine
-from savs.pipeline.readouts.answers import among_classes, answer_scores, beside_heads, fitted
-from savs.stores import ResultError, StoreMismatchError
+from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
+from savs.stores import ResultError, StoreMismatchError, head_name
 
 QUESTION = "What color is the star?"
 COLORS = ["blue", "cyan", "green", "purple", "red", "yellow"]
@@ -263,12 +263,14 @@ def test_fits_follow_the_labels() -> None:
     noise = rng.normal(size=(300, 3))
     padded = np.zeros((5, 300, 8), np.float32)
     padded[:4], padded[4, :, :3] = heads, noise
-    both = beside_heads(padded, labels, names, [8] * 4 + [3])
+    both = fit_next_to_heads(padded, labels, names, [8] * 4 + [3])
     assert both.mix[1] < 0.1  # answers of noise get no weight
     assert (both.scores(padded).choice == labels).mean() > 0.95
     told = padded.copy()
     told[:4], told[4, :, :3] = rng.normal(size=heads.shape), 5 * np.eye(3)[labels]
-    assert (beside_heads(told, labels, names, [8] * 4 + [3]).scores(told).choice == labels).all()
+    assert (
+        fit_next_to_heads(told, labels, names, [8] * 4 + [3]).scores(told).choice == labels
+    ).all()
 
 
 def test_ties_go_to_the_first_class_and_offsets_reach_the_middle() -> None:
@@ -316,3 +318,41 @@ def test_a_sweep_draws_the_curve_from_no_label_on(drawn) -> None:
     whole = savs.select(drawn.known, readout="answers-lda", heads=5)
     value = savs.evaluate(drawn.known, whole).metrics[0].value
     assert found["answers-lda"]["mean"] == pytest.approx(value)  # a class has one example
+
+
+def test_every_command_takes_a_classifier_of_answers_and_heads(drawn, asked, tmp_path) -> None:
+    names, seen = [*drawn.labels], list(drawn.labels.values())
+    tested = [name for n, name in enumerate(names) if seen[:n].count(seen[n]) > 1][-6:]
+    savs.label(asked.store, {name: drawn.labels[name] for name in tested}, split="test")
+    savs.label(asked.store, {n: label for n, label in drawn.labels.items() if n not in tested})
+    trained = savs.train(asked.store, heads=5)
+    (task,) = trained.selection.tasks
+    assert len(task.heads) == 6
+    votes = savs.query(asked.store, "SELECT name, count(*) AS n FROM votes GROUP BY name")
+    assert set(votes["name"]) == {head_name(head) for head in task.heads}
+    slim = tmp_path / "slim"
+    savs.export(asked.store, to="store", out=slim)
+    small = savs.open_store(slim)
+    assert set(small.heads) == {*task.heads[:-1]}
+    again = savs.load_selection(small.results["trained"].folder)
+    known = savs.evaluate(asked.store, trained.selection)
+    assert savs.evaluate(small, again).metrics == known.metrics
+    savs.export(asked.store, to="classifier", selection="trained", out=tmp_path / "bundle")
+    card = (tmp_path / "bundle/README.md").read_text()
+    assert "answers-lda of 5 attention heads and the model's own answers" in card
+    assert "| decoder layers needed | all |" in card
+    first = tested[0]
+    page = tmp_path / "why.html"
+    options = {"media_root": drawn.photos, "attention_maps": True}
+    savs.explain(trained.folder, ids=[first], out=page, **options)
+    text = page.read_text(encoding="utf-8")
+    assert "999999" not in text
+    assert "answers" in text
+
+
+def test_a_damaged_image_has_no_pseudo_label(drawn, tmp_path) -> None:
+    photos = shutil.copytree(drawn.photos, tmp_path / "photos")
+    (photos / "broken.png").write_bytes(b"no image")
+    savs.ask(photos, QUESTION, classes=COLORS, out=tmp_path / "store", **FAST)
+    selection = savs.select(tmp_path / "store", pseudo_labels=0)
+    assert selection.examples == 24

@@ -16,6 +16,7 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import format_bytes, percent, visible
 from savs.pipeline.running.table import Table
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.label_rules import rules_of
@@ -158,13 +159,15 @@ def _front_matter(lines: Sequence[str] = (), tags: Sequence[str] = TAGS) -> str:
 def _summary(selection: Selection) -> str:
     facts, source = selection.model, selection.source
     commit = f" at commit {_text(facts['revision'])}" if facts.get("revision") else ""
-    heads = max(len(task.heads) for task in selection.tasks)
+    heads = max(len(model_heads(task.heads)) for task in selection.tasks)
+    deepest = max(layer for layer, _ in selection.model_heads)
+    and_answers = " and the model's own answers" if selection.answers else ""
     rows = [
         ("model", f"{_text(facts.get('name'))} ({_text(facts.get('class'))}){commit}"),
         ("dtype", source.dtype),
-        ("readout", f"{selection.readout} of {heads} attention heads"),
+        ("readout", f"{selection.readout} of {heads} attention heads{and_answers}"),
         ("training examples", f"{selection.examples:,}"),
-        ("decoder layers needed", f"{max(layer for layer, _ in selection.heads) + 1}"),
+        ("decoder layers needed", "all" if selection.answers else f"{deepest + 1}"),
         *(
             (name.replace("_", " "), f"{source.processor[name]:,}")
             for name in ("min_pixels", "max_pixels")

@@ -401,7 +401,7 @@ def _depth_grid(
 ) -> _Grid:
     level = next((method.readout for method in methods if not method.is_fitted), None)
     if level is not None:
-        raise SelectionError(f"depths are compared by their heads, and {level!r} uses none")
+        raise SelectionError(f"depths are compared by heads alone, which {level!r} is not about")
     number = default_heads(store.heads) if heads is None else _one_number(heads, "depths")
     count = head_count(store.heads, number)
     depths = _depths(store, None if max_layers == "each" else max_layers, count)

@@ -13,10 +13,10 @@ from savs.datasets.media.videos import videos_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.heads.centroids import cosines, leads
-from savs.pipeline.reports.explain.evidence import Evidence
+from savs.pipeline.reports.explain.evidence import Evidence, of_heads
 from savs.pipeline.reports.pages.charts import LEVELS, shade_paths
 from savs.pipeline.selection.compatibility import require_match
-from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig, model_heads
 from savs.stores import head_name
 
 if TYPE_CHECKING:
@@ -120,7 +120,11 @@ def view_example(
             f"example {evidence.id!r} is about a video, and maps show images; features of its"
             " frames have maps: run savs extract --video frames"
         )
-    heads, centroids = evidence.trained.selection.heads, evidence.trained.centroids
+    heads = model_heads(evidence.trained.selection.heads)
+    if not heads:
+        raise ReportError("the classifier reads the model's own answers alone, and no head looks")
+    evidence = of_heads(evidence, range(len(heads)))
+    centroids = evidence.trained.centroids
     widths = {(g.layer, h): g.head_dim for g in model.grid for h in g.heads}
     attention = look(model, pieces, heads)
     _require_same(evidence, attention.features)

@@ -246,3 +246,22 @@ def weigh(name: str, trained: Trained, features: Array) -> Evidence:
         similar=np.take_along_axis(alike, nearest, axis=1),
         moves=moves,
     )
+
+
+def of_heads(evidence: Evidence, places: Sequence[int]) -> Evidence:
+    """Return the evidence of an example in some of the heads, by their places."""
+    some, trained = list(places), evidence.trained
+    task = trained.selection
+    fewer = replace(
+        trained,
+        selection=replace(
+            task,
+            heads=tuple(task.heads[place] for place in some),
+            strengths=tuple(task.strengths[place] for place in some),
+            scores=tuple(task.scores[place] for place in some),
+            margins=tuple(task.margins[place] for place in some),
+        ),
+        features=trained.features[some],
+        centroids=trained.centroids[some],
+    )
+    return weigh(evidence.id, fewer, evidence.features[some])
