@@ -49,6 +49,7 @@ from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.readouts.answers import AnswersFit, among_classes
+from savs.pipeline.running.option_texts import parse_asked
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import file_sha256, write_json
@@ -73,8 +74,6 @@ MOST_ANSWERS = 10_000
 """Answers to one question: each is a short text after the prompt of each image."""
 RECORD = f"{RESULTS}/ask.json"
 """File of the store that has the offset, and the outputs that were made of it."""
-MOST_BYTES = 2**22
-"""Bytes of a file of classes or questions."""
 LEVEL = "level"
 """Column of predictions: the expected level, from 1."""
 STEEPEST, HALVINGS = 100.0, 60
@@ -152,7 +151,7 @@ def answer(
     *,
     question: Annotated[
         "str | Sequence[str] | Mapping[str, Sequence[str]] | None",
-        Option(metavar="TEXT|FILE.json", is_repeated=True),
+        Option(metavar="TEXT|FILE.txt|FILE.json", is_repeated=True, parse=parse_asked),
     ] = None,
     classes: Annotated[
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="class")
@@ -182,9 +181,9 @@ def answer(
 
         A table has a column `image` or `images`; labels are not read.
     question
-        Question about each image, or a JSON file of questions, each with its classes; repeatable.
+        Question about each image, a file of one per line, or a JSON file; repeatable.
 
-        In Python question -> its classes.
+        The JSON file has an object, question -> its classes; in Python that is a dictionary.
     classes
         A possible answer; repeat it for each (default: Yes and No).
     levels
@@ -347,36 +346,6 @@ def has_a_name(inputs: Sequence[str]) -> bool:
     """Return whether inputs are one folder, or one table, next to which features can lie."""
     only = inputs[0] if len(inputs) == 1 else STDIN
     return only != STDIN and (Path(only).is_dir() or is_table_or_stdin(only))
-
-
-def read_classes(file: Path) -> list[str]:
-    """Return the classes in a file, one a line; ParameterError if it cannot be read."""
-    lines = [line.strip() for line in _text_of(file).splitlines()]
-    return [line for line in lines if line]
-
-
-def read_questions(file: Path) -> dict[str, list[str]]:
-    """Return the questions in a JSON file with the classes of each; ParameterError without."""
-    try:
-        return msgspec.json.decode(_text_of(file), type=dict[str, list[str]])
-    except ValueError as error:
-        raise ParameterError(
-            f'{file} is no JSON object of questions ({error}); expected {{"Is it sharp?": ["Yes",'
-            ' "No"]}'
-        ) from error
-
-
-def _text_of(file: Path) -> str:
-    try:
-        if file.stat().st_size > MOST_BYTES:
-            raise ParameterError(
-                f"{file} has {file.stat().st_size:,} bytes, at most {MOST_BYTES:,} are read; at"
-                f" most {MOST_ANSWERS:,} classes can be asked"
-            )
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ParameterError(f"{file} cannot be read: {reason}; check the path") from error
 
 
 def named_inputs(inputs: Rows) -> list[str | Path]:

@@ -204,14 +204,31 @@ def parse_question(texts: Sequence[str]) -> str | tuple[str, ...]:
     """Return one prompt, or several; a name that ends in .txt is a file with one a line."""
     prompts: list[str] = []
     for text in texts:
-        if not text.endswith(".txt"):
-            prompts.append(text)
-            continue
-        lines = [line.strip() for line in _content(text).splitlines()]
-        if not any(lines):
-            raise ValueError(f"is {text!r}, an empty file, expected one prompt per line")
-        prompts += filter(None, lines)
+        prompts += read_lines(text) if text.endswith(".txt") else [text]
     return prompts[0] if len(prompts) == 1 else tuple(prompts)
+
+
+def read_lines(file: str) -> list[str]:
+    """Return the lines of a file that are not empty; ValueError if there is none."""
+    lines = [line for line in map(str.strip, _content(file).splitlines()) if line]
+    if not lines:
+        raise ValueError(f"is {file!r}, an empty file, expected one per line")
+    return lines
+
+
+def parse_asked(texts: Sequence[str]) -> str | tuple[str, ...] | dict[str, list[str]]:
+    """As `parse_question`, and a name that ends in .json is an object: question -> its classes."""
+    import msgspec
+
+    if len(texts) != 1 or not texts[0].endswith(".json"):
+        return parse_question(texts)
+    try:
+        return msgspec.json.decode(_content(texts[0]), type=dict[str, list[str]])
+    except msgspec.DecodeError as error:
+        raise ValueError(
+            f"is {texts[0]!r}, no JSON object of questions ({error}); expected a list of classes for"
+            ' each, {"Is it sharp?": ["Yes", "No"]}'
+        ) from error
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:

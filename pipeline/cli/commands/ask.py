@@ -1,7 +1,6 @@
 """`savs ask`: the model's own answers about images, without a label."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import ParameterError, command
@@ -11,6 +10,7 @@ from savs.pipeline.cli.output import Shown
 from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
 from savs.pipeline.inputs.input_options import NewRowKeywords
+from savs.pipeline.running.option_texts import read_lines
 from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
@@ -18,22 +18,18 @@ if TYPE_CHECKING:
 
 
 def prepare(options: Options) -> Options:
-    """Read files of classes or questions; keep the features next to a folder or a table."""
-    from savs.pipeline.classifying.asking import (
-        has_a_name,
-        outputs_and_folder,
-        read_classes,
-        read_questions,
-    )
+    """Read a file of classes; keep the features next to a folder or a table."""
+    from savs.pipeline.classifying.asking import has_a_name, outputs_and_folder
     from savs.pipeline.classifying.training import default_store
 
     arguments, file = dict(options), options["classes_file"]
     if file is not None:
         if options["classes"]:
             raise ParameterError("`class` and `classes` both name classes; pass one")
-        arguments["classes"] = read_classes(Path(file))
-    if len(options["question"] or []) == 1 and options["question"][0].endswith(".json"):
-        arguments["question"] = read_questions(Path(options["question"][0]))
+        try:
+            arguments["classes"] = read_lines(file)
+        except ValueError as error:
+            raise ParameterError(f"--classes: {error}") from error
     outs, inputs = options["out"] or [], options["inputs"]
     if outputs_and_folder(outs)[1] is None and has_a_name(inputs):
         arguments["out"] = [*outs, *filter(None, [default_store(inputs[0])])]

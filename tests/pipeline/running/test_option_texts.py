@@ -14,6 +14,7 @@ from savs.pipeline.running import option_texts
 from savs.pipeline.running.option_texts import (
     PERMISSIONS,
     parse_allowed,
+    parse_asked,
     parse_classes,
     parse_engine,
     parse_model,
@@ -89,10 +90,21 @@ def test_prompts_of_files_and_of_texts_are_one_list(tmp_path) -> None:
     assert parse_question(["Which?"]) == "Which?"
     assert parse_question([str(file), "C?"]) == ("A?", "B?", "C?")
     file.write_text("\n")
-    with pytest.raises(ValueError, match="an empty file, expected one prompt per line"):
+    with pytest.raises(ValueError, match="an empty file, expected one per line"):
         parse_question([str(file)])
     with pytest.raises(ValueError, match=r"none\.txt cannot be read: No such file"):
         parse_question(["none.txt"])
+
+
+def test_questions_with_classes_are_a_json_object(tmp_path) -> None:
+    file = tmp_path / "asked.json"
+    file.write_text('{"Which?": ["a", "b"]}')
+    assert parse_asked([str(file)]) == {"Which?": ["a", "b"]}
+    assert parse_asked(["Which?"]) == "Which?"
+    for text in ('["Which?"]', '{"Which?": "a"}', "{"):
+        file.write_text(text)
+        with pytest.raises(ValueError, match="no JSON object of questions"):
+            parse_asked([str(file)])
 
 
 def test_a_revision_is_after_the_name(tmp_path, monkeypatch) -> None:
