@@ -226,8 +226,8 @@ def parse_asked(texts: Sequence[str]) -> str | tuple[str, ...] | dict[str, list[
         return msgspec.json.decode(_content(texts[0]), type=dict[str, list[str]])
     except msgspec.DecodeError as error:
         raise ValueError(
-            f"is {texts[0]!r}, no JSON object of questions ({error}); expected a list of classes for"
-            ' each, {"Is it sharp?": ["Yes", "No"]}'
+            f"is {texts[0]!r}, no JSON object of questions ({error}); expected a list of classes"
+            ' for each, {"Is it sharp?": ["Yes", "No"]}'
         ) from error
 
 
