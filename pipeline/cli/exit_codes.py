@@ -7,6 +7,6 @@ USAGE = 2
 STORE = 3
 """The store is incomplete or damaged."""
 TOO_MANY_SKIPPED = 4
-"""More examples could not be read than `--max-skip` allows."""
+"""More examples could not be read than `--allow skips:N` permits."""
 INTERRUPTED = 130
 """Ctrl-C or SIGTERM; the exit code that a shell gives."""
