@@ -68,7 +68,7 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     ("file", "asked", "message"),
     [
         ("absent.txt", (), "absent.txt cannot be read: No such file"),
-        ("blank.txt", (), "is 'blank.txt', an empty file, expected one prompt per line"),
+        ("blank.txt", (), "is 'blank.txt', an empty file, expected one per line"),
         ("latin.txt", (), "latin.txt cannot be read: it is not UTF-8 text"),
         (None, ("A?", "A?"), "the question 'A?' is given twice"),
     ],

@@ -135,7 +135,7 @@ def test_own_answers_are_level_lines(answering):
         (0, 2, expected, 0.0),
     ]
     assert expected == 0.75
-    with pytest.raises(SelectionError, match="by their heads, and 'zero-shot' uses none"):
+    with pytest.raises(SelectionError, match="by heads alone, which 'zero-shot' is not about"):
         sweep(answering, readouts=["zero-shot"], max_layers="each")
 
 
