@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from string import ascii_uppercase
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -70,6 +71,12 @@ if TYPE_CHECKING:
 
 YES_NO = ("Yes", "No")
 """The answers where none are given."""
+LABELS, LETTERS, NUMBERS = WAYS = ("labels", "letters", "numbers")
+"""What the model answers with: the answer itself, or what stands for it in a list."""
+LISTED = "{question}\n{options}\nAnswer with the option's {noun} from the given choices directly."
+"""A prompt with a list; LLaVA 1.5 was trained with the last line (arXiv 2310.03744)."""
+TRIED = 10
+"""Images by which a model is tried."""
 MOST_ANSWERS = 10_000
 """Answers to one question: each is a short text after the prompt of each image."""
 RECORD = f"{RESULTS}/ask.json"
@@ -90,6 +97,7 @@ def ask(
     *,
     classes: Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
+    answers: str = LABELS,
     model: str | Path,
     out: str | Path | None = None,
     offset: bool = False,
@@ -106,6 +114,8 @@ def ask(
         The question; or several, each with its classes, which one pass answers.
     classes, levels
         The answers, by default Yes and No; or the levels of a scale, the lowest first.
+    answers
+        What the model answers with, see `answer`.
     model
         A Hugging Face id, a local folder, or `demo`.
     out
@@ -138,6 +148,7 @@ def ask(
         question=question,
         classes=classes,
         levels=levels,
+        answers=answers,
         model=model,
         out=None if out is None else [out],
         offset=offset,
@@ -159,6 +170,7 @@ def answer(
     levels: Annotated[
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="level")
     ] = None,
+    answers: Annotated[str, Option(metavar="labels|letters|numbers")] = "labels",
     model: Annotated[str | Path | None, Option(metavar="ID")] = None,
     out: Annotated[
         Sequence[str | Path] | None, Option(metavar="FILE|STORE", is_repeated=True)
@@ -188,6 +200,10 @@ def answer(
         A possible answer; repeat it for each (default: Yes and No).
     levels
         A level of a scale, the lowest first: gives the expected level, from 1; repeatable.
+    answers
+        Labels, or what stands for them in a list: letters, numbers (default: labels).
+
+        A list comes after the question. It is for answers that are long, or that have no words.
     model
         Model: a Hugging Face id, a local folder, or demo.
     out
@@ -227,7 +243,7 @@ def answer(
     OutputError
         An output was not written from these features, or cannot be written.
     """
-    questions = questions_of(question, classes, levels)
+    questions = questions_of(question, classes, levels, answers)
     files, folder = outputs_and_folder([] if out is None else out)
     outputs = outputs_of(files, n)
     for output in outputs:  # all are checked before the model runs
@@ -269,12 +285,52 @@ def answer(
     )
 
 
+def answers_each_way(
+    inputs: Rows,
+    question: str,
+    classes: Sequence[str],
+    *,
+    model: str | Path,
+    n: int = TRIED,
+    reporting: Reporting = SILENT,
+    **options: Any,
+) -> pl.DataFrame:
+    """Return what the model answers to a question about some images, by each of `WAYS`.
+
+    Up to `n` images, spread over the inputs, are read once. The frame has a row for each image that
+    can be read: its `id`, and the answer of each way with its probability, such as `letters` and
+    `letters_probability`. Raises as `answer`.
+    """
+    ways = [way for way in WAYS if way != LETTERS or len(classes) <= len(ascii_uppercase)]
+    asked: dict[str, AskedQuestion] = {}
+    for way in ways:
+        of_way = questions_of(question, classes, None, way)
+        asked |= {prompt: replace(one, subtask=prompt) for prompt, one in of_way.items()}
+    rows = _rows_of(named_inputs(inputs), reporting)
+    spread = [rows[place * len(rows) // min(n, len(rows))] for place in range(min(n, len(rows)))]
+    with TemporaryDirectory(prefix="savs-ask-") as place:
+        done = _read(spread, asked, Path(place, "features"), model, reporting, options)
+        table = Asked.of(done.store, has_offset=False).predicted(Path()).table.collect()
+    images = table.select(pl.col("id").unique(maintain_order=True))
+    for way, prompt in zip(ways, asked, strict=True):
+        of_way = table.filter(subtask=prompt).select(
+            "id",
+            pl.col("prediction").alias(way),
+            pl.col("probability").alias(f"{way}_probability"),
+        )
+        images = images.join(of_way, on="id", how="left", maintain_order="left")
+    return images
+
+
 def questions_of(
     question: str | Sequence[str] | Mapping[str, Sequence[str]] | None,
     classes: Sequence[str] | None,
     levels: Sequence[str] | None,
+    way: str = LABELS,
 ) -> dict[str, AskedQuestion]:
-    """Return each question with its answers; ParameterError if something cannot be asked."""
+    """Return each prompt with its answers; ParameterError if something cannot be asked."""
+    if way not in WAYS:
+        raise ParameterError(f"`answers` is {way!r}, expected one of {', '.join(WAYS)}")
     if classes is not None and levels is not None:
         raise ParameterError("`classes` and `levels` are two kinds of answers; pass one")
     answers = tuple(classes or levels or YES_NO)
@@ -292,11 +348,33 @@ def questions_of(
         raise ParameterError(f"`question` {twice[0]!r} is given twice; pass each once")
     for text, own in pairs:
         _require_answers(text, own, "levels" if levels is not None else "classes")
-    are_levels = levels is not None
-    return {
-        text: AskedQuestion(text if len(pairs) > 1 else None, own, are_levels)
-        for text, own in pairs
-    }
+    are_levels, found = levels is not None, {}
+    for text, own in pairs:
+        prompt, texts = worded(text, own, way)
+        found[prompt] = AskedQuestion(prompt if len(pairs) > 1 else None, own, are_levels, texts)
+    return found
+
+
+def worded(question: str, answers: Sequence[str], way: str) -> tuple[str, tuple[str, ...]]:
+    """Return the prompt of a question, and what stands for each answer; nothing for itself.
+
+    ParameterError for more answers than letters.
+
+    >>> worded("Which?", ["a cat", "a dog"], "letters")[0].splitlines()[:3]
+    ['Which?', 'A. a cat', 'B. a dog']
+    """
+    if way == LABELS:
+        return question, ()
+    if way == LETTERS and len(answers) > len(ascii_uppercase):
+        raise ParameterError(
+            f"`answers` letters stand for at most {len(ascii_uppercase)}, and {question!r} has"
+            f" {len(answers)} answers; use numbers"
+        )
+    numbers = [str(number) for number in range(1, len(answers) + 1)]
+    texts = tuple(ascii_uppercase[: len(answers)] if way == LETTERS else numbers)
+    options = "\n".join(f"{text}. {name}" for text, name in zip(texts, answers, strict=True))
+    noun = way.removesuffix("s")
+    return LISTED.format(question=question, options=options, noun=noun), texts
 
 
 def _require_answers(question: str, answers: Sequence[str], name: str) -> None:
@@ -379,7 +457,7 @@ def _read(
     asked, texts = [*questions.values()], [*questions]
     is_begun = (folder / MANIFEST).is_file()
     if is_begun and (known := asked_questions(open_store(folder, partial=True).benchmark)) != asked:
-        before = "; ".join(", ".join(one.answers) for one in known) or "nothing"
+        before = "; ".join(", ".join(one.written) for one in known) or "nothing"
         raise StoreMismatchError(
             f"{folder} was asked for {before}; ask for the same, or pass another folder as `out`"
         )
@@ -509,8 +587,8 @@ class Asked:
         return replace(self, selection=replace(self.selection, tasks=tuple(tasks)))
 
     def _offsets(self) -> Iterator[tuple[str, list[float]]]:
-        classes = {one.subtask: one.answers for one in self.questions}
-        found = label_answers(self.store, "test", ANSWER_OUTPUT, classes)
+        texts = {one.subtask: one.written for one in self.questions}
+        found = label_answers(self.store, "test", ANSWER_OUTPUT, texts)
         for one, (subtask, answers) in zip(self.questions, found, strict=True):
             if not len(answers.sums):
                 raise ParameterError("`offset` needs an image that can be read; omit it")

@@ -1,6 +1,7 @@
 """The architectures that work, and the test of a checkpoint, also against a store."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -14,6 +15,8 @@ from savs.stores import open_store
 from savs.stores.errors import ResultError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from savs.pipeline.extraction.check_model import Checkup
 
 
@@ -30,12 +33,19 @@ def models(
         ),
     ] = None,
     media_root: Annotated[str | None, Option(metavar="DIR")] = None,
+    ask: Annotated[Sequence[str] | None, Option(metavar="INPUT", is_repeated=True)] = None,
+    question: Annotated[str | None, Option(metavar="TEXT")] = None,
+    classes: Annotated[
+        Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="class")
+    ] = None,
     selection: Annotated[str | None, Option(level="python")] = None,
     batch_size: Annotated[int, Option(level="python")] = DEFAULT_BATCH_SIZE,
     reporting: Reporting = SILENT,
     **loading: Unpack[ModelKeywords],
-) -> "dict[str, Any] | Checkup":
+) -> "dict[str, Any] | Checkup | pl.DataFrame":
     """Return the architectures and how they were tested, or the test of a checkpoint.
+
+    With `ask` that is a frame, see `answers_each_way`.
 
     Parameters
     ----------
@@ -46,14 +56,34 @@ def models(
         classifier, or of a result such as STORE/results/vote.
     media_root
         Folder of the store's images, with `against`.
+    ask
+        Ask about ten of these images instead, by labels, letters and numbers; repeatable.
+
+        Images, folders, and patterns.
+    question
+        What is asked about them, with `ask`.
+    classes
+        A possible answer, with `ask`; repeat it for each (default: Yes and No).
     selection
         Classifier to compare with: a name in STORE/results, or a folder (default: trained, vote, or
         the only one).
     batch_size
         Largest batch size to test.
     """
+    if ask is None and (question, classes) != (None, None):
+        name = "question" if classes is None else "classes"
+        raise ParameterError(f"`{name}` is for `ask`; add it")
     if model is None:
+        if ask is not None:
+            raise ParameterError("`ask` asks a model; pass one, such as demo")
         return _families()
+    if ask is not None:
+        if against is not None:
+            raise ParameterError("`ask` and `against` are two tests; pass one")
+        from savs.pipeline.classifying.asking import YES_NO, answers_each_way
+
+        asked = {"model": model, "reporting": reporting, **loading}
+        return answers_each_way([*ask], question or "", classes or YES_NO, **asked)
     if against is None:
         if media_root or selection:
             raise ParameterError("`media_root` is for `against`; add it")

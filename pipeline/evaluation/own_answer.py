@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.datasets.asked import written_answers
 from savs.datasets.metrics.metrics import Classes
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
@@ -91,7 +92,8 @@ def _label_answers(
     """
     parts, by_mean = [], []
     output = ICL if readout == ICL else ANSWERS
-    for subtask, answers in label_answers(store, "test", output, classes):
+    texts = written_answers(store.benchmark, classes)
+    for subtask, answers in label_answers(store, "test", output, texts):
         sums, means = answer_scores(answers.sums), answer_scores(answers.sums / answers.tokens)
         scores = means if readout == ZERO_SHOT_MEAN else sums
         rows = predicted(answers.examples, classes[subtask], scores)

@@ -159,7 +159,7 @@ def run_extraction(
         heads = chosen_heads(run)
         labels = [site.label for site in wanted_sites(run, heads)]
         recorded = recorded_options(name or benchmark.name, inputs, model, run)
-        labels_asked = [(one.subtask, label) for one in asked for label in one.answers]
+        labels_asked = [(one.subtask, label) for one in asked for label in one.written]
         examples = replace(run_examples(source, wanted), asked=recorded, labels=labels_asked)
         if store is None:
             require_media(examples.examples, examples.media)

@@ -37,7 +37,8 @@ def labelled_by_answers(store: FeatureStore) -> FeatureStore:
     if store.ids("train") or not asked:
         return store
     classes, labels = {one.subtask: one.answers for one in asked}, dict[str, str]()
-    for subtask, answers in label_answers(store, UNLABELLED, ANSWERS, classes):
+    texts = {one.subtask: one.written for one in asked}
+    for subtask, answers in label_answers(store, UNLABELLED, ANSWERS, texts):
         likeliest = answers.sums.argmax(axis=1)
         names = (classes[subtask][number] for number in likeliest)
         labels |= dict(zip(answers.examples["id"], names, strict=True))
@@ -74,8 +75,9 @@ class AnsweredTraining(StoredTraining):
         """
         stored = {task.subtask: task for task in StoredTraining(self.store).tasks()}
         classes = {name: task.classes for name, task in stored.items()}
+        texts = {name: self.written(task) for name, task in stored.items()}
         tasks = []
-        for subtask, answers in label_answers(self.store, "train", ANSWERS, classes):
+        for subtask, answers in label_answers(self.store, "train", ANSWERS, texts):
             probabilities = among_classes(answers.sums)
             labels = answers.sums.argmax(axis=1)
             sure = probabilities[np.arange(len(labels)), labels] >= self.least

@@ -45,6 +45,8 @@ class TaskConfig:
     """None if the benchmark has no subtasks; of many labels the label."""
     classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
     """In order of first appearance in the train file; of numbers a name for them alone."""
+    written: tuple[Text, ...] = ()
+    """What the model would write for each class, where its own answers are read."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
     strengths: tuple[Number, ...]
@@ -159,9 +161,9 @@ class SelectionConfig:
 
     @property
     def answer_labels(self) -> list[tuple[str | None, str]]:
-        """The labels that these are about, with their subtasks."""
+        """The texts that these are about, with their subtasks."""
         if reads_answers(self.tasks):
-            return [(task.subtask, label) for task in self.tasks for label in task.classes]
+            return [(task.subtask, text) for task in self.tasks for text in task.written]
         return self.target.answer_labels(self.tasks)
 
     def seen(self, store: FeatureStore) -> FeatureStore:
@@ -169,7 +171,7 @@ class SelectionConfig:
         store = self.target.of_store(store, self.tasks)
         if not reads_answers(self.tasks):
             return store
-        return with_answers(store, {task.subtask: task.classes for task in self.tasks})
+        return with_answers(store, {task.subtask: task.written for task in self.tasks})
 
     def widths(self) -> dict[Head, int]:
         """Return the width of each head."""

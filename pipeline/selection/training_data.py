@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from savs.datasets.asked import AskedQuestion, asked_questions
+from savs.datasets.asked import AskedQuestion, asked_questions, written_answers
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import OPTION
@@ -170,14 +170,18 @@ class StoredTraining:
     def has_answers(self) -> bool:
         """Whether the store keeps what the model says of each class."""
         known = self.store.manifest.identity.outputs.get(ANSWERS, {})
-        return all(label in known for task in self.tasks() for label in task.classes)
+        return all(text in known for task in self.tasks() for text in self.written(task))
 
     def with_answers(self) -> "StoredTraining":
         """Return the same with the model's own answers as one more head."""
         if self.store.answers is not None:
             return self
-        classes = {task.subtask: task.classes for task in self.tasks(named=True)}
-        return replace(self, store=with_answers(self.store, classes))
+        texts = {task.subtask: self.written(task) for task in self.tasks(named=True)}
+        return replace(self, store=with_answers(self.store, texts))
+
+    def written(self, task: TrainingTask) -> tuple[str, ...]:
+        """Return what the model would write for each class."""
+        return written_answers(self.store.benchmark, {task.subtask: task.classes})[task.subtask]
 
     def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
         """Return the examples of a task under each prompt that all examples have.
@@ -287,6 +291,10 @@ class TrainingArrays:
             f"{self.name} has no answers of the model; extract a store with `answers` labels, and"
             " select from it"
         )
+
+    def written(self, task: TrainingTask) -> tuple[str, ...]:
+        """Return nothing: no model wrote."""
+        return ()
 
     def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
         """Raise SelectionError: there is one."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from savs.datasets.asked import asked_questions
 from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import OPTION, OWN_ANSWER, label_kind
 from savs.datasets.metrics.metrics import Classes, Units, class_margin, mean_metric, parts_by
@@ -158,6 +159,11 @@ class AnswerIsRight(OneClass):
             raise SelectionError(
                 f"{store.path} has {kind.a_row_has}, to which no single answer is right; select"
                 " without `target`"
+            )
+        if any(one.texts for one in asked_questions(facts)):
+            raise SelectionError(
+                f"{store.path} was asked for letters or numbers; `target` {self.name} needs answers"
+                " that are labels: ask again in another folder"
             )
         asked = self.answer_labels(selected) if selected else _asked(store)
         options = {subtask: list[str]() for subtask, _ in asked}

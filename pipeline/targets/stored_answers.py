@@ -31,9 +31,9 @@ class LabelAnswers:
 
 
 def label_answers(
-    store: FeatureStore, split: str, output: str, classes: Mapping[str | None, Sequence[str]]
+    store: FeatureStore, split: str, output: str, texts: Mapping[str | None, Sequence[str]]
 ) -> Iterator[tuple[str | None, LabelAnswers]]:
-    """Yield each subtask with what the model thinks of its classes.
+    """Yield each subtask with what the model thinks of its classes, by their `written_answers`.
 
     `output` is `answers`, or `icl` with demonstrations before. ResultError if the store keeps no
     such output, or not a finite log-likelihood of each class.
@@ -46,7 +46,7 @@ def label_answers(
         )
     columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples(split).with_row_index("row")
-    for subtask, labels in classes.items():
+    for subtask, labels in texts.items():
         if absent := [label for label in labels if label not in columns]:
             raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
@@ -63,17 +63,17 @@ def label_answers(
         yield subtask, LabelAnswers(part, sums, counts)
 
 
-def with_answers(store: FeatureStore, classes: Mapping[str | None, Sequence[str]]) -> FeatureStore:
+def with_answers(store: FeatureStore, texts: Mapping[str | None, Sequence[str]]) -> FeatureStore:
     """Return a store in which `ANSWERS_HEAD` has the log-likelihoods of a subtask's classes.
 
-    Their order is that of `classes`. Reading it raises ResultError as `label_answers`.
+    Their order is that of `texts`, and reading it raises ResultError, as in `label_answers`.
     """
-    width = max(map(len, classes.values()))
+    width = max(map(len, texts.values()))
 
     def values(store: FeatureStore, split: str) -> Array:
         answers = np.zeros((store.rows(split) if store.ids(split) else 0, width), np.float32)
         if len(answers):
-            for _, found in label_answers(store, split, ANSWERS, classes):
+            for _, found in label_answers(store, split, ANSWERS, texts):
                 rows = found.examples["row"].to_numpy()
                 answers[rows, : found.sums.shape[1]] = found.sums
         return answers

@@ -15,6 +15,7 @@ import savs
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.asking import answer, level_offsets
+from savs.pipeline.classifying.models import models
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
@@ -365,3 +366,66 @@ def test_a_damaged_image_has_no_pseudo_label(drawn, tmp_path) -> None:
     savs.ask(photos, QUESTION, classes=COLORS, out=tmp_path / "store", **FAST)
     selection = savs.select(tmp_path / "store", pseudo_labels=0)
     assert selection.examples == 24
+
+
+@pytest.mark.parametrize("way", ["letters", "numbers"])
+def test_letters_and_numbers_stand_for_answers_in_all_that_follows(drawn, tmp_path, way) -> None:
+    texts = {"letters": "ABCDEF", "numbers": "123456"}[way]
+    options = "\n".join(f"{text}. {name}" for text, name in zip(texts, COLORS, strict=True))
+    prompt = (
+        f"{QUESTION}\n{options}\nAnswer with the option's {way[:-1]} from the given choices"
+        " directly."
+    )
+    plain = savs.ask(drawn.photos, prompt, classes=[*texts], **FAST)
+    names = dict(zip(texts, COLORS, strict=True))
+    photos, out = shutil.copytree(drawn.photos, tmp_path / "photos"), tmp_path / "store"
+    ask = {"classes": COLORS, "answers": way, "out": out, **FAST}
+    found = savs.ask(photos, QUESTION, **ask)
+    assert found["prediction"].to_list() == [names[text] for text in plain["prediction"]]
+    assert found["probability"].to_list() == plain["probability"].to_list()
+    with pytest.raises(StoreMismatchError, match=f"was asked for {', '.join(texts)}; ask for the"):
+        savs.ask(photos, QUESTION, **{**ask, "answers": "labels"})
+    savs.label(out, drawn.labels)
+    trained = savs.train(out)
+    assert "answers" in trained.selection.readout
+    images = sorted(map(str, photos.iterdir()))[:4]
+    new = savs.classify(trained.folder, images, workers=0).predictions
+    left = savs.open_store(out).in_one_split("test")
+    votes = savs.evaluate(left, trained.selection).predictions.filter(
+        pl.col("id").is_in([Path(name).name for name in images])
+    )
+    assert new["prediction"].to_list() == votes.sort("id")["prediction"].to_list()
+    assert np.allclose(new["probability"], votes.sort("id")["probability"], atol=1e-5)
+    read = savs.load(trained.folder).predict_proba(images)
+    assert np.allclose(read.max(axis=1), new["probability"], atol=1e-4)
+    with pytest.raises(SelectionError, match="was asked for letters or numbers"):
+        savs.select(out, target="own-answer")
+
+
+def test_letters_end_at_z_and_other_ways_are_no_way(drawn) -> None:
+    many = [f"class {number}" for number in range(27)]
+    with pytest.raises(ParameterError, match=r"at most 26, and .* has 27 answers"):
+        answer(drawn.photos, question="a?", classes=many, answers="letters", model="demo")
+    with pytest.raises(ParameterError, match="'roman', expected one of labels, letters, numbers"):
+        answer(drawn.photos, question="a?", answers="roman", model="demo")
+
+
+def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes) -> None:
+    found = models("demo", ask=[str(drawn.photos)], question=QUESTION, classes=COLORS)
+    assert len(passes) == 1  # ten images, three prompts
+    assert found.height == 10
+    places = [sorted(drawn.labels).index(Path(name).name) for name in found["id"]]
+    assert places == [24 * number // 10 for number in range(10)]
+    plain = savs.ask(list(found["id"]), QUESTION, classes=COLORS, model="demo")
+    assert found["labels"].to_list() == plain["prediction"].to_list()
+    for way in ("letters", "numbers"):
+        other = savs.ask(list(found["id"]), QUESTION, classes=COLORS, answers=way, model="demo")
+        assert found[way].to_list() == other["prediction"].to_list()
+    many = [f"class {number}" for number in range(27)]
+    without = models("demo", ask=[str(drawn.photos)], question="a?", classes=many)
+    assert "letters" not in without.columns
+    for wrong in ({"question": "a?"}, {"classes": ["a", "b"]}, {"against": "s", "ask": ["p"]}):
+        with pytest.raises(ParameterError, match="`ask`"):
+            models("demo", **wrong)
+    with pytest.raises(ParameterError, match="pass one, such as demo"):
+        models(ask=["photos"])

@@ -1,6 +1,6 @@
 """`savs models`: the architectures that work, and a test of a checkpoint."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.command import Command, Options
@@ -8,11 +8,16 @@ from savs.pipeline.cli.output import Shown, pairs
 from savs.pipeline.extraction.model.model_options import CheckedKeywords
 from savs.pipeline.running.table import Table
 
+if TYPE_CHECKING:
+    import polars as pl
 
-def show(done: Any, _: Options) -> Shown:
-    """Word the list, or the checks."""
+
+def show(done: Any, options: Options) -> Shown:
+    """Word the list, the checks, or the answers."""
     if isinstance(done, dict):
         return _shown_families(done)
+    if options["ask"] is not None:
+        return _shown_answers(done)
     marks = {True: "yes", False: "NO", None: "-"}
     rows = [[check.name, marks[check.passed]] for check in done.checks]
     facts = [[name, str(text)] for name, text in done.facts.items()]
@@ -23,6 +28,20 @@ def show(done: Any, _: Options) -> Shown:
         messages=[*messages, done.verdict],
         exit_code=0 if done.passed else exits.FAILURE,
     )
+
+
+def _shown_answers(answers: "pl.DataFrame") -> Shown:
+    ways = [name for name in answers.columns[1:] if f"{name}_probability" in answers.columns]
+    rows, same = [], dict.fromkeys(ways[1:], 0)
+    for row in answers.iter_rows(named=True):
+        cells = [f"{row[way]}, {100 * row[f'{way}_probability']:.0f} %" for way in ways]
+        rows.append([row["id"], *cells])
+        for way in same:
+            same[way] += row[way] == row[ways[0]]
+    counts = " and ".join(f"by {way} for {count}" for way, count in same.items())
+    messages = [f"the answer {counts} of {len(rows)} images is that by {ways[0]}"]
+    table = Table.of_cells(["image", *ways], rows, are_texts=True)
+    return Shown(facts=answers.to_dicts(), data=[table], messages=messages)
 
 
 def _shown_families(report: dict[str, Any]) -> Shown:
@@ -46,11 +65,14 @@ COMMAND = Command(
     function="savs.pipeline.classifying.models:models",
     about="Tests a checkpoint: runs generated images one by one and in batches, compares the"
     " features.\n\nWith --against STORE: runs some of the store's examples, and compares with its"
-    " features and with the predictions of its classifier.\n\nExits with code 1 if a check fails.",
+    " features and with the predictions of its classifier.\n\nWith --ask INPUT: prints what the"
+    " model answers about ten images, by each way of reading, so that you see whether it speaks"
+    " your classes.\n\nExits with code 1 if a check fails.",
     examples=(
         "savs models",
         "savs models demo",
         "savs models demo --against pets --media-root photos",
+        'savs models demo --ask photos --question "Which animal?" --class cat --class dog',
     ),
     kinds=(CheckedKeywords,),
     allows=("remote-code",),
