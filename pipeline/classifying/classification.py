@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
@@ -110,7 +110,7 @@ def classify(
     reporting: Reporting = SILENT,
     **options: Unpack[ClassifyKeywords],
 ) -> Classification:
-    """Classify images that have no labels.
+    """Classify images, or stored features, that have no labels.
 
     Parameters
     ----------
@@ -122,10 +122,11 @@ def classify(
         several, which belong to one model: an image is run on all in one pass, and `subtask` names
         them.
     inputs
-        Images, folders, patterns, URLs, tables, or - for names on standard input.
+        Images, folders, patterns, URLs, tables, or - for names on standard input; or a store.
 
-        A table has columns `image` or `images`, and may have `id`, `question` and `subtask`; labels
-        are not read.
+        Of a store the examples without a label are classified, else its test examples: no model
+        runs, and torch is not needed. A table has columns `image` or `images`, and may have `id`,
+        `question` and `subtask`; labels are not read.
     out
         Output: .csv, .jsonl, .parquet, or .html for a page with pictures; repeatable (default:
         print a table).
@@ -195,14 +196,10 @@ def classify(
     --------
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
-    require_extra()
-    from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.classifiers import load_classifiers
-    from savs.pipeline.classifying.model_match import model_options
-    from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.prediction_table import TableForm, outputs_of
     from savs.pipeline.classifying.sorted_files import require_apart
-    from savs.pipeline.selection.compatibility import require_same_prompt
+    from savs.pipeline.classifying.stored_features import classify_store, is_store
 
     reading, placing, batches = sort_keywords(
         *("classify", options), *(NewImageKeywords, PlacingKeywords, BatchKeywords)
@@ -211,13 +208,26 @@ def classify(
     outs = [] if out is None else [out] if isinstance(out, str | Path) else out
     outputs = outputs_of([*map(Path, outs)], n)
     first = outputs[0].path if outputs else None
+    has_features = is_store(names)
+    if has_features:
+        _require_no_images(
+            sort_into=sort_into,
+            retry_skipped=retry_skipped or None,
+            question=question,
+            model=model,
+            revision=revision,
+            dtype=dtype,
+        )
+    else:
+        require_extra()
     if not outputs and (retry_skipped or force):
         option = "`retry_skipped`" if retry_skipped else "`force`"
         raise ParameterError(f"{option} is about an output file; pass `out` FILE, or omit it")
     if sort_into is not None:
         require_apart(Path(sort_into), names)
     if known_skips is None:
-        known_skips = earlier_skips(first) if first and not (retry_skipped or force) else ()
+        is_new = first is None or has_features or retry_skipped or force
+        known_skips = () if is_new or first is None else earlier_skips(first)
     rank = find_rank()
     if rank.ranks > 1:
         require_shareable(names, first, force=force)
@@ -232,6 +242,33 @@ def classify(
     }.items():
         if is_asked:
             target.require(use, "the classifier")
+    if has_features:
+        for note in older:
+            reporting.say(f"note: {note}")
+        found, notes = classify_store(
+            selection,
+            names[0],
+            outputs,
+            risk=risk,
+            subtask=subtask,
+            media_root=reading.get("media_root"),
+            allow_other_prompt=allow_other_prompt,
+            force=force,
+            reporting=reporting,
+        )
+        return Classification(
+            predictions=found,
+            outs={output.path: found.height for output in outputs},
+            rows=0,
+            seconds=0.0,
+            notes=(*older, *notes),
+            target=target,
+        )
+    from savs.pipeline.classifying.classified_run import ClassifiedRun
+    from savs.pipeline.classifying.model_match import model_options
+    from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
+    from savs.pipeline.selection.compatibility import require_same_prompt
+
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)
     with fetching_for(first, reads) as fetching:
@@ -268,6 +305,13 @@ def classify(
         sorted_files=finished.sorted_files,
         known_skips=frozenset(known_skips),
     )
+
+
+def _require_no_images(**options: Any) -> None:
+    """Raise ParameterError for an option that a store has no use for."""
+    for name, value in options.items():
+        if value is not None:
+            raise ParameterError(f"`{name}` is about images, and a store has features; omit it")
 
 
 def earlier_skips(out: Path) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """`SavsClassifier` and `SavsRegressor`: images to classes or numbers, as scikit-learn has them."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,18 +19,17 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.classifying.feature_cache import ImageHeads, not_here
 from savs.pipeline.classifying.heads_classifier import NamedLabels
-from savs.pipeline.classifying.model_match import model_options
+from savs.pipeline.classifying.model_match import is_imported, model_options, require_model
 from savs.pipeline.classifying.reading_images import ReadsImages, contents_of
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.extraction.model.model_options import (
-    AUTO,
-)
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, PlacingKeywords
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
+from savs.pipeline.selection.selection_config import grid_widths
 from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
@@ -130,14 +130,59 @@ class _OfImages(ReadsImages):
         return sets
 
     def predict(self, images: Sequence[Pictured]) -> Array:
-        """Return the `(n,)` numbers of images; of classes their numbers.
+        """Return the `(n,)` labels or numbers of images; of many labels `(n, labels)` of 0 and 1.
 
         Raises
         ------
         ValueError
             An image cannot be decoded, or the model is not the one that was fitted.
         """
-        return self._target.values(self._scores(images))
+        return self._named(self._scores(images))
+
+    def predict_features(self, features: Any) -> Array:
+        """Return what `predict` does, of features that another program computed; no model runs.
+
+        Parameters
+        ----------
+        features
+            `(n, values)`, `(n, heads, width)` or `(n, layers, heads, width)`: all heads of
+            `selection_.source.grid`, layer by layer, as `embed` returns them.
+
+        Raises
+        ------
+        ParameterError
+            The shape is another, a number is not finite, or the classifier also reads the model's
+            own answers.
+        """
+        check_is_fitted(self)
+        return self._named(self._score_features(np.asarray(features, np.float32)))
+
+    def _named(self, scores: Any) -> Array:
+        """Return what is predicted."""
+        return self._target.values(scores)
+
+    def _score_features(self, features: Array) -> Any:
+        widths = grid_widths(self.selection_.source.grid)
+        ends = np.cumsum([0, *widths.values()])
+        if self.selection_.answers is not None:
+            raise ParameterError(
+                "the classifier also reads the model's own answers, which are no features"
+            )
+        if features.ndim < 2 or math.prod(features.shape[1:]) != ends[-1]:
+            raise ParameterError(
+                f"`features` has the shape {features.shape}, expected (n, {ends[-1]}): all"
+                f" {len(widths)} heads side by side"
+            )
+        values = features.reshape(len(features), -1)
+        if not (finite := np.isfinite(values).all(axis=1)).all():
+            raise ParameterError(f"`features` of row {int(finite.argmin())} are not finite")
+        (run,) = self.selection_.runs()
+        starts = dict(zip(widths, ends.tolist(), strict=False))
+        by_head = np.zeros((len(run.heads), len(values), run.width), np.float32)
+        for place, head in enumerate(run.heads):
+            part = values[:, starts[head] : starts[head] + widths[head]]
+            by_head[place, :, : widths[head]] = part
+        return run.score(by_head)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label or number of one image."""
@@ -149,6 +194,7 @@ class _OfImages(ReadsImages):
         Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
         """
         selection = self.selection_
+        require_model(selection)
         question = selection.run_tasks[0].question or self.prompt()
         heads = self.read(contents, question, selection)
         require_match(selection, heads.source, allow_other_prompt=False)
@@ -261,11 +307,6 @@ class SavsClassifier(ClassifierMixin, _OfImages):
         self.classes_ = named.classes
         return self
 
-    def predict(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n,)` labels of images, or `(n, labels)` of 0 and 1; ValueError as in `fit`."""
-        values = super().predict(images)
-        return self.classes_[values] if self._target.has_classes else values
-
     def predict_proba(self, images: Sequence[Pictured]) -> Array:
         """Return `(n, classes)` probabilities, in the order of `classes_`.
 
@@ -274,6 +315,10 @@ class SavsClassifier(ClassifierMixin, _OfImages):
         """
         scores = self._scores(images)
         return self._target.probabilities(scores, self.selection_.readout)
+
+    def _named(self, scores: Any) -> Array:
+        values = super()._named(scores)
+        return self.classes_[values] if self._target.has_classes else values
 
     def take(self, selection: Selection) -> None:
         """Become the estimator of a selection that was loaded, whose classes are text."""
@@ -397,11 +442,13 @@ def load(
             f"`question` is {question!r}, but the classifier was trained with {task.question!r},"
             " and asks that; omit the question"
         )
-    options = model_options(
-        selection, model=model, revision=None, dtype=None, placing={"device": device}
-    )
-    if absent := not_here(options.model, options.revision):
-        warnings.warn(absent, stacklevel=2)
+    if is_imported(selection):  # it predicts features
+        options = ModelOptions(model=str(selection.model["name"]))
+    else:
+        placing: PlacingKeywords = {"device": device}
+        options = model_options(selection, model=model, revision=None, dtype=None, placing=placing)
+        if absent := not_here(options.model, options.revision):
+            warnings.warn(absent, stacklevel=2)
     loaded = able[0](
         options.model,
         heads=len(task.heads),

@@ -51,11 +51,7 @@ def model_options(
     facts, processor = config.source.model, config.source.processor
     name = _recorded(facts, "name", str)
     commit = _recorded(facts, "revision", str)
-    if facts.get("class") == IMPORTED:
-        raise SelectionError(
-            f"the classifier is one of imported features ({name}), which no model computes here;"
-            " `savs import` new features, and evaluate them with --selection"
-        )
+    require_model(config)
     chosen = name if model is None else model
     if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
@@ -78,6 +74,21 @@ def model_options(
         max_pixels=_recorded(processor, "max_pixels", int),
         **placing,
     )
+
+
+def is_imported(config: SelectionConfig) -> bool:
+    """Return whether another program computed the features of a classifier."""
+    return config.model.get("class") == IMPORTED
+
+
+def require_model(config: SelectionConfig) -> None:
+    """Raise SelectionError if no model computes the features of a classifier here."""
+    if is_imported(config):
+        name = config.model.get("name")
+        raise SelectionError(
+            f"the classifier is one of imported features ({name}), which no model computes here;"
+            f" import new ones with `model` {name}, and pass their store or array"
+        )
 
 
 def decoding_of(config: SelectionConfig) -> dict[str, Any]:

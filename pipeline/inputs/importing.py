@@ -40,7 +40,14 @@ from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.options import Option
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
-from savs.stores.format.layout import CLASSES, LOGIT_SCALE, SPLITS, TEXTS_OF_FILE, TEXTS_OF_NAMES
+from savs.stores.format.layout import (
+    CLASSES,
+    LOGIT_SCALE,
+    SPLITS,
+    TEXTS_OF_FILE,
+    TEXTS_OF_NAMES,
+    UNLABELLED,
+)
 from savs.stores.format.plan import make_plan
 from savs.stores.shard.content import is_finite
 from savs.stores.write.opening import whole_store
@@ -55,7 +62,7 @@ DIGESTS, FILEPATH = "media_sha256", "filepath"
 SHA256 = re.compile("[0-9a-f]{64}")
 SPLIT = "split"
 """Field of a row that says where it belongs."""
-IMPORTED_SPLITS = (*SPLITS, CLASSES)
+IMPORTED_SPLITS = (*SPLITS, UNLABELLED, CLASSES)
 Digests = Mapping[str, Mapping[str, str]]
 """Split -> name of a medium -> its SHA-256; media of two splits may have one name."""
 
@@ -89,7 +96,7 @@ def import_features(
     *,
     out: Annotated[str | Path, Option(metavar="DIR")],
     model: Annotated[str | None, Option(metavar="NAME")] = None,
-    split: Annotated[str | None, Option(metavar="train|test|classes")] = None,
+    split: Annotated[str | None, Option(metavar="train|test|unlabelled|classes")] = None,
     logit_scale: Annotated[float | None, Option(level="python")] = None,
     columns: Annotated[Mapping[str, str] | None, Option(level="python")] = None,
     task: Annotated[str | None, Option(level="python")] = None,
@@ -116,8 +123,9 @@ def import_features(
         Rows with label, split, and other fields of general (default: the other columns of FEATURES,
         if it is Parquet).
 
-        A JSON Lines, JSON, CSV or Parquet file; `split` is `train`, `test`, or `classes` for texts
-        of the classes. All fields but `label` are optional.
+        A JSON Lines, JSON, CSV or Parquet file; `split` is `train`, `test`, `unlabelled`, or
+        `classes` for texts of the classes. All fields are optional: rows with neither label nor
+        split are unlabelled, as those of features without any labels.
     out
         Folder of the new store.
     model
@@ -188,7 +196,11 @@ def _notes(
     root: Path,
     kind: LabelKind,
 ) -> Iterator[str]:
-    yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
+    if not {*SPLITS, CLASSES} & {*labelled.splits}:
+        yield "no row has a label: savs classify CLASSIFIER STORE classifies them"
+    else:
+        matched = "id" if labelled.by_id else "their order"
+        yield f"rows of features and labels were matched by {matched}"
     if "float64" in file.type_in_file:
         yield "float64 is kept as float32"
     splits = labelled.splits
@@ -283,8 +295,11 @@ def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> Itera
 
     Columns that have the names of `export` are those fields, unless the user maps others.
     """
+    stem = features.path.stem
     if not features.others:
-        raise ImportFileError(f"{features.path} holds no labels; pass `labels`, a file")
+        for number in range(features.rows):
+            yield Row(f"{features.path} row {number}", number, {}, stem)
+        return
     with damage(features.path):
         frame = scan_parquet(features.path).select(features.others)
         schema = frame.collect_schema()
@@ -299,7 +314,6 @@ def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> Itera
         table = table.rename({"media": "images"})
     if "question" not in taken and "prompt" in plain:
         table = table.rename({"prompt": "question"})
-    stem = features.path.stem
     for number, values in enumerate(table.iter_rows(named=True)):
         yield Row(f"{features.path} row {number}", number, values, stem)
 
@@ -317,7 +331,15 @@ def _benchmark(
 
 
 def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -> Example:
-    split_of_row = row.choice(SPLIT, IMPORTED_SPLITS) if split is None else split
+    label = benchmark.options.get("columns", {}).get("label", "label")
+    if split is not None:
+        split_of_row = split
+    elif row.values.get(label) in (None, "") and row.optional(SPLIT) is None:
+        split_of_row = UNLABELLED
+    else:
+        split_of_row = row.choice(SPLIT, IMPORTED_SPLITS)
+    if split_of_row == UNLABELLED:  # labels are not read
+        row = replace(row, values={**row.values, label: None})
     (fields,) = parse_fields(benchmark, row)
     if split_of_row == CLASSES:
         return _class_text(row, fields, row.optional(question))

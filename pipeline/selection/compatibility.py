@@ -1,6 +1,6 @@
 """May a selection be used here? One answer for every use of a selection.
 
-| what differs | on stored features | on a model that classifies new media |
+| what differs | on stored features | on a model, or on features, that are classified |
 | --- | --- | --- |
 | site, pooling, weights, configuration, processor, decoding, a chosen head | refused | refused |
 | chat template | refused | refused, or noted with `allow_other_prompt` |
@@ -8,6 +8,8 @@
 | kind of labels of a store | refused | |
 | training examples or labels that came to a store since | noted | |
 | prompt of the examples | of another store refused, or noted with `allow_other_prompt` | the same |
+
+Of imported features that are classified, model name, heads and dtype are known; the rest is noted.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ import polars as pl
 
 from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig, require_selection
 from savs.pipeline.selection.training_data import (
@@ -29,7 +32,7 @@ from savs.pipeline.selection.training_data import (
     train_digest,
 )
 from savs.pipeline.targets import target_of
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, head_name
 from savs.stores.format.manifest import FeatureSource, Manifest
 
 NAMES = ("model.name", "model.revision")
@@ -132,6 +135,41 @@ def require_match(
     return [one.text for one in apart]
 
 
+def require_features(
+    selection: SelectionConfig, found: FeatureSource, name: str | Path, *, allow_other_prompt: bool
+) -> list[str]:
+    """Return notes on a classifier of stored features; SelectionError if they are not its model's.
+
+    `name` is that of their store, for the message.
+    """
+    remedy = "classify features of the classifier's own model, or select heads from these"
+    ours = selection.source
+    if IMPORTED not in (ours.model.get("class"), found.model.get("class")):
+        other = {"runs": True, "allow_other_prompt": allow_other_prompt}
+        apart = differences(selection, found, **other)
+        _refuse(apart, f"the classifier does not fit {name}", remedy)
+        return [one.text for one in apart]
+    held, meant = grid_widths(found.grid), grid_widths(ours.grid)
+    for head in selection.model_heads:
+        if held.get(head) != meant[head]:
+            width = f"{held[head]} values" if head in held else "is not there"
+            raise SelectionError(
+                f"{head_name(head)} of the classifier has {meant[head]} values, and in {name} it"
+                f" {'has ' if head in held else ''}{width}; import features by layers and heads"
+            )
+    names = [source.model.get("name") for source in (ours, found)]
+    if names[0] != names[1]:
+        raise SelectionError(
+            f"the classifier is of model {names[0]!r}, and {name} of {names[1]!r}; if that is the"
+            f" same model, import with `model` {names[0]}"
+        )
+    if ours == found:
+        return []
+    dtypes = [f"{ours.dtype} and {found.dtype}"] if ours.dtype != found.dtype else []
+    known = f"; their dtypes are {dtypes[0]}" if dtypes else ""
+    return [f"the weights, processor and chat template of {name} are unknown{known}"]
+
+
 def _refuse(apart: Sequence[Difference], what: str, remedy: str) -> None:
     refused = [one.text for one in apart if one.is_refused]
     if refused:
@@ -215,6 +253,8 @@ def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
 def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
     """Return whether a selection was made of a store's training examples, as they are or were."""
     store = selection.seen(store)
+    if "train" not in store.splits:
+        return False
     store.examples("train")  # needed later; the same opening says which were skipped
     return is_older(selection, store.manifest) or examples_digest(selection.train) == train_digest(
         store

@@ -13,6 +13,7 @@ from interval_checks.clusters import Shares, holds, make_design
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.sweep.draws import pool_variance
+from savs.pipeline.readouts.answers import fit_next_to_heads
 from savs.pipeline.selection.training_data import TrainingTask
 from savs.pipeline.statistics.intervals import Estimate, estimate_over_draws
 
@@ -132,6 +133,9 @@ class Folds:
     shift: float
     chosen: int
     folds: int = 5
+    told: float | None = None
+    """Nats by which the model's own answers prefer the right class, with a deviation of 1; the
+    readout is then `answers-lda`."""
 
     @property
     def name(self) -> str:
@@ -139,6 +143,7 @@ class Folds:
         return (
             f"{self.examples} examples, {self.chosen} of {self.heads} heads, {self.good} with a"
             f" shift of {self.shift:g}, {self.folds} folds"
+            + ("" if self.told is None else f", own answers of {self.told:g} nats")
         )
 
 
@@ -150,6 +155,9 @@ FOLDS = (
     Folds(examples=40, heads=10, good=10, width=4, shift=1.0, chosen=1),
     Folds(examples=40, heads=30, good=0, width=4, shift=0.0, chosen=5),
     Folds(examples=40, heads=30, good=10, width=4, shift=1.0, chosen=5, folds=20),
+    Folds(examples=40, heads=30, good=0, width=4, shift=0.0, chosen=5, told=0.0),
+    Folds(examples=40, heads=30, good=10, width=4, shift=1.0, chosen=5, told=1.0),
+    Folds(examples=40, heads=100, good=10, width=8, shift=1.5, chosen=9, told=0.5),
 )
 
 
@@ -176,6 +184,9 @@ def cross_validate(rng: np.random.Generator, case: Folds) -> Array:
     label = np.arange(case.examples) % 2
     features = rng.normal(size=(case.heads, case.examples, case.width))
     features[: case.good, :, 0] += case.shift * label
+    answers = np.zeros((1, case.examples, case.width))
+    if case.told is not None:
+        answers[0, :, :2] = rng.normal(size=(case.examples, 2)) + case.told * np.eye(2)[label]
     fold = np.arange(case.examples) // 2 % case.folds
     right = np.empty(case.examples)
     for out in (fold == number for number in range(case.folds)):
@@ -183,5 +194,10 @@ def cross_validate(rng: np.random.Generator, case: Folds) -> Array:
         votes = ((features - means[1]) ** 2).sum(-1) < ((features - means[0]) ** 2).sum(-1)
         scores = (votes[:, ~out] == label[~out]).mean(axis=1)
         best = np.argsort(-scores, kind="stable")[: case.chosen]
-        right[out] = (votes[best][:, out].mean(axis=0) > 0.5) == label[out]
+        if case.told is None:
+            right[out] = (votes[best][:, out].mean(axis=0) > 0.5) == label[out]
+            continue
+        both, widths = np.concatenate([features[best], answers]), [case.width] * len(best) + [2]
+        fit = fit_next_to_heads(both[:, ~out], label[~out], "ab", widths)
+        right[out] = fit.scores(both[:, out]).choice == label[out]
     return right

@@ -123,22 +123,25 @@ class FeatureStore:
         now = replace(stored, identity=replace(stored.identity, benchmark=benchmark))
         return replace(self, manifest=now, _shards=Shards(self.path, stored), _read={})
 
-    def in_one_split(self, split: str, labels: Mapping[str, str] | None = None) -> "FeatureStore":
+    def in_one_split(
+        self, split: str, labels: Mapping[str, str] | None = None, *, waiting: bool = False
+    ) -> "FeatureStore":
         """Return the store as if all examples were in one split, with these labels alone, by id.
 
-        Training examples have a label each: there, those without one are left out.
+        Training examples have a label each: there, those without one are left out. `waiting` takes
+        those alone that are unlabelled now.
         """
         bare, changes, given = self.as_extracted(), self.manifest.changes, labels or {}
         rows: dict[str, dict[str, PlacedRow]] = {}
         for planned_in in bare.manifest.plan.splits:
             if planned_in not in (*SPLITS, UNLABELLED) or not bare.present(planned_in):
                 continue
-            out = {n for n, row in changes.get(planned_in, {}).items() if row["split"] is None}
+            now = {n: row["split"] for n, row in changes.get(planned_in, {}).items()}
             tables = [bare.examples(planned_in), bare.skipped(planned_in)]
             rows[planned_in] = {
                 row["id"]: PlacedRow(
                     row["id"],
-                    None if row["id"] in out or (split == SPLITS[0] and not label) else split,
+                    None if is_out or (split == SPLITS[0] and not label) else split,
                     label,
                     media=tuple(row["media"]),
                     group=row["group"],
@@ -147,6 +150,8 @@ class FeatureStore:
                 )
                 for row in pl.concat(tables, how="diagonal").iter_rows(named=True)
                 for label in [given.get(row["id"])]
+                for is_in in [now.get(row["id"], planned_in)]
+                for is_out in [is_in is None or (waiting and is_in != UNLABELLED)]
             }
         return bare.with_rows(rows, self.benchmark)
 

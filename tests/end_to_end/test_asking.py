@@ -18,6 +18,7 @@ from savs.pipeline.classifying.asking import answer, level_offsets
 from savs.pipeline.classifying.models import models
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.extraction.line.engine import Engine
+from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
 from savs.stores import ResultError, StoreMismatchError, head_name
 
@@ -429,3 +430,31 @@ def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes) -> None:
             models("demo", **wrong)
     with pytest.raises(ParameterError, match="pass one, such as demo"):
         models(ask=["photos"])
+
+
+def test_images_that_wait_for_a_label_are_classified_from_their_store(
+    drawn, asked, tmp_path
+) -> None:
+    names = [*drawn.labels]
+    savs.label(asked.store, {name: drawn.labels[name] for name in names[:12]})
+    selection = savs.train(asked.store).folder
+    done = savs.classify(selection, asked.store)
+    assert done.predictions["id"].to_list() == sorted(names[12:])
+    images = [drawn.photos / name for name in sorted(names[12:])]
+    by_model = savs.classify(selection, images, workers=0).predictions
+    assert done.predictions["prediction"].to_list() == by_model["prediction"].to_list()
+    store = savs.open_store(asked.store)
+    values = store.features("unlabelled", store.heads).swapaxes(0, 1)
+    grid, place = store.grid, tmp_path / "imported"
+    values = values.reshape(len(values), len(grid), len(grid[0].heads), -1)
+    np.save(tmp_path / "served.npy", values)
+    import_features(tmp_path / "served.npy", out=place, model="demo")
+    savs.select(asked.store, readout="lda", heads=8, out=tmp_path / "lda")
+    notes = savs.classify(tmp_path / "lda", place).notes
+    assert "the weights, processor and chat template" in notes[0]
+    assert notes[1] == "the prompt of 12 of 12 examples is unknown"
+    served = savs.classify(tmp_path / "lda", place).predictions["prediction"].to_list()
+    assert (
+        served == savs.classify(tmp_path / "lda", asked.store).predictions["prediction"].to_list()
+    )
+    assert savs.load(tmp_path / "lda").predict_features(values).tolist() == served

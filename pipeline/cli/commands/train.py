@@ -99,8 +99,9 @@ def _next(done: "Trained") -> list[str]:
     store, waiting = done.store.path, len(done.store.ids(UNLABELLED))
     lines = [f"wrote {done.folder}"]
     if done.selection.model.get("class") == IMPORTED:  # no model computes its features here
-        evaluate = command("savs", "evaluate", "NEW", "--selection", done.folder)
-        lines += ["next: savs import NEW.npy --out NEW", f"      {evaluate}"]
+        name = str(done.selection.model["name"])
+        new = command("savs", "import", "NEW.npy", "--model", name, "--out", "NEW")
+        lines += [f"next: {new}", "      " + command("savs", "classify", store, "NEW")]
     else:
         lines.append("next: " + command("savs", "classify", store, "NEW"))
     if waiting:

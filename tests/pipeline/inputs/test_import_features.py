@@ -285,15 +285,16 @@ def test_stores_whose_texts_are_of_other_classes_are_not_merged(tmp_path, inputs
         merge(stores, tmp_path / "m")
 
 
-def test_texts_show_no_image_scales_are_numbers_and_labels_are_needed(tmp_path, files, inputs):
+def test_texts_show_no_image_scales_are_numbers_and_labels_may_come_later(tmp_path, files, inputs):
     inputs.rows("labels.jsonl", [*ROWS[:-1], {"label": "a", "split": "classes", "image": "x.png"}])
     with pytest.raises(RowError, match="line 12: a text of a class has a label and no image"):
         import_features(*files, out=tmp_path / "s")
     for scale in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ImportFileError, match="expected a number above 0"):
             import_features(*files, out=tmp_path / "s", logit_scale=scale)
-    with pytest.raises(ImportFileError, match="holds no labels; pass `labels`, a file"):
-        import_features(files[0], out=tmp_path / "s")
+    bare = import_features(files[0], out=tmp_path / "s")  # rows that wait for a label
+    assert bare.store.splits == ["unlabelled"]
+    assert bare.notes == ("no row has a label: savs classify CLASSIFIER STORE classifies them",)
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path, files):

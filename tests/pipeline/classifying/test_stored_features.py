@@ -1,0 +1,131 @@
+"""Features without a model: a store, or an array, is classified by what was learned elsewhere."""
+
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+import savs
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.stored_features import is_store
+from savs.pipeline.errors import ImportFileError, OutputError, SelectionError
+from savs.pipeline.inputs.importing import import_features
+
+SHAPE = (3, 4, 8)
+
+
+def features(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return `(n, layers, heads, width)` features of which some tell two classes apart."""
+    values = np.random.default_rng(seed).normal(size=(len(labels), *SHAPE)).astype(np.float32)
+    values[:, 1, 2, 0] += 3 * labels
+    values[:, 2, :, 1] += 2 * labels[:, None]
+    return values
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """Return a folder with a trained store `pets`, and 30 new rows in a file without labels."""
+    root = tmp_path_factory.mktemp("stored")
+    labels = np.arange(40) % 2
+    np.save(root / "train.npy", features(labels, 0))
+    np.save(root / "new.npy", features(np.arange(30) % 2, 1))
+    table = pl.DataFrame({"label": np.where(labels, "cat", "dog"), "split": ["train"] * 40})
+    table.write_csv(root / "train.csv")
+    import_features(root / "train.npy", root / "train.csv", out=root / "pets", model="served")
+    savs.train(root / "pets", heads=6)
+    import_features(root / "new.npy", out=root / "new", model="served")
+    return root
+
+
+def test_rows_without_labels_have_the_predictions_that_labelled_ones_have(pets, tmp_path) -> None:
+    done = savs.classify(pets / "pets", pets / "new", risk=0.1)
+    rows = pl.DataFrame(
+        {"id": [f"new:{n}" for n in range(30)], "label": ["dog", "cat"] * 15, "split": "test"}
+    )
+    rows.write_csv(tmp_path / "rows.csv")
+    import_features(pets / "new.npy", tmp_path / "rows.csv", out=tmp_path / "known", model="served")
+    known = savs.evaluate(
+        tmp_path / "known", savs.load_selection(pets / "pets/results/trained"), risk=0.1
+    )
+    assert known.metrics[0].value > 0.9
+    assert "the store has no training examples, so leaks were not looked for" in known.notes
+    found = done.predictions.sort("id")
+    expected = known.predictions.sort("id")
+    for name in ("prediction", "probability", "typicality", "unsure"):
+        assert found[name].to_list() == expected[name].to_list()
+    tested = savs.classify(pets / "pets", tmp_path / "known")  # all have labels: the test examples
+    assert tested.predictions.sort("id")["prediction"].to_list() == found["prediction"].to_list()
+
+
+def test_an_array_has_the_predictions_of_its_store(pets) -> None:
+    values = np.load(pets / "new.npy")
+    loaded = savs.load(pets / "pets")
+    known = savs.classify(pets / "pets", pets / "new").predictions["prediction"].to_list()
+    assert loaded.predict_features(values).tolist() == known
+    assert loaded.predict_features(values.reshape(30, -1)).tolist() == known
+    for wrong in (values[:, :2], values[0, 0, 0]):
+        with pytest.raises(ParameterError, match=r"expected \(n, 96\): all 12 heads side by side"):
+            loaded.predict_features(wrong)
+    values[3, 0, 0, 0] = np.nan
+    with pytest.raises(ParameterError, match="row 3 are not finite"):
+        loaded.predict_features(values)
+    with pytest.raises(SelectionError, match="import new ones with `model` served"):
+        loaded.predict([b"no image"])
+
+
+def test_outputs_are_written_once_and_replaced_by_force_alone(pets, tmp_path) -> None:
+    out = [tmp_path / "new.csv", tmp_path / "new.html", tmp_path / "new.parquet"]
+    done = savs.classify(pets / "pets", pets / "new", out=out)
+    assert done.rows == 0
+    assert list(done.outs.values()) == [30] * 3
+    assert pl.read_csv(out[0])["prediction"].to_list() == done.predictions["prediction"].to_list()
+    assert "30 predictions" in out[1].read_text(encoding="utf-8")
+    with pytest.raises(OutputError, match=r"new.csv exists; pass another `out`, or `force`"):
+        savs.classify(pets / "pets", pets / "new", out=out)
+    savs.classify(pets / "pets", pets / "new", out=out, force=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("question", "Which?"), ("model", "demo"), ("sort_into", "sorted"), ("retry_skipped", True)],
+)
+def test_what_is_about_images_is_refused(pets, option, value) -> None:
+    with pytest.raises(ParameterError, match=f"`{option}` is about images"):
+        savs.classify(pets / "pets", pets / "new", **{option: value})
+
+
+def test_another_model_or_grid_is_refused_and_training_rows_alone_too(pets, tmp_path) -> None:
+    import_features(pets / "new.npy", out=tmp_path / "other")
+    with pytest.raises(SelectionError, match=r"model 'served', and .* import with `model` serve"):
+        savs.classify(pets / "pets", tmp_path / "other")
+    np.save(tmp_path / "slim.npy", np.load(pets / "new.npy")[:, :1])
+    import_features(tmp_path / "slim.npy", out=tmp_path / "slim", model="served")
+    with pytest.raises(SelectionError, match=r"of the classifier has 8 values, and .* not there"):
+        savs.classify(pets / "pets", tmp_path / "slim")
+    with pytest.raises(SelectionError, match="neither unlabelled nor test examples"):
+        savs.classify(pets / "pets", pets / "pets")
+    assert not is_store(["absent"])
+    with pytest.raises(ParameterError, match="is a store, which is classified alone"):
+        savs.classify(pets / "pets", [pets / "new", "more.jpg"])
+    with pytest.raises(ImportFileError, match="expected train or test or unlabelled or classes"):
+        import_features(pets / "new.npy", out=tmp_path / "s", split="valid")
+
+
+def test_neither_torch_nor_transformers_is_needed(pets) -> None:
+    code = (
+        "import importlib.abc, sys\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'transformers'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import numpy, savs\n"
+        "found = savs.classify('pets', 'new').predictions['prediction'].to_list()\n"
+        "array = savs.load('pets').predict_features(numpy.load('new.npy')).tolist()\n"
+        "assert found == array, found\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=pets, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
