@@ -49,13 +49,13 @@ def classify_store(
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return predictions of the examples of a store that have no label, and notes on them.
 
-    If all have a label, they are of the test examples. Parameters are those of `classify`; model,
+    If all have a label, the test examples are predicted. Parameters are those of `classify`; model,
     prompt and dtype are compared as far as they are known.
 
     Raises
     ------
     SelectionError
-        The features are of another model, prompt or head grid, or the classifier has no such
+        The features have another model, prompt or head grid, or the classifier has no such
         subtask.
     StoreError
         The store cannot be read, or has neither unlabelled nor test examples.

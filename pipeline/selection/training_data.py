@@ -350,8 +350,9 @@ def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
 
 
 def train_digest(store: FeatureStore) -> str:
-    """Return the digest of the training examples that have features."""
-    store.require_split("train")
+    """Return the digest of the training examples that have features; `NO_EXAMPLES` for none."""
+    if "train" not in store.splits:
+        return NO_EXAMPLES
     parts = [*segment_digests(store.manifest), *labels_digest(store.manifest)]
     planned, skipped = "+".join(parts), store.skipped("train")["id"].to_list()
     return f"{planned}{_WITHOUT}{digest(skipped)}" if skipped else planned or NO_EXAMPLES
