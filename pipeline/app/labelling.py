@@ -537,12 +537,14 @@ def _pictures(
     labelling: Labelling, examples: Sequence[Waiting], kind: str
 ) -> list[Sequence[Picture]]:
     """Return the pictures of each example."""
-    if not examples:
-        return []
     side = SMALL_PX if kind == BATCHES else SIDE_PX
-    root, names = labelling.workspace.media_root, [one.row for one in examples]
-    images = open_images(labelling.store(), examples[0].split, names, root, side=side)
-    return [images.find(one.row, one.media) for one in examples]
+    store, root = labelling.store(), labelling.workspace.media_root
+    names = [one.row for one in examples]
+    images = {  # what was taken back may be of another split than the rest
+        split: open_images(store, split, names, root, side=side)
+        for split in {one.split for one in examples}
+    }
+    return [images[one.split].find(one.row, one.media) for one in examples]
 
 
 def fits_page(labelling: Labelling) -> str:

@@ -312,11 +312,12 @@ def _require_answers(question: str, answers: Sequence[str], name: str) -> None:
     for answer_text in answers:
         if not answer_text.strip():
             raise ParameterError(f"`{name}` of {question!r} has an empty name; leave it out")
-        if (other := seen.setdefault(normalised(answer_text), answer_text)) is not answer_text:
+        if (other := seen.get(form := normalised(answer_text))) is not None:
             raise ParameterError(
                 f"`{name}` {other!r} and {answer_text!r} of {question!r} are equal but for white"
                 " space and case; leave one out"
             )
+        seen[form] = answer_text
     if len(answers) < least:
         remedy = "; two levels are classes" if name == "levels" and len(answers) == 2 else ""
         raise ParameterError(

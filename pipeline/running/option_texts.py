@@ -16,8 +16,8 @@ from savs.pipeline.running.options import Option
 Fields = dict[str, Any]
 MANY_LABELS = "many-labels"
 CLASS_MARKS = ("{class}", "{c}")
-RESULTS = "results"
-"""Folder of a store's results."""
+MANIFEST, RESULTS = "store.json", "results"
+"""File that a store has, and folder of its results."""
 
 
 def parse_counts(text: str) -> list[int | Literal["all"]]:
@@ -335,13 +335,14 @@ def parse_target(text: str) -> Fields:
 
 
 def parse_result(text: str) -> Fields:
-    """Return a store and the name of a result in it.
+    """Return a store and the name of a result in it; a store may lie in a folder `results`.
 
     >>> parse_result("pets"), parse_result("pets/results/vote/")
     ({'store': 'pets'}, {'store': 'pets', 'selection': 'vote'})
     """
     store, mark, name = text.rstrip("/").rpartition(f"/{RESULTS}/")
-    return {"store": store, "selection": name} if mark and "/" not in name else {"store": text}
+    is_store = not mark or "/" in name or Path(text, MANIFEST).exists()
+    return {"store": text} if is_store else {"store": store, "selection": name}
 
 
 def parse_classifiers(text: str) -> str | dict[str, str | Path]:
@@ -444,7 +445,7 @@ def parse_allowed(texts: Sequence[str], names: Sequence[str]) -> Fields:
             found[permission.field] = True
         if not colon:
             continue
-        number = whole_number(amount.removesuffix(permission.unit or "-"))
+        number = whole_number(amount.removesuffix(permission.unit))
         if permission.amount is None or number is None or number < permission.least:
             raise ValueError(f"is {part!r:.50}, expected {spelling_of(name)}")
         is_in_millions = permission.unit == "MP" and amount.endswith("MP")

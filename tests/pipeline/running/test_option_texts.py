@@ -115,13 +115,18 @@ def test_a_revision_is_after_the_name(tmp_path, monkeypatch) -> None:
     assert parse_model("run@2") == {"model": "run@2"}
 
 
-def test_a_result_is_named_by_its_folder() -> None:
+def test_a_result_is_named_by_its_folder(tmp_path) -> None:
     assert parse_result("https://host/pets/results/lda") == {
         "store": "https://host/pets",
         "selection": "lda",
     }
     for whole in ("pets", "pets/results", "results/vote", "a/results/b/c"):
         assert parse_result(whole) == {"store": whole}
+    store = tmp_path / "results" / "pets"
+    store.mkdir(parents=True)
+    (store / "store.json").touch()
+    assert parse_result(str(store)) == {"store": str(store)}
+    assert parse_result(f"{store}/results/lda") == {"store": str(store), "selection": "lda"}
 
 
 def test_classes_are_told_from_texts_about_them_by_their_lines(tmp_path) -> None:
@@ -212,7 +217,11 @@ def test_permissions_are_a_list_with_amounts() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["all", "", "outside:1", "urls:0", "urls:x", "images", "skips", "skips:-1", "urls:5MP"]
+    "text",
+    [
+        *("all", "", "outside:1", "urls:0", "urls:x", "urls:5MP"),
+        *("images", "skips", "skips:-1", "skips:5-"),
+    ],
 )
 def test_a_wrong_permission_is_refused(text) -> None:
     with pytest.raises(ValueError, match="expected "):
