@@ -103,7 +103,7 @@ class Selection(SelectionConfig):
         SelectionError
             There are several subtasks; take `tasks[i].heads`.
         """
-        return [(layer, head, -1) for layer, head in self.only_task().heads]
+        return [(layer, head, -1) for layer, head in model_heads(self.only_task().heads)]
 
     def runs(self) -> list[Run]:
         """Return what examples are scored by, see `Target.runs`."""

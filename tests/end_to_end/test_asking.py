@@ -365,6 +365,10 @@ def test_every_command_takes_a_classifier_of_answers_and_heads(drawn, asked, tmp
     question = f"--question '{QUESTION}'"
     assert ask == f"savs ask {drawn.photos} {question} --model demo {words} --out {asked.store}"
     assert "--heads 5 --readout answers-lda" in select
+    assert len(trained.selection.top_heads) == 5
+    moved = shutil.copytree(trained.folder, tmp_path / "moved" / "trained")
+    assert savs.report(moved, out=tmp_path / "moved.html").heads.chosen.frame.height == 5
+    assert "999999" not in (tmp_path / "moved.html").read_text()
     first = tested[0]
     page = tmp_path / "why.html"
     options = {"media_root": drawn.photos, "attention_maps": True}
