@@ -335,14 +335,15 @@ def parse_target(text: str) -> Fields:
 
 
 def parse_result(text: str) -> Fields:
-    """Return a store and the name of a result in it; a store may lie in a folder `results`.
+    """Return a store and the folder of a result in it; a store may lie in a folder `results`.
 
     >>> parse_result("pets"), parse_result("pets/results/vote/")
-    ({'store': 'pets'}, {'store': 'pets', 'selection': 'vote'})
+    ({'store': 'pets'}, {'store': 'pets', 'selection': 'pets/results/vote'})
     """
-    store, mark, name = text.rstrip("/").rpartition(f"/{RESULTS}/")
-    is_store = not mark or "/" in name or Path(text, MANIFEST).exists()
-    return {"store": text} if is_store else {"store": store, "selection": name}
+    folder = text.rstrip("/")
+    store, mark, name = folder.rpartition(f"/{RESULTS}/")
+    is_store = not mark or "/" in name or Path(folder, MANIFEST).exists()
+    return {"store": text} if is_store else {"store": store, "selection": folder}
 
 
 def parse_classifiers(text: str) -> str | dict[str, str | Path]:
@@ -369,17 +370,16 @@ def parse_classifiers(text: str) -> str | dict[str, str | Path]:
 
 
 def parse_queried(text: str) -> Fields:
-    """As `parse_result`, where the result is called `result`."""
-    return _renamed(parse_result(text), selection="result")
+    """As `parse_result`, with the name of the result as `result`."""
+    found = parse_result(text)
+    selection = found.pop("selection", None)
+    return found if selection is None else {**found, "result": Path(selection).name}
 
 
 def parse_against(text: str) -> Fields:
     """As `parse_result`, where the store is called `against`."""
-    return _renamed(parse_result(text), store="against")
-
-
-def _renamed(found: Fields, **names: str) -> Fields:
-    return {names.get(name, name): value for name, value in found.items()}
+    found = parse_result(text)
+    return {"against": found.pop("store"), **found}
 
 
 @dataclass(frozen=True, slots=True)
