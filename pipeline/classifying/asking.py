@@ -55,13 +55,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import file_sha256, write_json
 from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.targets.one import VOTES_KEPT
-from savs.pipeline.targets.stored_answers import (
-    ANSWERS as ANSWER_OUTPUT,
-)
-from savs.pipeline.targets.stored_answers import (
-    label_answers,
-    normalised,
-)
+from savs.pipeline.targets.stored_answers import ANSWERS, label_answers, normalised
 from savs.stores import FeatureStore, StoreMismatchError, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json, digest
 
@@ -237,6 +231,9 @@ def answer(
         raise ParameterError("`model` is missing: pass a Hugging Face id, a folder, or demo")
     if sort_into is not None:
         require_apart(Path(sort_into), [str(one) for one in named_inputs(inputs)])
+    require_extra()
+    from savs.pipeline.extraction.run_extraction import earlier_skips
+
     reporting = bars() if verbose else reporting
     if classes is None and levels is None and not isinstance(question, Mapping):
         reporting.say("note: the answers are Yes and No; pass `classes` for others")
@@ -245,7 +242,7 @@ def answer(
         if folder is None:
             place = stack.enter_context(TemporaryDirectory(prefix="savs-ask-"))
             folder = Path(place, "features")
-        known = frozenset(name for _, name in _earlier_skips(folder))
+        known = frozenset(name for _, name in earlier_skips(folder))
         keywords = {**options, "retry_skipped": retry_skipped}
         done = _read(inputs, questions, folder, model, reporting, keywords)
         asked = Asked.of(done.store, has_offset=offset)
@@ -413,13 +410,6 @@ def _read(
     return extract(benchmark, model=model, out=folder, append=True, reporting=reporting, **keywords)
 
 
-def _earlier_skips(folder: Path) -> frozenset[tuple[str, str]]:
-    require_extra()
-    from savs.pipeline.extraction.run_extraction import earlier_skips
-
-    return earlier_skips(folder)
-
-
 def _rows_of(names: Sequence[str | Path], reporting: Reporting) -> list[dict[str, str]]:
     """Return a row for each medium that names of images, folders and patterns stand for."""
     if table := next((n for n in names if str(n) != STDIN and is_table_or_stdin(str(n))), None):
@@ -511,7 +501,7 @@ class Asked:
 
     def _offsets(self) -> Iterator[tuple[str, list[float]]]:
         classes = {one.subtask: one.answers for one in self.questions}
-        found = label_answers(self.store, "test", ANSWER_OUTPUT, classes)
+        found = label_answers(self.store, "test", ANSWERS, classes)
         for one, (subtask, answers) in zip(self.questions, found, strict=True):
             if not len(answers.sums):
                 raise ParameterError("`offset` needs an image that can be read; omit it")

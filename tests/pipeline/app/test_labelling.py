@@ -148,6 +148,15 @@ def test_retraining_says_how_far_the_accuracy_moved_on_the_examples_of_both(
     assert "on the 17 examples that both were measured on" in page
 
 
+def test_a_change_is_from_the_earlier_accuracy_to_the_later_one(workspace) -> None:
+    now = choose_again(workspace).evaluation
+    always_0 = pl.lit("class 0")
+    table = now.table.with_columns(prediction=always_0, correct=pl.col("label") == always_0)
+    chosen = choose_again(workspace, replace(now, table=table))
+    assert now.metrics[0].value > 1 / 2
+    assert chosen.expected.change.value == pytest.approx(now.metrics[0].value - 1 / 3)
+
+
 def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace) -> None:
     one, two = Session("one"), Session("two")
     batch = labelling.next_batch(one, None)
