@@ -359,12 +359,14 @@ def parse_classifiers(text: str) -> str | dict[str, str | Path]:
     if Path(text).exists() or "," not in text:
         return text
     found: dict[str, str | Path] = {}
-    for part in text.split(","):
+    for part in parse_names(text):
         name, mark, folder = part.partition("=")
         if not mark or Path(part).exists():
             name, folder = Path(part).absolute().name, part
         if name in found:
             raise ValueError(f"where two are called {name!r}; expected NAME=CLASSIFIER of one")
+        if not folder:
+            raise ValueError("expected classifiers with a comma between them, or NAME=CLASSIFIER")
         found[name] = folder if folder.startswith(HUB) else Path(folder)
     return found
 

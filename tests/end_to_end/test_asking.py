@@ -288,6 +288,14 @@ def test_fits_follow_the_labels() -> None:
     ).all()
 
 
+def test_heads_are_weighed_by_examples_that_they_have_not_seen() -> None:
+    rng, labels = np.random.default_rng(3), np.arange(24) % 2
+    noise = np.zeros((3, 24, 64), np.float32)
+    noise[:2], noise[2, :, :2] = rng.normal(size=(2, 24, 64)), rng.normal(size=(24, 2))
+    fit = fit_next_to_heads(noise, labels, ["a", "b"], [64, 64, 2])
+    assert fit.mix[0] < 1  # that they separate their own examples, of fewer rows than columns
+
+
 def test_ties_go_to_the_first_class_and_offsets_reach_the_middle() -> None:
     scores = answer_scores(np.float32([[-1, -1, -2]]))
     assert scores.choice.tolist() == [0]

@@ -191,6 +191,28 @@ def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace)
     assert not {example.id for example in labelling.next_batch(one, None)} & {*again}
 
 
+def test_images_of_another_subtask_are_not_shown_among_its_classes(labelling) -> None:
+    browser = Session("one")
+    batch = [replace(one, subtask="pets") for one in labelling.next_batch(browser, None)]
+    browser.batch = browser.undone = batch
+    assert labelling.next_batch(browser, "plants") == []
+    assert labelling.next(browser, UNSURE, "plants") is None
+    browser.batch = batch
+    assert labelling.next_batch(browser, "pets") == batch
+
+
+def test_pictures_are_of_the_split_of_each_image(labelling, workspace, monkeypatch) -> None:
+    opened, browser = [], Session("one")
+    found = module.open_images
+    monkeypatch.setattr(
+        module, "open_images", lambda *a, **k: opened.append(a[1]) or found(*a, **k)
+    )
+    first, second, *_ = labelling.next_batch(browser, None)
+    browser.batch = [first, replace(second, split="test")]  # the one was just taken back
+    label_page(labelling, browser, BATCHES, None)
+    assert sorted(opened) == ["test", "unlabelled"]
+
+
 def test_likely_duplicates_stand_together_and_are_marked(labelling, workspace, tmp_path) -> None:
     store = workspace.store()
     table = most_alike(store, workspace.selection(), "unlabelled", [*TRUTH], len(TRUTH))
@@ -398,6 +420,10 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
     assert labelling.next(browser, DOUBTFUL, None) is None
     assert labelling.undo(browser) == ""
     assert label_of(workspace, wrong) == "class 1"
+    assert labelling.next(browser, DOUBTFUL, None).id == wrong
+    labelling.skip(browser, [labelling.next(browser, UNSURE, None).id])
+    assert labelling.left(browser, UNSURE, None) == (39, 40)
+    assert labelling.left(browser, DOUBTFUL, None) == (1, 1)  # others were passed elsewhere
     assert labelling.next(browser, DOUBTFUL, None).id == wrong
     assert labelling.give(browser, [wrong], "class 1") == "", "it is confirmed"
     assert labelling.next(browser, DOUBTFUL, None) is None

@@ -67,6 +67,7 @@ WRONG = [
     *(("engine", text) for text in ("local,workers=-1", "ray,gpus=x", "ray,cpus=0", "a,cpus=1")),
     *(("target", text) for text in ("pseudo-labels", "pseudo-labels:many")),
     *(("model", text) for text in ("@main", "org/name@")),
+    *(("classifiers", text) for text in ("pets,", "pets,fur=")),
 ]
 
 
