@@ -1,11 +1,5 @@
 """Names and defaults that help texts show, without the rooms that they belong to."""
 
-READOUT_NAMES = (
-    *("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge", "knn"),
-)
-TEXT_READOUT_NAMES = (
-    *("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "hec-t", "hec-vt", "hec-vt-cv"),
-)
 ZERO_SHOT = "zero-shot"
 ZERO_SHOT_MEAN = "zero-shot-mean"
 GENERATED = "generated"
@@ -14,7 +8,6 @@ OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 """Readouts of the model's own answers, which choose no heads."""
 IMPORTED = "imported"
 """Class of the model of features that `savs import` took from a file."""
-SCORING_NAMES = ("resubstitution", "loo", "kfold", "pursuit", "worst-prompt")
 PARQUET = "parquet"
 EXPORT_FORMS = (PARQUET, "npz", "safetensors")
 BUNDLE_FORM = "classifier"

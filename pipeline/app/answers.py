@@ -31,6 +31,7 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.targets.calibration import calibration_of, least_examples, require_risk
 from savs.pipeline.targets.tasks import Said
 from savs.stores import Head, head_name
@@ -81,6 +82,11 @@ class Answers:
     def is_many(self) -> bool:
         """Whether an answer has many labels."""
         return self.selection.target.tasks_share_rows
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads of the model that answer."""
+        return model_heads((self.selection if self.is_many else self.task).heads)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -302,7 +308,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
     """
     from savs.pipeline.classifying.image_heads import MediaInMemory, resident_model
 
-    heads = [head_name(one) for one in answers.task.heads]
+    heads = [head_name(one) for one in answers.heads]
     if not 0 <= number < len(answers.answers) or head not in heads:
         raise ParameterError("choose a file and a head")
     one = answers.answers[number]

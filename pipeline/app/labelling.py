@@ -198,7 +198,8 @@ class Labelling:
         """
         with self._turn:
             self._displayed.pop(session.browser, None)
-            waiting = self._first(session, self._queue(kind, subtask).examples)
+            undone = [one for one in session.undone if is_shown_as(one, kind, subtask)]
+            waiting = self._first(session, [*undone, *self._queue(kind, subtask).examples])
             if waiting is None:  # what was suggested is labelled, passed, or displayed elsewhere
                 hidden = len(session.passed) + sum(map(len, self._displayed.values()))
                 fresh = queue_of(self.workspace, kind, subtask, QUEUE + hidden)
@@ -215,8 +216,12 @@ class Labelling:
         with self._turn:
             self._displayed.pop(session.browser, None)
             hidden = self._hidden(session)
-            batch = [one for one in session.batch if one.id not in hidden]
-            batch = session.undone + [one for one in batch if one not in session.undone]
+            undone = [one for one in session.undone if is_shown_as(one, BATCHES, subtask)]
+            batch = undone + [
+                one
+                for one in session.batch
+                if one.id not in hidden and one not in undone and is_shown_as(one, BATCHES, subtask)
+            ]
             if not batch:
                 waiting = self._queue(BATCHES, subtask).waiting - hidden
                 batch = batch_of(self.workspace, subtask, waiting)
@@ -227,10 +232,15 @@ class Labelling:
     def left(self, session: Session, kind: str, subtask: str | None) -> tuple[int, int]:
         """Return how many examples this browser has left, and with those that it had."""
         with self._turn:
-            waiting = self._queue(kind, subtask).waiting
-            done = session.given + len(set(session.passed))
-            left = len(waiting - self._labelled - set(session.passed))
-            return left, left + done
+            passed = set(session.passed)
+            had = passed.union(one.id for group in session.labelled for one, _ in group)
+            done = [
+                one
+                for one in session.displayed.values()
+                if one.id in had and is_shown_as(one, kind, subtask)
+            ]
+            left = len(self._queue(kind, subtask).waiting - self._labelled - passed)
+            return left, left + len(done)
 
     def _queue(self, kind: str, subtask: str | None) -> "Queue":
         if (kind, subtask) not in self._queues:
@@ -243,7 +253,7 @@ class Labelling:
 
     def _first(self, session: Session, queue: Sequence[Waiting]) -> Waiting | None:
         hidden = self._hidden(session)
-        return next((one for one in [*session.undone, *queue] if one.id not in hidden), None)
+        return next((one for one in queue if one.id not in hidden), None)
 
     def _display(self, session: Session, examples: Sequence[Waiting]) -> None:
         self._displayed[session.browser] = {one.id for one in examples}
@@ -392,6 +402,11 @@ class Queue:
     """Ids of all."""
 
 
+def is_shown_as(one: Waiting, kind: str, subtask: str | None) -> bool:
+    """Return whether an example is of a kind and a subtask: only doubtful ones have a label."""
+    return (one.label is not None) == (kind == DOUBTFUL) and subtask in (None, one.subtask)
+
+
 def taken_of(examples: Sequence[Waiting], taken: Collection[str]) -> list[str]:
     """Return the ids of the examples that others labelled meanwhile."""
     return [one.id for one in examples if not {one.id, one.row}.isdisjoint(taken)]
@@ -537,12 +552,14 @@ def _pictures(
     labelling: Labelling, examples: Sequence[Waiting], kind: str
 ) -> list[Sequence[Picture]]:
     """Return the pictures of each example."""
-    if not examples:
-        return []
     side = SMALL_PX if kind == BATCHES else SIDE_PX
-    root, names = labelling.workspace.media_root, [one.row for one in examples]
-    images = open_images(labelling.store(), examples[0].split, names, root, side=side)
-    return [images.find(one.row, one.media) for one in examples]
+    store, root = labelling.store(), labelling.workspace.media_root
+    names = [one.row for one in examples]
+    images = {  # what was taken back may be of another split than the rest
+        split: open_images(store, split, names, root, side=side)
+        for split in {one.split for one in examples}
+    }
+    return [images[one.split].find(one.row, one.media) for one in examples]
 
 
 def fits_page(labelling: Labelling) -> str:

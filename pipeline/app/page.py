@@ -160,13 +160,13 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         except (SavsError, OSError) as error:
             return None, notice(workspace, error), *nothing
         images = [(one.name, place) for place, one in enumerate(answers.answers) if one.evidence]
-        heads = [head_name(one) for one in answers.task.heads]
+        heads = [head_name(one) for one in answers.heads]
         return (
             answers,
             at_risk(answers, risk),
-            gr.update(visible=bool(images)),
+            gr.update(visible=bool(images and heads)),
             gr.update(choices=images, value=images[0][1] if images else None),
-            gr.update(choices=heads, value=heads[0]),
+            gr.update(choices=heads, value=next(iter(heads), None)),
             "",
         )
 

@@ -53,8 +53,9 @@ class Workspace:
     """Held while a classifier or its results are made and written."""
     _turn: threading.RLock = field(default_factory=threading.RLock)
     _loaded: tuple[Stamps, Selection] | None = None
-    _asked: Selection | None = None
     """The classifier, and the files that it was read from."""
+    _asked: Selection | None = None
+    """What reads the answers of `savs ask`, without a classifier."""
     _fitted: Fitted | None = None
 
     @property

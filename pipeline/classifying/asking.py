@@ -56,13 +56,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import file_sha256, write_json
 from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.targets.one import VOTES_KEPT
-from savs.pipeline.targets.stored_answers import (
-    ANSWERS as ANSWER_OUTPUT,
-)
-from savs.pipeline.targets.stored_answers import (
-    label_answers,
-    normalised,
-)
+from savs.pipeline.targets.stored_answers import ANSWERS, label_answers, normalised
 from savs.stores import FeatureStore, StoreMismatchError, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json, digest
 
@@ -253,6 +247,9 @@ def answer(
         raise ParameterError("`model` is missing: pass a Hugging Face id, a folder, or demo")
     if sort_into is not None:
         require_apart(Path(sort_into), [str(one) for one in named_inputs(inputs)])
+    require_extra()
+    from savs.pipeline.extraction.run_extraction import earlier_skips
+
     reporting = bars() if verbose else reporting
     if classes is None and levels is None and not isinstance(question, Mapping):
         reporting.say("note: the answers are Yes and No; pass `classes` for others")
@@ -261,7 +258,7 @@ def answer(
         if folder is None:
             place = stack.enter_context(TemporaryDirectory(prefix="savs-ask-"))
             folder = Path(place, "features")
-        known = frozenset(name for _, name in _earlier_skips(folder))
+        known = frozenset(name for _, name in earlier_skips(folder))
         keywords = {**options, "retry_skipped": retry_skipped}
         done = _read(inputs, questions, folder, model, reporting, keywords)
         asked = Asked.of(done.store, has_offset=offset)
@@ -301,6 +298,7 @@ def answers_each_way(
     can be read: its `id`, and the answer of each way with its probability, such as `letters` and
     `letters_probability`. Raises as `answer`.
     """
+    require_extra()
     ways = [way for way in WAYS if way != LETTERS or len(classes) <= len(ascii_uppercase)]
     asked: dict[str, AskedQuestion] = {}
     for way in ways:
@@ -390,11 +388,12 @@ def _require_answers(question: str, answers: Sequence[str], name: str) -> None:
     for answer_text in answers:
         if not answer_text.strip():
             raise ParameterError(f"`{name}` of {question!r} has an empty name; leave it out")
-        if (other := seen.setdefault(normalised(answer_text), answer_text)) is not answer_text:
+        if (other := seen.get(form := normalised(answer_text))) is not None:
             raise ParameterError(
                 f"`{name}` {other!r} and {answer_text!r} of {question!r} are equal but for white"
                 " space and case; leave one out"
             )
+        seen[form] = answer_text
     if len(answers) < least:
         remedy = "; two levels are classes" if name == "levels" and len(answers) == 2 else ""
         raise ParameterError(
@@ -490,13 +489,6 @@ def _read(
     return extract(benchmark, model=model, out=folder, append=True, reporting=reporting, **keywords)
 
 
-def _earlier_skips(folder: Path) -> frozenset[tuple[str, str]]:
-    require_extra()
-    from savs.pipeline.extraction.run_extraction import earlier_skips
-
-    return earlier_skips(folder)
-
-
 def _rows_of(names: Sequence[str | Path], reporting: Reporting) -> list[dict[str, str]]:
     """Return a row for each medium that names of images, folders and patterns stand for."""
     if table := next((n for n in names if str(n) != STDIN and is_table_or_stdin(str(n))), None):
@@ -588,7 +580,7 @@ class Asked:
 
     def _offsets(self) -> Iterator[tuple[str, list[float]]]:
         texts = {one.subtask: one.written for one in self.questions}
-        found = label_answers(self.store, "test", ANSWER_OUTPUT, texts)
+        found = label_answers(self.store, "test", ANSWERS, texts)
         for one, (subtask, answers) in zip(self.questions, found, strict=True):
             if not len(answers.sums):
                 raise ParameterError("`offset` needs an image that can be read; omit it")

@@ -29,7 +29,7 @@ from savs.pipeline.running.formatting import listed
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
-from savs.pipeline.selection.selection_config import grid_widths
+from savs.pipeline.selection.selection_config import grid_widths, model_heads
 from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
@@ -451,7 +451,7 @@ def load(
             warnings.warn(absent, stacklevel=2)
     loaded = able[0](
         options.model,
-        heads=len(task.heads),
+        heads=len(model_heads(task.heads)),
         readout=selection.rule if selection.readout_file else selection.readout,
         question=task.question or question,
         scoring=selection.scorer if selection.scoring_file else selection.scoring,

@@ -121,7 +121,7 @@ class Evaluation:
     def point(self) -> Point:
         """What was measured, as a point of a sweep is."""
         chosen = self.selection
-        heads = max(len(task.heads) for task in chosen.tasks) if chosen else 0
+        heads = chosen.head_count if chosen else 0
         return Point(None, self.readout, heads, max_layer=chosen.max_layer if chosen else None)
 
     @property

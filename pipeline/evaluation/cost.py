@@ -37,7 +37,7 @@ def selection_cost(store: FeatureStore, selection: Selection) -> dict[str, Any]:
     texts that it read.
     """
     rule, tasks = selection.rule, selection.tasks
-    chose = not selection.heads_from and any(len(t.heads) < len(store.heads) for t in tasks)
+    chose = not selection.heads_from and 0 < selection.head_count < len(store.heads)
     train = sum(task.examples for task in tasks) if rule.learns or chose else 0
     prompts = {"test": store.rows("test"), "train": train}
     if rule.texts:

@@ -133,7 +133,7 @@ class SelectedHeads:
                 selection = calibrate(store, selection).selection
             self._notes.append(
                 "no selection was given: the default one was made"
-                f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
+                f" ({selection.head_count} heads, readout {selection.readout})"
             )
         store = selection.seen(store)
         if not is_compared:

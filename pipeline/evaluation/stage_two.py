@@ -469,8 +469,8 @@ def find_selection(
     saved = saved or Results(store.path).place(rule.name)
     if is_remote(store.path) or store.missing("train") or not saved.is_selected:
         selection = choose_heads(store, readout=rule)
-        heads = counted(len(selection.tasks[0].heads), "head")
-        reporting.say(f"no selection yet: selected {heads}")
+        of_heads = f"selected {counted(selection.head_count, 'head')}"
+        reporting.say(f"no selection yet: {of_heads if selection.head_count else rule.name}")
         return calibrated(store, selection, reporting)[0]
     selection = saved.selection(readout)
     is_classified = not store.ids("train")  # `classify` saved its classifier there

@@ -194,30 +194,19 @@ def most_alike(
     without a selection; `likeness`, the mean cosine with the one before, null of the first. Of many
     names `LOOKED_AT` are looked at.
     """
-    wanted = dict.fromkeys(_evenly_spaced(pl.DataFrame({"id": names}))["id"], True)
-    run = None
+    table = _evenly_spaced(pl.DataFrame({"id": names}))
     if selection is None:
-        blocks = (
-            (rows.filter(is_wanted), features[:, is_wanted.to_numpy()])
-            for rows, features in _last_layer(store, split)
-            if (is_wanted := rows["id"].is_in(list(wanted))).any()
-        )
+        table = table.with_columns(prediction=pl.lit(None, pl.String))
+        first, blocks = 0, _last_layer(store, split)
     else:
         store, runs = selection.seen(store), selection.runs()
         run = next((one for one in runs if one.subtask == subtask), runs[0])
-        blocks = _blocks(store, selection, run, split, wanted)
-    tables, units = [], []
-    for rows, features in blocks:
-        table = rows.select("id", prediction=pl.lit(None, pl.String), sure=pl.lit(0.0))
-        if selection is not None and run is not None:
-            said, sure = selection.target.sureness(run, run.score(features))
-            table = table.with_columns(prediction=said, sure=pl.Series(sure[:, 0]).cast(pl.Float64))
-        tables.append(table)
-        units.append(unit_features(features))
-    if not tables:
+        table = _scored(store, selection, run, split, dict.fromkeys(table["id"], True))
+        first = table["margin"].arg_min() or 0
+        blocks = _compared(store, selection, run, split, table["id"])
+    if not table.height:
         return pl.DataFrame(schema=ALIKE_SCHEMA)
-    table = pl.concat(tables)
-    order, likeness = nearest_chain(np.concatenate(units), table["sure"].arg_min() or 0, count)
+    order, likeness = nearest_chain(_units(table["id"], blocks), first, count)
     column = pl.Series("likeness", likeness, dtype=pl.Float64)
     return table[order].select("id", "prediction").with_columns(column)
 
@@ -272,40 +261,61 @@ def _least_sure_of(
 
     Features are read shard by shard, of candidates kept.
     """
-    scored = []
-    for rows, features in _blocks(store, selection, run, split, is_open):
-        predictions, sure = selection.target.sureness(run, run.score(features))
-        margins = pl.Series(sure[:, 0])
-        columns = rows.with_columns(
-            pl.lit("").alias("label"), prediction=predictions, margin=margins
-        )
-        scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
-    if not scored:
-        return pl.DataFrame(schema=SCHEMA)
-    table = store.in_order(split, pl.concat(scored))
+    table = _scored(store, selection, run, split, is_open)
+    if not table.height:
+        return table.drop("sure")
     sure = table["sure"].to_numpy()
     if (sure == sure[0]).all():  # as of numbers, whose intervals are equally wide: any may be first
         candidates = _evenly_spaced(table)
     else:
         candidates = table[least_sure(sure, CANDIDATES * count)]
-    blocks = _last_layer(store, split)
-    if run.heads != (ANSWERS_HEAD,):  # answers that are alike may be of images that are not
-        blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
+    blocks = _compared(store, selection, run, split, candidates["id"])
     return _spread_out(candidates, blocks, count).select(list(SCHEMA))
+
+
+def _scored(
+    store: FeatureStore, selection: Selection, run: Run, split: str, is_wanted: Mapping[str, bool]
+) -> pl.DataFrame:
+    """Return the wanted examples of a run with predictions, and with `sure`, the keys of each."""
+    scored = [pl.DataFrame(schema={**SCHEMA, "sure": pl.List(pl.Float32)})]
+    for rows, features in _blocks(store, selection, run, split, is_wanted):
+        predictions, sure = selection.target.sureness(run, run.score(features))
+        columns = rows.with_columns(
+            pl.lit("").alias("label"), prediction=predictions, margin=pl.Series(sure[:, 0])
+        )
+        scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
+    return store.in_order(split, pl.concat(scored[1:] or scored))
+
+
+def _compared(
+    store: FeatureStore, selection: Selection, run: Run, split: str, names: Iterable[str]
+) -> Iterator[tuple[pl.DataFrame, Array]]:
+    """Yield examples with the `(heads, n, d)` features that tell alike ones: of the run's heads.
+
+    Answers that are alike may be of images that are not: there those of the last layer.
+    """
+    if run.heads == (ANSWERS_HEAD,):
+        return _last_layer(store, split)
+    return _blocks(store, selection, run, split, dict.fromkeys(names, True))
 
 
 def _spread_out(
     candidates: pl.DataFrame, blocks: Iterable[tuple[pl.DataFrame, Array]], count: int
 ) -> pl.DataFrame:
     """Return the candidates that differ most; `blocks` have their `(heads, n, d)` features."""
-    wanted = set(candidates["id"])
+    return candidates[farthest_first(_units(candidates["id"], blocks), count)]
+
+
+def _units(names: pl.Series, blocks: Iterable[tuple[pl.DataFrame, Array]]) -> Array:
+    """Return the `(n, heads x d)` features of unit length of some examples of blocks."""
+    wanted = set(names)
     units = {
         name: unit
         for rows, features in blocks
         for name, unit in zip(rows["id"], unit_features(features), strict=True)
         if name in wanted
     }
-    return candidates[farthest_first(np.stack([units[n] for n in candidates["id"]]), count)]
+    return np.stack([units[name] for name in names])
 
 
 def _blocks(

@@ -16,8 +16,8 @@ from savs.pipeline.running.options import Option
 Fields = dict[str, Any]
 MANY_LABELS = "many-labels"
 CLASS_MARKS = ("{class}", "{c}")
-RESULTS = "results"
-"""Folder of a store's results."""
+MANIFEST, RESULTS = "store.json", "results"
+"""File that a store has, and folder of its results."""
 
 
 def parse_counts(text: str) -> list[int | Literal["all"]]:
@@ -335,13 +335,15 @@ def parse_target(text: str) -> Fields:
 
 
 def parse_result(text: str) -> Fields:
-    """Return a store and the name of a result in it.
+    """Return a store and the folder of a result in it; a store may lie in a folder `results`.
 
     >>> parse_result("pets"), parse_result("pets/results/vote/")
-    ({'store': 'pets'}, {'store': 'pets', 'selection': 'vote'})
+    ({'store': 'pets'}, {'store': 'pets', 'selection': 'pets/results/vote'})
     """
-    store, mark, name = text.rstrip("/").rpartition(f"/{RESULTS}/")
-    return {"store": store, "selection": name} if mark and "/" not in name else {"store": text}
+    folder = text.rstrip("/")
+    store, mark, name = folder.rpartition(f"/{RESULTS}/")
+    is_store = not mark or "/" in name or Path(folder, MANIFEST).exists()
+    return {"store": text} if is_store else {"store": store, "selection": folder}
 
 
 def parse_classifiers(text: str) -> str | dict[str, str | Path]:
@@ -357,28 +359,29 @@ def parse_classifiers(text: str) -> str | dict[str, str | Path]:
     if Path(text).exists() or "," not in text:
         return text
     found: dict[str, str | Path] = {}
-    for part in text.split(","):
+    for part in parse_names(text):
         name, mark, folder = part.partition("=")
         if not mark or Path(part).exists():
             name, folder = Path(part).absolute().name, part
         if name in found:
             raise ValueError(f"where two are called {name!r}; expected NAME=CLASSIFIER of one")
+        if not folder:
+            raise ValueError("expected classifiers with a comma between them, or NAME=CLASSIFIER")
         found[name] = folder if folder.startswith(HUB) else Path(folder)
     return found
 
 
 def parse_queried(text: str) -> Fields:
-    """As `parse_result`, where the result is called `result`."""
-    return _renamed(parse_result(text), selection="result")
+    """As `parse_result`, with the name of the result as `result`."""
+    found = parse_result(text)
+    selection = found.pop("selection", None)
+    return found if selection is None else {**found, "result": Path(selection).name}
 
 
 def parse_against(text: str) -> Fields:
     """As `parse_result`, where the store is called `against`."""
-    return _renamed(parse_result(text), store="against")
-
-
-def _renamed(found: Fields, **names: str) -> Fields:
-    return {names.get(name, name): value for name, value in found.items()}
+    found = parse_result(text)
+    return {"against": found.pop("store"), **found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,7 +447,7 @@ def parse_allowed(texts: Sequence[str], names: Sequence[str]) -> Fields:
             found[permission.field] = True
         if not colon:
             continue
-        number = whole_number(amount.removesuffix(permission.unit or "-"))
+        number = whole_number(amount.removesuffix(permission.unit))
         if permission.amount is None or number is None or number < permission.least:
             raise ValueError(f"is {part!r:.50}, expected {spelling_of(name)}")
         is_in_millions = permission.unit == "MP" and amount.endswith("MP")

@@ -81,8 +81,8 @@ class Selection(SelectionConfig):
 
     def __repr__(self) -> str:
         """Return a few lines: readout, model, classes or subtasks, heads, and what comes next."""
-        most = max(len(task.heads) for task in self.tasks)
-        lines = [f"Selection({self.readout} of {counted(most, 'head')}, {self.model.get('name')})"]
+        of_heads = f" of {counted(self.head_count, 'head')}" if self.head_count else ""
+        lines = [f"Selection({self.readout}{of_heads}, {self.model.get('name')})"]
         examples = counted(sum(task.examples for task in self.tasks), "training example")
         if len(self.tasks) == 1:
             (task,) = self.tasks
@@ -103,7 +103,7 @@ class Selection(SelectionConfig):
         SelectionError
             There are several subtasks; take `tasks[i].heads`.
         """
-        return [(layer, head, -1) for layer, head in self.only_task().heads]
+        return [(layer, head, -1) for layer, head in model_heads(self.only_task().heads)]
 
     def runs(self) -> list[Run]:
         """Return what examples are scored by, see `Target.runs`."""

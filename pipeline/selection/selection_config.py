@@ -187,6 +187,11 @@ class SelectionConfig:
         first = self.source.grid[0]
         return model_heads(self.heads) or ((first.layer, first.heads[0]),)
 
+    @property
+    def head_count(self) -> int:
+        """The most heads of the model that a task reads; 0 where the answers are all."""
+        return max(len(model_heads(task.heads)) for task in self.tasks)
+
     def lengths(self, task: TaskConfig) -> dict[str, int]:
         """Return the length of each of the axes that a task's arrays may have, see `AXES`."""
         widths = self.widths()

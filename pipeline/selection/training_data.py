@@ -24,10 +24,7 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.targets import Target, target_of
-from savs.pipeline.targets.stored_answers import (
-    ANSWERS,
-    with_answers,
-)
+from savs.pipeline.targets.stored_answers import ANSWERS, with_answers
 from savs.pipeline.targets.target import check_classes, prompt_of
 from savs.pipeline.targets.tasks import DecidedTask, TrainingRows, TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, HeadNotFoundError, LayerGrid

@@ -14,12 +14,17 @@ import pytest
 import savs
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.errors import ParameterError
+from savs.pipeline.app.choosing import choose_again
+from savs.pipeline.app.labelling import Labelling, Session
+from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.asking import answer, level_offsets
 from savs.pipeline.classifying.models import models
 from savs.pipeline.errors import OutputError, SelectionError
+from savs.pipeline.evaluation.suggest import most_alike
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
+from savs.pipeline.selection.selection import asked_selection
 from savs.stores import ResultError, StoreMismatchError, head_name
 
 QUESTION = "What color is the star?"
@@ -190,6 +195,7 @@ BAD = {
     "one class": ({"classes": ["cat"]}, "has 1, expected at least 2"),
     "two levels": ({"classes": None, "levels": ["a", "b"]}, "two levels are classes"),
     "equal": ({"classes": ["Red  fox", "red fox"]}, "equal but for white space and case"),
+    "the same": ({"classes": ["a", "b", "a"]}, "'a' and 'a' of 'Cat or dog\\?' are equal"),
     "both kinds": ({"levels": ["a", "b", "c"]}, "two kinds of answers"),
     "many": ({"classes": [f"c{n}" for n in range(10_001)]}, "at most 10,000 can be asked"),
     "empty class": ({"classes": ["cat", " "]}, "has an empty name"),
@@ -284,6 +290,14 @@ def test_fits_follow_the_labels() -> None:
     ).all()
 
 
+def test_heads_are_weighed_by_examples_that_they_have_not_seen() -> None:
+    rng, labels = np.random.default_rng(3), np.arange(24) % 2
+    noise = np.zeros((3, 24, 64), np.float32)
+    noise[:2], noise[2, :, :2] = rng.normal(size=(2, 24, 64)), rng.normal(size=(24, 2))
+    fit = fit_next_to_heads(noise, labels, ["a", "b"], [64, 64, 2])
+    assert fit.mix[0] < 1  # that they separate their own examples, of fewer rows than columns
+
+
 def test_ties_go_to_the_first_class_and_offsets_reach_the_middle() -> None:
     scores = answer_scores(np.float32([[-1, -1, -2]]))
     assert scores.choice.tolist() == [0]
@@ -352,6 +366,19 @@ def test_every_command_takes_a_classifier_of_answers_and_heads(drawn, asked, tmp
     card = (tmp_path / "bundle/README.md").read_text()
     assert "answers-lda of 5 attention heads and the model's own answers" in card
     assert "| decoder layers needed | all |" in card
+    assert "answers-lda of 5 heads" in repr(trained.selection)
+    assert trained.expected.to_json()["heads"] == 5
+    savs.evaluate(asked.store, out=True)
+    done = savs.report(trained.folder, out=tmp_path / "page.html")
+    ask, select, *_ = done.provenance.commands
+    words = " ".join(f"--class {name}" for name in COLORS)
+    question = f"--question '{QUESTION}'"
+    assert ask == f"savs ask {drawn.photos} {question} --model demo {words} --out {asked.store}"
+    assert "--heads 5 --readout answers-lda" in select
+    assert len(trained.selection.top_heads) == 5
+    moved = shutil.copytree(trained.folder, tmp_path / "moved" / "trained")
+    assert savs.report(moved, out=tmp_path / "moved.html").heads.chosen.frame.height == 5
+    assert "999999" not in (tmp_path / "moved.html").read_text()
     first = tested[0]
     page = tmp_path / "why.html"
     options = {"media_root": drawn.photos, "attention_maps": True}
@@ -359,6 +386,31 @@ def test_every_command_takes_a_classifier_of_answers_and_heads(drawn, asked, tmp
     text = page.read_text(encoding="utf-8")
     assert "999999" not in text
     assert "answers" in text
+    workspace = Workspace(trained.folder, asked.store)
+    savs.label(asked.store, {tested[-1]: drawn.labels[tested[-1]]}, split="train")
+    choose_again(workspace)
+    assert workspace.selection().head_count == 5  # the answers are one more, each time
+
+
+def test_the_app_groups_images_that_look_alike_and_not_their_answers(drawn, asked) -> None:
+    labelling = Labelling(Workspace(asked.store / "results" / "vote", asked.store))
+    batch = labelling.next_batch(Session("one"), None)
+    known = dict(asked.found.select("id", "prediction").iter_rows())
+    assert {one.id: one.prediction for one in batch} == known
+    store, rows = asked.store, [one.row for one in batch]
+    alike = most_alike(savs.open_store(store), None, "unlabelled", rows, len(rows))
+    of_images = {name: likeness for name, _, likeness in alike.iter_rows()}
+    first, second, *_ = alike["id"]
+    pair = most_alike(savs.open_store(store), None, "unlabelled", [first, second], 2)
+    assert pair["likeness"][1] == pytest.approx(of_images[second])
+    by_answers = asked_selection(savs.open_store(store))
+    same = most_alike(savs.open_store(store), by_answers, "unlabelled", [first, second], 2)
+    assert same["likeness"][1] == pytest.approx(of_images[second])
+    savs.label(store, drawn.labels)
+    alone = savs.select(store, readout="answers")
+    savs.save_selection(alone, asked.store / "results" / "vote")
+    choose_again(labelling.workspace)
+    assert labelling.workspace.selection().readout == "answers"
 
 
 def test_a_damaged_image_has_no_pseudo_label(drawn, tmp_path) -> None:

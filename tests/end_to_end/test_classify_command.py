@@ -104,6 +104,7 @@ def test_skipped_images_end_with_their_exit_code(savs, photos, tmp_path) -> None
     again = savs(*given, "--out", "new.csv", "--retry-skipped")
     assert again.returncode == 4
     assert " to do, as shards with skipped ones are read again as a whole: " in again.stderr
+    assert savs(*given, "--out", "new.csv", "--force").returncode == 4  # no earlier run is left
 
 
 def test_what_cannot_be_is_one_line(savs, photos) -> None:

@@ -152,7 +152,10 @@ def test_a_selection_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> N
         assert message in run(*bundle, *more, code=code).stderr
     none = run("export", "s/results/none", *bundle[2:], code=1)
     assert "s has no result 'none', expected one of: lda, vote" in none.stderr
+    two_task_store(tmp_path / "other")
+    run("select", "other", "--heads", "1", "--out", "lda")  # another one in the current folder
     done = run("export", "s/results/lda", *bundle[2:], "--json")
+    assert load_selection(tmp_path / "bundle").readout == "lda"
     found = json.loads(done.stdout)
     assert found["path"] == "bundle"
     assert sorted(found["files"]) == sorted(path.name for path in (tmp_path / "bundle").iterdir())

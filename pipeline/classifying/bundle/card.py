@@ -13,10 +13,9 @@ from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import metrics_table
 from savs.pipeline.names import IMPORTED
-from savs.pipeline.running.formatting import format_bytes, percent, visible
+from savs.pipeline.running.formatting import counted, format_bytes, percent, visible
 from savs.pipeline.running.table import Table
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.label_rules import rules_of
@@ -159,13 +158,13 @@ def _front_matter(lines: Sequence[str] = (), tags: Sequence[str] = TAGS) -> str:
 def _summary(selection: Selection) -> str:
     facts, source = selection.model, selection.source
     commit = f" at commit {_text(facts['revision'])}" if facts.get("revision") else ""
-    heads = max(len(model_heads(task.heads)) for task in selection.tasks)
+    heads = [counted(selection.head_count, "attention head")] if selection.head_count else []
+    read = [*heads, "the model's own answers"] if selection.answers else heads
     deepest = max(layer for layer, _ in selection.model_heads)
-    and_answers = " and the model's own answers" if selection.answers else ""
     rows = [
         ("model", f"{_text(facts.get('name'))} ({_text(facts.get('class'))}){commit}"),
         ("dtype", source.dtype),
-        ("readout", f"{selection.readout} of {heads} attention heads{and_answers}"),
+        ("readout", f"{selection.readout} of {' and '.join(read)}"),
         ("training examples", f"{selection.examples:,}"),
         ("decoder layers needed", "all" if selection.answers else f"{deepest + 1}"),
         *(
@@ -250,10 +249,9 @@ def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
 
 def _is_of(selection: Selection, metrics: Mapping[str, Any]) -> bool:
     """Return whether a cross-validation was made as a selection was, of as many examples."""
-    heads = max(len(task.heads) for task in selection.tasks)
-    examples = selection.examples
     recorded = [metrics[name] for name in ("model", "readout", "scoring", "heads", "scored")]
-    return recorded == [selection.model, selection.readout, selection.scoring, heads, examples]
+    known = (selection.model, selection.readout, selection.scoring, selection.head_count)
+    return recorded == [*known, selection.examples]
 
 
 def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str:

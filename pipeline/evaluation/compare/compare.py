@@ -25,7 +25,7 @@ from savs.pipeline.evaluation.compare.trial_sets import (
 )
 from savs.pipeline.evaluation.results import Result, require_path
 from savs.pipeline.evaluation.trials import POINT_SCHEMA, SETTING, Point, axis_of
-from savs.pipeline.names import READOUT_NAMES
+from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.result_files import require_no_own_file, write_table
@@ -350,7 +350,7 @@ def _of_result(result: Result) -> dict[str, Any]:
 def _method(setting: Point, one: TrialSet) -> str:
     """Return the readout with the number of heads, and what a sweep varies; `vote` is SAVs."""
     readout = setting.readout
-    parts = [f"SAVs ({readout})" if readout == READOUT_NAMES[0] else readout]
+    parts = [f"SAVs ({readout})" if readout == VOTE.name else readout]
     if setting.heads:
         parts.append(counted(setting.heads, "head"))
     if one.result is None:

@@ -19,6 +19,7 @@ from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.reports.pages.pictures import Images, Picture, known_images
 from savs.pipeline.reports.pages.rendering import render, require_page
 from savs.pipeline.running.formatting import counted, listed
+from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
 from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
@@ -203,7 +204,7 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
         source=f"{out.name}.store",
         model=str(predicted.store.manifest.identity.model["name"]),
         readout=predicted.selection.readout,
-        heads=len({head for task in tasks for head in task.heads}),
+        heads=len(model_heads(predicted.selection.heads)),
         prompts=tuple(least_sure["prompt"].unique(maintain_order=True).drop_nulls().head(3)),
         counts=tuple(counts.iter_rows()),
         predictions=known.height,

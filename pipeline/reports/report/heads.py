@@ -21,9 +21,16 @@ from savs.pipeline.selection.head_map import (
     mean_map,
 )
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig, model_heads
 from savs.pipeline.targets.tables import SUBTASK
-from savs.stores import FeatureStore, Head, ResultError, StoreIncompleteError, head_name
+from savs.stores import (
+    ANSWERS_HEAD,
+    FeatureStore,
+    Head,
+    ResultError,
+    StoreIncompleteError,
+    head_name,
+)
 from savs.stores.format.layout import digest
 
 T = TypeVar("T")
@@ -70,10 +77,11 @@ def heads_part(result: Result) -> HeadsPart | None:
 
     So it is for the model's own answers, and for classes by their names alone.
     """
-    if result.config is None or not any(task.examples for task in result.config.tasks):
+    config = result.config
+    if config is None or not config.head_count or not any(t.examples for t in config.tasks):
         return None
     scored = _of_store(head_map, result)
-    heads = _chosen(result.config) if scored is None else scored
+    heads = _chosen(config) if scored is None else scored
     rows = (
         heads.drop_nulls("rank")
         .with_columns(place=pl.col("subtask").rle_id())
@@ -115,6 +123,7 @@ def _chosen(config: SelectionConfig) -> pl.DataFrame:
         for rank, (head, strength, score, margin) in enumerate(
             zip(task.heads, task.strengths, task.scores, task.margins, strict=True), start=1
         )
+        if head != ANSWERS_HEAD
     ]
     return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
 
@@ -182,7 +191,8 @@ def across_part(results: Sequence[Result]) -> Across:
 def _tasks(result: Result) -> list[HeadTask]:
     if result.config is None:
         return []
-    scored, tasks = _of_store(head_map, result), result.config.tasks
+    tasks = [task for task in result.config.tasks if model_heads(task.heads)]
+    scored = _of_store(head_map, result) if tasks else None
     model = digest(dict(result.config.model))
     compared = []
     for task in tasks:
@@ -191,7 +201,7 @@ def _tasks(result: Result) -> list[HeadTask]:
         if scored is not None:
             rows = scored.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
             scores, heads = rows["score"].to_numpy(), tuple(rows.select("layer", "head").rows())
-        compared.append(HeadTask(name, task.heads, model, scores, heads))
+        compared.append(HeadTask(name, model_heads(task.heads), model, scores, heads))
     return compared
 
 

@@ -10,14 +10,19 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.asked import AskedQuestion, asked_questions
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import SUSPECTS
+from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
 from savs.pipeline.extraction.recorded_options import ASKED, command_words, python_words
+from savs.pipeline.inputs.input_options import NewRowKeywords
 from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
 
+OF_ASK = {"question", "model", *NewRowKeywords.__annotations__, *ClassifiedKeywords.__annotations__}
+"""Options of stage 1 that `savs ask` has."""
 RUN_FACTS = ("gpu", "device", "attention", "started")
 """What is given the first run of an extraction, next to its versions."""
 
@@ -43,7 +48,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         "class": model.get("class"),
         "readout": result.metrics["readout"],
         "scoring of heads": result.metrics["scoring"],
-        "heads": str(result.metrics["heads"]) if config else None,
+        "heads": result.metrics["heads"] or None,
         "training examples": f"{config.examples:,}" if config else None,
         "digest of the training examples": config.train if config else None,
         "digest of the results": digest(result.metrics),
@@ -77,7 +82,8 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
     readout = result.metrics["readout"]
     lines = [] if result.store is None else _extract(result.store, place)
     if result.config is not None and _is_own(result):
-        select = ["savs", "select", place, "--heads", str(result.metrics["heads"])]
+        count = result.config.head_count
+        select = ["savs", "select", place, *(["--heads", str(count)] if count else [])]
         select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
         if result.config.max_layer is not None:
             select += ["--max-layer", str(result.config.max_layer)]
@@ -89,9 +95,8 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
             select += ["--target", f"pseudo-labels:{result.config.pseudo_labels}"]
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
-        if result.config.joint_heads:
-            select += ["#", "in Python, with joint_heads=True"]
-        lines.append(select)
+        alone = ["joint_heads=True"] if result.config.joint_heads else []
+        lines.append(_line(select, alone))
     evaluate = ["savs", "evaluate", place, "--readout", readout]
     if result.split == "train":
         evaluate += ["--folds", "5"]
@@ -100,19 +105,17 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
     confidence = result.metrics["confidence"]
     if confidence and confidence[0]["risk"]:
         evaluate += ["--risk", str(confidence[0]["risk"]["risk"])]
-    lines.append([*evaluate, "--out", str(result.folder)])
+    lines.append(_line([*evaluate, "--out", str(result.folder)]))
     images = [] if media_root is None else ["--media-root", str(media_root)]
-    lines.append(["savs", "report", str(result.folder), *images, "--out", str(out)])
-    return [" # ".join(map(shlex.join, _parts(line))) for line in lines]
+    return [*lines, _line(["savs", "report", str(result.folder), *images, "--out", str(out)])]
 
 
-def _parts(line: list[str]) -> list[list[str]]:
-    """Return the words of a command, and of a comment after it."""
-    place = line.index("#") if "#" in line else len(line)
-    return [part for part in (line[:place], line[place + 1 :]) if part]
+def _line(words: Sequence[str], alone: Sequence[str] = ()) -> str:
+    """Return a command, with a comment on what Python alone has."""
+    return shlex.join(words) + (f"  # in Python, with {', '.join(alone)}" if alone else "")
 
 
-def _extract(store: FeatureStore, place: str) -> list[list[str]]:
+def _extract(store: FeatureStore, place: str) -> list[str]:
     """Return a command for each request that the runs of an extraction record, in their order.
 
     A store that was extended, by `append` or a larger `limit`, has several.
@@ -125,18 +128,30 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
     name, model = str(identity.benchmark["name"]), str(identity.model["name"])
     if not requests:
         inputs = ["--train", "TRAIN", "--test", "TEST", "--model", f"{model}{at}"]
-        return [["savs", "extract", name, *inputs, *pinned, "--out", place]]
-    lines = []
+        return [_line(["savs", "extract", name, *inputs, *pinned, "--out", place])]
+    lines, asked = list[str](), asked_questions(identity.benchmark)
     for request in requests:
         start = ["savs", "extract", str(request.get("benchmark", name))]
         if "model" in request:
             request = {**request, "model": f"{request['model']}{at}"}
-        line = [*start, *command_words(request), *pinned, "--out", place]
-        if alone := python_words(request):
-            line += ["#", f"in Python, with {', '.join(alone)}"]
-        if line not in lines:
-            lines.append(line)
+        line = _line(
+            [*start, *command_words(request), *pinned, "--out", place], python_words(request)
+        )
+        if asked and "unlabelled" in request:
+            line = _ask(request, asked, place)
+        lines += [line] if line not in lines else []
     return lines
+
+
+def _ask(request: Mapping[str, Any], asked: Sequence[AskedQuestion], place: str) -> str:
+    """Return the command that asked; questions with classes of their own are in a file."""
+    known = {name: value for name, value in request.items() if name in OF_ASK}
+    flag = "--level" if asked[0].are_levels else "--class"
+    answers = [word for answer in asked[0].answers for word in (flag, answer)]
+    if any(one.answers != asked[0].answers for one in asked):
+        known["question"], answers = "QUESTIONS.json", []
+    words = ["savs", "ask", str(request["unlabelled"]), *command_words(known), *answers]
+    return _line([*words, "--out", place])
 
 
 def _is_own(result: Result) -> bool:

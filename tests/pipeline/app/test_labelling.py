@@ -148,6 +148,15 @@ def test_retraining_says_how_far_the_accuracy_moved_on_the_examples_of_both(
     assert "on the 17 examples that both were measured on" in page
 
 
+def test_a_change_is_from_the_earlier_accuracy_to_the_later_one(workspace) -> None:
+    now = choose_again(workspace).evaluation
+    always_0 = pl.lit("class 0")
+    table = now.table.with_columns(prediction=always_0, correct=pl.col("label") == always_0)
+    chosen = choose_again(workspace, replace(now, table=table))
+    assert now.metrics[0].value > 1 / 2
+    assert chosen.expected.change.value == pytest.approx(now.metrics[0].value - 1 / 3)
+
+
 def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace) -> None:
     one, two = Session("one"), Session("two")
     batch = labelling.next_batch(one, None)
@@ -180,6 +189,28 @@ def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace)
     assert labels_of(workspace) == {ids[0]: "class 2", ids[1]: "class 1", ids[2]: "class 1"}
     labelling.skip(one, again)
     assert not {example.id for example in labelling.next_batch(one, None)} & {*again}
+
+
+def test_images_of_another_subtask_are_not_shown_among_its_classes(labelling) -> None:
+    browser = Session("one")
+    batch = [replace(one, subtask="pets") for one in labelling.next_batch(browser, None)]
+    browser.batch = browser.undone = batch
+    assert labelling.next_batch(browser, "plants") == []
+    assert labelling.next(browser, UNSURE, "plants") is None
+    browser.batch = batch
+    assert labelling.next_batch(browser, "pets") == batch
+
+
+def test_pictures_are_of_the_split_of_each_image(labelling, workspace, monkeypatch) -> None:
+    opened, browser = [], Session("one")
+    found = module.open_images
+    monkeypatch.setattr(
+        module, "open_images", lambda *a, **k: opened.append(a[1]) or found(*a, **k)
+    )
+    first, second, *_ = labelling.next_batch(browser, None)
+    browser.batch = [first, replace(second, split="test")]  # the one was just taken back
+    label_page(labelling, browser, BATCHES, None)
+    assert sorted(opened) == ["test", "unlabelled"]
 
 
 def test_likely_duplicates_stand_together_and_are_marked(labelling, workspace, tmp_path) -> None:
@@ -389,6 +420,10 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
     assert labelling.next(browser, DOUBTFUL, None) is None
     assert labelling.undo(browser) == ""
     assert label_of(workspace, wrong) == "class 1"
+    assert labelling.next(browser, DOUBTFUL, None).id == wrong
+    labelling.skip(browser, [labelling.next(browser, UNSURE, None).id])
+    assert labelling.left(browser, UNSURE, None) == (39, 40)
+    assert labelling.left(browser, DOUBTFUL, None) == (1, 1)  # others were passed elsewhere
     assert labelling.next(browser, DOUBTFUL, None).id == wrong
     assert labelling.give(browser, [wrong], "class 1") == "", "it is confirmed"
     assert labelling.next(browser, DOUBTFUL, None) is None

@@ -12,6 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
+    nearest_chain,
     suggest_from_predictions,
     suggest_from_store,
     unit_features,
@@ -213,6 +214,14 @@ def test_each_next_row_is_the_farthest_from_all_before():
 
 def test_no_row_comes_twice_even_where_all_are_equal():
     assert farthest_first(np.ones((3, 1), np.float32), 5) == [0, 1, 2]
+
+
+def test_a_chain_goes_on_from_the_last_one():
+    angles = np.float32([0, -0.9, 0.6, 1.0, 1.5])
+    order, likeness = nearest_chain(np.stack([np.cos(angles), np.sin(angles)], axis=1), 0, 9)
+    assert order == [0, 2, 3, 4, 1]  # by distance from the first -0.9 would be the third
+    assert likeness[0] is None
+    np.testing.assert_allclose(likeness[1:], np.cos([0.6, 0.4, 0.5, 2.4]), rtol=1e-5)
 
 
 def test_sureness_is_the_lead_of_the_choice():

@@ -13,11 +13,13 @@ from savs.pipeline.extraction.recorded_options import command_words, python_word
 from savs.pipeline.running import option_texts
 from savs.pipeline.running.option_texts import (
     PERMISSIONS,
+    parse_against,
     parse_allowed,
     parse_asked,
     parse_classes,
     parse_engine,
     parse_model,
+    parse_queried,
     parse_question,
     parse_result,
     parse_target,
@@ -65,6 +67,7 @@ WRONG = [
     *(("engine", text) for text in ("local,workers=-1", "ray,gpus=x", "ray,cpus=0", "a,cpus=1")),
     *(("target", text) for text in ("pseudo-labels", "pseudo-labels:many")),
     *(("model", text) for text in ("@main", "org/name@")),
+    *(("classifiers", text) for text in ("pets,", "pets,fur=")),
 ]
 
 
@@ -115,13 +118,21 @@ def test_a_revision_is_after_the_name(tmp_path, monkeypatch) -> None:
     assert parse_model("run@2") == {"model": "run@2"}
 
 
-def test_a_result_is_named_by_its_folder() -> None:
+def test_a_result_is_named_by_its_folder(tmp_path) -> None:
     assert parse_result("https://host/pets/results/lda") == {
         "store": "https://host/pets",
-        "selection": "lda",
+        "selection": "https://host/pets/results/lda",
     }
+    assert parse_queried("pets/results/lda/") == {"store": "pets", "result": "lda"}
+    assert parse_against("pets/results/lda") == {"against": "pets", "selection": "pets/results/lda"}
     for whole in ("pets", "pets/results", "results/vote", "a/results/b/c"):
         assert parse_result(whole) == {"store": whole}
+    store = tmp_path / "results" / "pets"
+    store.mkdir(parents=True)
+    (store / "store.json").touch()
+    assert parse_result(str(store)) == {"store": str(store)}
+    lda = f"{store}/results/lda"
+    assert parse_result(lda) == {"store": str(store), "selection": lda}
 
 
 def test_classes_are_told_from_texts_about_them_by_their_lines(tmp_path) -> None:
@@ -212,7 +223,11 @@ def test_permissions_are_a_list_with_amounts() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["all", "", "outside:1", "urls:0", "urls:x", "images", "skips", "skips:-1", "urls:5MP"]
+    "text",
+    [
+        *("all", "", "outside:1", "urls:0", "urls:x", "urls:5MP"),
+        *("images", "skips", "skips:-1", "skips:5-"),
+    ],
 )
 def test_a_wrong_permission_is_refused(text) -> None:
     with pytest.raises(ValueError, match="expected "):

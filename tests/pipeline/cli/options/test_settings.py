@@ -1,5 +1,7 @@
 """Variables are named like options; another name is refused, or named."""
 
+import json
+
 import pytest
 import typer
 from saved_selections import two_task_store
@@ -37,6 +39,13 @@ def test_a_variable_has_the_name_of_its_option(name, option, monkeypatch, capsys
 def test_an_argument_has_no_variable(monkeypatch, capsys) -> None:
     with pytest.raises(typer.BadParameter, match="SAVS_SELECT_STORE sets no option"):
         told("select", monkeypatch, capsys, "SAVS_SELECT_STORE")
+
+
+def test_a_file_of_options_adds_to_those_before_the_command(savs, tmp_path) -> None:
+    (tmp_path / "c.toml").write_text('[benchmarks]\nname = "blink"\n')
+    for words in (("--json", "--config", "c.toml", "benchmarks"),
+                  ("--json", "benchmarks", "--config", "c.toml")):  # fmt: skip
+        assert json.loads(savs(*words).stdout)["name"] == "blink"
 
 
 MANY = "1" * 5000

@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 
-from savs.pipeline.reports.report.headline import headline_of
+from savs.pipeline.reports.report.headline import headline_of, is_same
 
 
 def metric(name: str, value: float, chance: float, scale: str = "share") -> dict[str, Any]:
@@ -40,3 +41,13 @@ def test_chance_and_majority_belong_to_results_of_the_same_metric():
 def test_only_shares_are_drawn_on_one_track(scale, is_drawn):
     headline = headline_of([result("first", metric("MAE", 3.0, 5.0, scale))])
     assert (headline.results.drawing is not None) == is_drawn
+
+
+def test_results_are_the_same_if_each_prediction_is() -> None:
+    found = {"a": ["1", "2"], "b": ["2", "1"], "c": ["1", "2"]}
+    one, other, equal = results = [result(name, metric("accuracy", 0.5, 0.5)) for name in found]
+    for each, said in zip(results, found.values(), strict=True):
+        table = pl.DataFrame({"id": ["x", "y"], "prediction": said})
+        each.predictions = lambda table=table: table
+    assert is_same(one, equal)
+    assert not is_same(one, other)  # as often right, on other examples
