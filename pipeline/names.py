@@ -14,7 +14,7 @@ OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 """Readouts of the model's own answers, which choose no heads."""
 IMPORTED = "imported"
 """Class of the model of features that `savs import` took from a file."""
-SCORING_NAMES = ("resubstitution", "loo", "kfold", "pursuit", "worst-prompt")
+SCORING_NAMES = ("resubstitution", "loo", "kfold", "pursuit", "worst-prompt", "steady-prompt")
 PARQUET = "parquet"
 EXPORT_FORMS = (PARQUET, "npz", "safetensors")
 BUNDLE_FORM = "classifier"

@@ -145,13 +145,14 @@ def select(
 
         `classify` loads and runs no layer after the deepest chosen head.
     scoring
-        How heads are scored: resubstitution (default), loo, kfold, pursuit, worst-prompt, or a
-        Python file.
+        How heads are scored: resubstitution (default), loo, kfold, pursuit, worst-prompt,
+        steady-prompt, or a Python file.
 
         `resubstitution` as in the paper; `loo` and `kfold` leave examples out; `pursuit` takes one
-        after the other by what the labels still lack; `worst-prompt` the lowest `kfold` score under
-        the prompts of a store. Of numbers it is `kfold`: the squared error of a ridge regression on
-        the head alone, on left-out examples.
+        after the other by what the labels still lack; of the `kfold` scores under the prompts of a
+        store `worst-prompt` takes the lowest, `steady-prompt` the mean less half their spread. Of
+        numbers it is `kfold`: the squared error of a ridge regression on the head alone, on
+        left-out examples.
     pseudo_labels
         Take the model's own answers of at least this probability as training labels.
 

@@ -174,6 +174,26 @@ def worst_of(parts: Sequence[HeadScores]) -> HeadScores:
     )
 
 
+INSTABILITY = 0.5
+"""What `steady_of` takes off, in standard deviations."""
+
+
+def steady_of(parts: Sequence[HeadScores]) -> HeadScores:
+    """Return the mean score of each head less `INSTABILITY` standard deviations; margins likewise.
+
+    Deviations are of the population of the `parts`, one a prompt. Source: HeadHunt-VAD, arXiv
+    2512.17601, for other scores than these, and its lambda of .5.
+    """
+
+    def steady(values: Array) -> Array:
+        return values.mean(axis=0) - INSTABILITY * values.std(axis=0)
+
+    return HeadScores(
+        steady(np.stack([part.score for part in parts])),
+        steady(np.stack([part.margin for part in parts])),
+    )
+
+
 def joined(parts: Sequence[HeadScores]) -> HeadScores:
     """Return the scores of several groups of heads as one, in their order."""
     named = [part.named for part in parts if part.named is not None]

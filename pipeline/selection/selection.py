@@ -333,7 +333,9 @@ def score_tasks(
 
 def _versions(training: TrainingData, task: TrainingTask, scoring: Scoring) -> list[TrainingTask]:
     """Return the tasks that a scoring scores heads on: the task, or it under each prompt."""
-    return [task] if scoring.of_prompts is None else training.under_prompts(task)
+    if scoring.of_prompts is None:
+        return [task]
+    return training.under_prompts(task, scoring.name)
 
 
 def _score(

@@ -179,16 +179,16 @@ class StoredTraining:
         classes = {task.subtask: task.classes for task in self.tasks(named=True)}
         return replace(self, store=with_answers(self.store, classes))
 
-    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+    def under_prompts(self, task: TrainingTask, scoring: str) -> list[TrainingTask]:
         """Return the examples of a task under each prompt that all examples have.
 
-        Examples that were skipped under one prompt are left out of all. SelectionError without
-        several prompts.
+        Examples that were skipped under one prompt are left out of all. SelectionError, for the
+        `scoring`, without several prompts.
         """
         # an example has the same id under each prompt but for the number of the prompt
         prompts = stored_prompts(self.store.manifest.identity.benchmark)
         if not prompts:
-            raise _one_prompt(self.name)
+            raise _one_prompt(self.name, scoring)
         examples = self.store.examples("train")
         names, subtasks = without_prompt(examples["id"]).to_list(), examples["subtask"].to_list()
         row_of = {key: row for row, key in enumerate(zip(names, subtasks, strict=True))}
@@ -288,14 +288,14 @@ class TrainingArrays:
             " select from it"
         )
 
-    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+    def under_prompts(self, task: TrainingTask, scoring: str) -> list[TrainingTask]:
         """Raise SelectionError: there is one."""
-        raise _one_prompt(self.name)
+        raise _one_prompt(self.name, scoring)
 
 
-def _one_prompt(name: str) -> SelectionError:
+def _one_prompt(name: str, scoring: str) -> SelectionError:
     return SelectionError(
-        f"{name} has one prompt for each example, but worst-prompt scoring compares several; run"
+        f"{name} has one prompt for each example, but {scoring} scoring compares several; run"
         " `savs extract` with --question for each prompt, or use another `scoring`"
     )
 
