@@ -33,7 +33,7 @@ from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
-from savs.stores.format.layout import HEADS_SITE
+from savs.stores.format.layout import HEADS_SITE, pick
 
 
 class _OfImages(ReadsImages):
@@ -158,7 +158,7 @@ class _OfImages(ReadsImages):
         """Return the scores of the images that have heads."""
         (run,) = self.selection_.runs()
         names, features = heads.features()
-        return run.score(features[[names.index(head) for head in run.heads], :, : run.width])
+        return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.

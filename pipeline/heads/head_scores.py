@@ -310,10 +310,11 @@ def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
     >>> rank_heads(scores, [(0, 0), (0, 1), (1, 0)])
     [1, 2, 0]
     """
-    groups, least, number = {}, np.inf, 0
-    for i in np.argsort(-scores.score, kind="stable").tolist():
-        score = float(scores.score[i])
+    values, which = np.unique(-scores.score, return_inverse=True)  # ascending: the best first
+    groups, least, number = np.empty(len(values), np.int64), np.inf, 0
+    for place, score in enumerate((-values).tolist()):
         if score < least:
             number, least = number + 1, score - EQUAL * abs(score)
-        groups[i] = number
-    return sorted(groups, key=lambda i: (groups[i], -scores.margin[i], *heads[i]))
+        groups[place] = number
+    layers, numbers = np.array(heads).T
+    return np.lexsort((numbers, layers, -scores.margin, groups[which])).tolist()

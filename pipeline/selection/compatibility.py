@@ -22,7 +22,6 @@ from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig, require_selection
 from savs.pipeline.selection.training_data import (
     examples_digest,
-    grid_widths,
     labels_digest,
     segment_digests,
     split_digest,
@@ -30,6 +29,7 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
+from savs.stores.format.layout import grid_widths
 from savs.stores.format.manifest import FeatureSource, Manifest
 
 NAMES = ("model.name", "model.revision")

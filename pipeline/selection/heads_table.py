@@ -9,7 +9,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
-from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, head_widths
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore, Head, head_name
 from savs.stores.read.store import AnyStore, as_store
 
@@ -90,7 +90,7 @@ def _centroids(
     store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
 ) -> list[Array]:
     """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
-    width = max(head_widths(store, heads))
+    width = max(store.widths(heads))
     centroids = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
     for layer in dict.fromkeys(layer for layer, _ in heads):
         rows = [row for row, head in enumerate(heads) if head[0] == layer]

@@ -41,12 +41,12 @@ from savs.pipeline.selection.training_data import (
     answered_share,
     chosen_features,
     chosen_in_parts,
-    grid_widths,
     training_of,
 )
 from savs.pipeline.targets.target import scores_of_seen
 from savs.pipeline.targets.tasks import LeftOut, Limit, TrainingTask
 from savs.stores import Head
+from savs.stores.format.layout import grid_widths
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,6 @@ from savs.pipeline.selection.training_data import (
     TrainingData,
     chosen_features,
     chosen_in_parts,
-    grid_widths,
     text_arguments,
     training_of,
 )
@@ -54,7 +53,7 @@ from savs.pipeline.targets import chosen_target, target_package
 from savs.pipeline.targets.target import Target
 from savs.pipeline.targets.tasks import Run, TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, LayerGrid, head_name
-from savs.stores.format.layout import parse_head
+from savs.stores.format.layout import grid_widths, parse_head
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 """What `select` takes as heads, see there."""

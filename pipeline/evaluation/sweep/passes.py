@@ -24,7 +24,6 @@ from savs.pipeline.selection.selection import score_tasks
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
-    head_widths,
     text_arguments,
 )
 from savs.pipeline.targets.one import VOTES_KEPT, named, predicted
@@ -196,7 +195,7 @@ def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int
     chosen = [held[head] for head in heads]
     features = plan.pool[np.asarray(heads)[:, None], task.rows]
     texts = text_arguments(StoredTraining(plan.store), rule.texts, task, chosen)
-    return rule.fit(features, task.labels, task.classes, head_widths(plan.store, chosen), **texts)
+    return rule.fit(features, task.labels, task.classes, plan.store.widths(chosen), **texts)
 
 
 def _small(scores: ClassScores) -> ClassScores:

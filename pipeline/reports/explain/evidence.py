@@ -23,7 +23,6 @@ from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_f
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
-    head_widths,
 )
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
@@ -217,7 +216,7 @@ def _features(
 ) -> dict[str, Array]:
     """Return `(heads, d)` features of examples; memory holds one shard's."""
     by_id: dict[str, Array] = {}
-    head_widths(store, heads)
+    store.require_heads(heads)
     for block in store.blocks(split, heads):
         rows = block.examples.with_row_index("row").filter(pl.col("id").is_in(list(ids)))
         for name, row in rows.select("id", "row").rows():

@@ -19,7 +19,6 @@ from savs.pipeline.reports.explain.changes import (
 from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.running.formatting import counted, listed
-from savs.pipeline.selection.training_data import head_widths
 from savs.pipeline.targets.tasks import Share, Shown
 from savs.stores import FeatureStore, head_name
 
@@ -327,9 +326,7 @@ def changes_of(
     for trained in {id(one.trained): one.trained for one in evidence.values()}.values():
         examples = [one for one in evidence.values() if one.trained is trained]
         if not rule.texts:
-            changes |= _refitted(
-                rule, trained, head_widths(store, trained.selection.heads), examples
-            )
+            changes |= _refitted(rule, trained, store.widths(trained.selection.heads), examples)
     return changes
 
 
