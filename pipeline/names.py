@@ -2,6 +2,7 @@
 
 READOUT_NAMES = (
     *("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge", "knn"),
+    "neurons",
 )
 TEXT_READOUT_NAMES = (
     *("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "hec-t", "hec-vt", "hec-vt-cv"),

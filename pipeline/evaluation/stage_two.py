@@ -113,11 +113,12 @@ def select(
         Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
 
         All if there are fewer. A list is best first, and only fitted: `(layer, head)` each, a text
-        such as `L12.H7,L13.H0`, or a selection or its folder, which may be of another task.
+        such as `L12.H7,L13.H0`, or a selection or its folder, which may be of another task. Of the
+        readout `neurons` they are single values, such as `L12.H7.N5`.
     readout
         Rule fitted on the heads: vote, posterior, calm, lda, hec-v, mahalanobis, logistic, ridge,
-        knn; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv, hec-t, hec-vt,
-        hec-vt-cv; or a Python file (default: vote; of numbers ridge).
+        knn, neurons; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv, hec-t,
+        hec-vt, hec-vt-cv; or a Python file (default: vote; of numbers ridge).
 
         Also an object.
     out

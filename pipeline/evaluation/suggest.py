@@ -23,7 +23,7 @@ from savs.pipeline.selection.compatibility import require_fit, require_same_prom
 from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.targets.tasks import Run
 from savs.stores import ANSWERS_HEAD, FeatureStore, StoreIncompleteError
-from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
+from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED, is_neuron
 from savs.stores.read.store import AnyStore, as_store
 
 SCHEMA = pl.Schema(
@@ -289,7 +289,8 @@ def _least_sure_of(
     else:
         candidates = table[least_sure(sure, CANDIDATES * count)]
     blocks = _last_layer(store, split)
-    if run.heads != (ANSWERS_HEAD,):  # answers that are alike may be of images that are not
+    # answers that are alike may be of images that are not, and a neuron has no direction
+    if run.heads != (ANSWERS_HEAD,) and not is_neuron(run.heads[0]):
         blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
     return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 

@@ -181,8 +181,8 @@ INSTABILITY = 0.5
 def steady_of(parts: Sequence[HeadScores]) -> HeadScores:
     """Return the mean score of each head less `INSTABILITY` standard deviations; margins likewise.
 
-    Deviations are of the population of the `parts`, one a prompt. Source: HeadHunt-VAD, arXiv
-    2512.17601, for other scores than these, and its lambda of .5.
+    There is one part for each prompt, and the variance is divided by their number. Source:
+    HeadHunt-VAD, arXiv 2512.17601, for other scores than these, and its lambda of .5.
     """
 
     def steady(values: Array) -> Array:

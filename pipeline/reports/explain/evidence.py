@@ -12,12 +12,13 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.heads.centroids import (
     class_centroids,
-    cosines,
     first_of_best,
     leads,
     normalise,
 )
+from savs.pipeline.heads.neurons import closeness, likeness
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
+from savs.pipeline.readouts.neurons import FittedNeurons
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
 from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
 from savs.pipeline.selection.training_data import (
@@ -27,6 +28,7 @@ from savs.pipeline.selection.training_data import (
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
 from savs.stores import FeatureStore, Head
+from savs.stores.format.layout import is_neuron
 
 NEAREST = 3
 """Training examples that are named for each head."""
@@ -190,6 +192,8 @@ def trained_alone(target: Target, selection: TaskSelection, rule: Readout) -> Tr
     centroids = None if known is None else known.centroids
     if rule.has_centroids and isinstance(fitted, HeadsFit):
         centroids = fitted.directions
+    elif isinstance(fitted, FittedNeurons):
+        centroids = fitted.centroids
     if centroids is None:
         return None
     heads, _, width = centroids.shape
@@ -226,9 +230,13 @@ def _features(
 
 def weigh(name: str, trained: Trained, features: Array) -> Evidence:
     """Return the evidence of an example with these `(heads, d)` features."""
-    table = cosines(features[:, None], trained.centroids)[:, 0]
+    heads = trained.selection.heads
+    table = likeness(heads, features[:, None], trained.centroids)[:, 0]
     votes = first_of_best(table)
-    alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))
+    if is_neuron(heads[0]):
+        alike = closeness(features[:, None], trained.features)[:, 0]
+    else:
+        alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))
     nearest = np.argsort(-alike, axis=1, kind="stable")[:, :NEAREST]
     moves, task = None, trained.task
     if task is not None:
