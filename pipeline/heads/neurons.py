@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import TIE, class_sums, cosines, not_finite, row_blocks
 from savs.pipeline.heads.folds import fold_count, stratified_folds
@@ -64,9 +65,13 @@ def closeness(values: Array, means: Array) -> Array:
 def likeness(heads: Sequence[Head], features: Array, centroids: Array) -> Array:
     """Return the cosines of features with centroids, or of neurons their `closeness`.
 
-    `(heads, n, d)` and `(heads, classes, d)` give `(heads, n, classes)`.
+    `(heads, n, d)` and `(heads, classes, d)` give `(heads, n, classes)`. ParameterError if only
+    some are neurons.
     """
-    return (closeness if is_neuron(heads[0]) else cosines)(features, centroids)
+    kinds = set(map(is_neuron, heads))
+    if len(kinds) > 1:
+        raise ParameterError("some are heads and some are neurons; compare each kind by itself")
+    return (closeness if True in kinds else cosines)(features, centroids)
 
 
 def score_neurons(

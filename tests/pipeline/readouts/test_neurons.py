@@ -8,13 +8,16 @@ from label_stores import make_many
 from number_stores import make_numbers
 
 import savs
+from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.exporting import export_store
 from savs.pipeline.errors import ReportError, SelectionError
 from savs.pipeline.heads.neurons import closeness, score_neurons
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.head_map import head_map, head_stability
+from savs.pipeline.selection.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import HeadNotFoundError, LayerGrid, head_name
+from savs.stores.format.layout import neuron
 from stores import identity, write_store
 
 GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(3, (0, 2), 7))
@@ -166,6 +169,14 @@ def test_a_changed_file_names_no_neuron_that_is_not_there(store, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(savs.SavsError, match=r"source.grid has no head \(3, 3000007\)"):
         load_config(folder)
+
+
+def test_votes_of_heads_and_of_neurons_are_not_in_one_table(store):
+    with pytest.raises(ParameterError, match="some are heads and some are neurons"):
+        heads_frame(store, [(3, 2), neuron((3, 2), 1)]).collect()
+    found = heads_frame(store, [neuron((3, 2), 6)]).collect()
+    assert found["correct"].all()
+    assert {*found["name"]} == {"L3.H2.N6"}
 
 
 def test_many_labels_have_neurons_of_their_own(tmp_path):
