@@ -10,7 +10,7 @@ Needs `pip install peft scikit-image`; without the second, leave out the task su
     python scripts/compare_methods.py --sites --work build/sites
 
 compares heads with other sites of the demo model and a small CLIP instead, on the same draws from
-one pool, and prints three tables. Beside them: sites.tex, sites.csv and sites.svg. Needs
+one pool, and prints four tables. Beside them: sites.tex, sites.csv and sites.svg. Needs
 `pip install scikit-image elpv-dataset`, or leave out the tasks surface and cell.
 """
 

@@ -35,6 +35,7 @@ from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.targets.calibration import calibration_of, least_examples, require_risk
 from savs.pipeline.targets.tasks import Said
 from savs.stores import Head, head_name
+from savs.stores.format.layout import pick
 
 MOST_FILES = 100
 """Files that are classified at a time."""
@@ -186,7 +187,7 @@ def _answers(
     rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
     runs = selection.runs()
     run = next((one for one in runs if one.subtask == task.subtask), runs[0])
-    of_run = features[[names.index(head) for head in run.heads], :, : run.width]
+    of_run = pick(features, names, run.heads)[:, :, : run.width]
     has_classes = selection.target.has_classes
     trained = workspace.fitted().trained[run.subtask] if has_classes else None
     for place, (name, said) in enumerate(

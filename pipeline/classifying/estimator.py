@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,11 +30,11 @@ from savs.pipeline.running.formatting import listed
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
-from savs.pipeline.selection.selection_config import grid_widths, model_heads
+from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
-from savs.stores.format.layout import HEADS_SITE
+from savs.stores.format.layout import HEADS_SITE, grid_widths, pick
 
 
 class _OfImages(ReadsImages):
@@ -162,27 +163,21 @@ class _OfImages(ReadsImages):
         return self._target.values(scores)
 
     def _score_features(self, features: Array) -> Any:
-        widths = grid_widths(self.selection_.source.grid)
-        ends = np.cumsum([0, *widths.values()])
+        source = replace(self.selection_.source, dtype="float32")
+        count = sum(grid_widths(source.grid).values())
         if self.selection_.answers is not None:
             raise ParameterError(
                 "the classifier also reads the model's own answers, which are no features"
             )
-        if features.ndim < 2 or math.prod(features.shape[1:]) != ends[-1]:
+        if features.ndim < 2 or math.prod(features.shape[1:]) != count:
             raise ParameterError(
-                f"`features` has the shape {features.shape}, expected (n, {ends[-1]}): all"
-                f" {len(widths)} heads side by side"
+                f"`features` has the shape {features.shape}, expected (n, {count}): all heads side"
+                " by side"
             )
         values = features.reshape(len(features), -1)
         if not (finite := np.isfinite(values).all(axis=1)).all():
             raise ParameterError(f"`features` of row {int(finite.argmin())} are not finite")
-        (run,) = self.selection_.runs()
-        starts = dict(zip(widths, ends.tolist(), strict=False))
-        by_head = np.zeros((len(run.heads), len(values), run.width), np.float32)
-        for place, head in enumerate(run.heads):
-            part = values[:, starts[head] : starts[head] + widths[head]]
-            by_head[place, :, : widths[head]] = part
-        return run.score(by_head)
+        return self.score_heads(ImageHeads(source, source.grid, values))
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label or number of one image."""
@@ -204,7 +199,7 @@ class _OfImages(ReadsImages):
         """Return the scores of the images that have heads."""
         (run,) = self.selection_.runs()
         names, features = heads.features()
-        return run.score(features[[names.index(head) for head in run.heads], :, : run.width])
+        return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.

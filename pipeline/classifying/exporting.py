@@ -28,7 +28,7 @@ from savs.pipeline.selection.selection import parse_heads
 from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 from savs.pipeline.selection.selection_file import copy_selection
 from savs.stores import FeatureStore, Head
-from savs.stores.format.layout import CARD, SPLITS
+from savs.stores.format.layout import CARD, SPLITS, holder
 from savs.stores.maintain.copy import slim
 from savs.stores.read.store import AnyStore, as_store, open_store
 
@@ -246,6 +246,7 @@ def _find_heads(
         )
     if isinstance(wanted, SelectionConfig):
         require_fit(wanted, store.manifest, store.path)
-    heads = wanted if isinstance(wanted, tuple) else wanted.model_heads
-    store.require_heads(heads)
+    given = wanted if isinstance(wanted, tuple) else wanted.model_heads
+    store.require_heads(given)
+    heads = [*dict.fromkeys(map(holder, given))]
     return [head for head in store.heads if head in heads] if choice == CHOSEN else list(heads)

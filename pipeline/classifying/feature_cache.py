@@ -30,9 +30,8 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import Site
 from savs.pipeline.prompts.prompt_form import parse_form
 from savs.pipeline.running.output_files import disk_errors
-from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import ANSWERS_HEAD, Head, LayerGrid, StoreWriteError
-from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
+from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, grid_widths, to_float32
 from savs.stores.format.manifest import FeatureSource
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims

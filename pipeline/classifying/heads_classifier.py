@@ -21,6 +21,7 @@ from savs.pipeline.selection.selection import choose_heads
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target, target_named
 from savs.stores import LayerGrid
+from savs.stores.format.layout import grid_widths, holder, pick
 from savs.stores.format.manifest import FeatureSource
 
 
@@ -47,8 +48,8 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_
         Number of columns of `X`.
     heads_
-        `(kept,)` numbers of the heads that were chosen, best first; where `y` is a matrix those of
-        all labels, each once.
+        `(kept,)` numbers of the heads that were chosen, or that the neurons are of, best first;
+        where `y` is a matrix those of all labels, each once.
 
     Examples
     --------
@@ -109,7 +110,8 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         if not named.target.has_classes:
             with suppress(SelectionError):  # too few examples
                 selection = calibrate(training, selection).selection
-        self.heads_ = np.array([head for _, head in selection.heads])
+        self._heads, self._grid = selection.heads, [*grid_widths(grid)]
+        self.heads_ = np.array([head for _, head in map(holder, selection.heads)])
         self._readout, self._target = selection.readout, named.target
         (self._run,) = selection.runs()
         return self
@@ -133,7 +135,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         """Return the scores of `(n, heads * width)` features."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)  # noqa: N806
-        return self._run.score(self._by_head(X)[self.heads_])
+        return self._run.score(pick(self._by_head(X), self._grid, self._heads))
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn should know: an example may have many labels."""

@@ -20,9 +20,9 @@ from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.selection.selection import Heads, choose_heads, parse_heads
 from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.selection.training_data import TrainingArrays, grid_widths
+from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores import Head, HeadNotFoundError, head_name
-from savs.stores.format.layout import HEADS_SITE
+from savs.stores.format.layout import HEADS_SITE, grid_widths, holder
 
 
 class SavsFeatures(TransformerMixin, ReadsImages):
@@ -114,10 +114,10 @@ class SavsFeatures(TransformerMixin, ReadsImages):
         read = self.read(contents, self.prompt()).whole()
         widths, wanted = grid_widths(read.grid), parse_heads(self.heads)
         if isinstance(wanted, tuple | SelectionConfig):
-            given = wanted if isinstance(wanted, tuple) else wanted.heads
+            given = wanted if isinstance(wanted, tuple) else [*map(holder, wanted.heads)]
             if absent := [head for head in given if head not in widths]:
                 raise HeadNotFoundError(f"the model has no head {head_name(absent[0])}")
-            self.heads_ = list(given)
+            self.heads_ = list(dict.fromkeys(given))
         elif wanted is None or wanted == "all":
             self.heads_ = [*widths]
         else:

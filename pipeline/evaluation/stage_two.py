@@ -113,11 +113,12 @@ def select(
         Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
 
         All if there are fewer. A list is best first, and only fitted: `(layer, head)` each, a text
-        such as `L12.H7,L13.H0`, or a selection or its folder, which may be of another task.
+        such as `L12.H7,L13.H0`, or a selection or its folder, which may be of another task. Of the
+        readout `neurons` they are single values, such as `L12.H7.N5`.
     readout
         Rule fitted on the heads: vote, posterior, calm, lda, hec-v, mahalanobis, logistic, ridge,
-        knn; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv, hec-t, hec-vt,
-        hec-vt-cv; or a Python file (default: vote; of numbers ridge).
+        knn, neurons; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv, hec-t,
+        hec-vt, hec-vt-cv; or a Python file (default: vote; of numbers ridge).
 
         Also an object.
     out
@@ -145,13 +146,14 @@ def select(
 
         `classify` loads and runs no layer after the deepest chosen head.
     scoring
-        How heads are scored: resubstitution (default), loo, kfold, pursuit, worst-prompt, or a
-        Python file.
+        How heads are scored: resubstitution (default), loo, kfold, pursuit, worst-prompt,
+        steady-prompt, or a Python file.
 
         `resubstitution` as in the paper; `loo` and `kfold` leave examples out; `pursuit` takes one
-        after the other by what the labels still lack; `worst-prompt` the lowest `kfold` score under
-        the prompts of a store. Of numbers it is `kfold`: the squared error of a ridge regression on
-        the head alone, on left-out examples.
+        after the other by what the labels still lack; of the `kfold` scores under the prompts of a
+        store `worst-prompt` takes the lowest, `steady-prompt` the mean less half their spread. Of
+        numbers it is `kfold`: the squared error of a ridge regression on the head alone, on
+        left-out examples.
     pseudo_labels
         Take the model's own answers of at least this probability as training labels.
 

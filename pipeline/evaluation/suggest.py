@@ -23,7 +23,7 @@ from savs.pipeline.selection.compatibility import require_fit, require_same_prom
 from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.targets.tasks import Run
 from savs.stores import ANSWERS_HEAD, FeatureStore, StoreIncompleteError
-from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
+from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED, is_neuron
 from savs.stores.read.store import AnyStore, as_store
 
 SCHEMA = pl.Schema(
@@ -292,9 +292,10 @@ def _compared(
 ) -> Iterator[tuple[pl.DataFrame, Array]]:
     """Yield examples with the `(heads, n, d)` features that tell alike ones: of the run's heads.
 
-    Answers that are alike may be of images that are not: there those of the last layer.
+    Answers that are alike may be of images that are not, and a neuron has no direction: there those
+    of the last layer.
     """
-    if run.heads == (ANSWERS_HEAD,):
+    if run.heads == (ANSWERS_HEAD,) or is_neuron(run.heads[0]):
         return _last_layer(store, split)
     return _blocks(store, selection, run, split, dict.fromkeys(names, True))
 

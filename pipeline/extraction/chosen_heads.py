@@ -11,11 +11,10 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
-    grid_widths,
     load_config,
 )
 from savs.stores import Head, Identity, LayerGrid
-from savs.stores.format.layout import IMAGE_OUTPUTS
+from savs.stores.format.layout import IMAGE_OUTPUTS, grid_widths
 
 
 @dataclass(frozen=True, slots=True)

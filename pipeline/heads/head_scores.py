@@ -174,6 +174,26 @@ def worst_of(parts: Sequence[HeadScores]) -> HeadScores:
     )
 
 
+INSTABILITY = 0.5
+"""What `steady_of` takes off, in standard deviations."""
+
+
+def steady_of(parts: Sequence[HeadScores]) -> HeadScores:
+    """Return the mean score of each head less `INSTABILITY` standard deviations; margins likewise.
+
+    There is one part for each prompt, and the variance is divided by their number. Source:
+    HeadHunt-VAD, arXiv 2512.17601, for other scores than these, and its lambda of .5.
+    """
+
+    def steady(values: Array) -> Array:
+        return values.mean(axis=0) - INSTABILITY * values.std(axis=0)
+
+    return HeadScores(
+        steady(np.stack([part.score for part in parts])),
+        steady(np.stack([part.margin for part in parts])),
+    )
+
+
 def joined(parts: Sequence[HeadScores]) -> HeadScores:
     """Return the scores of several groups of heads as one, in their order."""
     named = [part.named for part in parts if part.named is not None]
@@ -290,10 +310,11 @@ def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
     >>> rank_heads(scores, [(0, 0), (0, 1), (1, 0)])
     [1, 2, 0]
     """
-    groups, least, number = {}, np.inf, 0
-    for i in np.argsort(-scores.score, kind="stable").tolist():
-        score = float(scores.score[i])
+    values, which = np.unique(-scores.score, return_inverse=True)  # ascending: the best first
+    groups, least, number = np.empty(len(values), np.int64), np.inf, 0
+    for place, score in enumerate((-values).tolist()):
         if score < least:
             number, least = number + 1, score - EQUAL * abs(score)
-        groups[i] = number
-    return sorted(groups, key=lambda i: (groups[i], -scores.margin[i], *heads[i]))
+        groups[place] = number
+    layers, numbers = np.array(heads).T
+    return np.lexsort((numbers, layers, -scores.margin, groups[which])).tolist()

@@ -17,7 +17,7 @@ from savs.foundation.errors import SavsError
 from savs.foundation.installed import Additions, Package, kind_problem
 from savs.foundation.own_code import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError, SelectionError
-from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores, worst_of
+from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores, steady_of, worst_of
 from savs.pipeline.heads.pursuit import PURSUIT, name_left_out, pursue
 from savs.pipeline.inputs.plugins import NAME, OwnFile, own_object
 
@@ -70,8 +70,9 @@ SCORINGS: dict[str, Scoring] = {
     for scoring in (
         *(Scoring(name=name, left_out=name) for name in BY_CENTROIDS),
         Scoring(name=PURSUIT, score=name_left_out, left_out="loo", of_all=pursue),
-        # the lowest score counts, so that a head serves whatever the wording of the prompt
+        # a head shall serve whatever the wording of the prompt
         Scoring(name="worst-prompt", left_out="kfold", of_prompts=worst_of),
+        Scoring(name="steady-prompt", left_out="kfold", of_prompts=steady_of),
     )
 }
 """Name on the command line -> built-in scoring."""

@@ -17,6 +17,7 @@ from savs.pipeline.readouts.knn import KNN
 from savs.pipeline.readouts.lda import HEC_V, LDA
 from savs.pipeline.readouts.linear import LOGISTIC
 from savs.pipeline.readouts.mahalanobis import MAHALANOBIS
+from savs.pipeline.readouts.neurons import NEURONS
 from savs.pipeline.readouts.own import guarded
 from savs.pipeline.readouts.readout import Readout
 from savs.pipeline.readouts.ridge import RIDGE
@@ -24,7 +25,7 @@ from savs.pipeline.readouts.vote import VOTE
 
 READOUTS: dict[str, Readout] = {
     readout.name: readout
-    for readout in (VOTE, POSTERIOR, CALM, LDA, HEC_V, MAHALANOBIS, LOGISTIC, RIDGE, KNN)
+    for readout in (VOTE, POSTERIOR, CALM, LDA, HEC_V, MAHALANOBIS, LOGISTIC, RIDGE, KNN, NEURONS)
 }
 """Name on the command line -> built-in readout that learns from images alone."""
 TEXT_READOUTS: dict[str, Readout] = {

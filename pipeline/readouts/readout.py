@@ -9,6 +9,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.installed import Package
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores
+from savs.pipeline.heads.neurons import score_neurons
 from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import ClassScores
 from savs.stores.format.layout import (
@@ -103,8 +104,8 @@ class Readout:
     is_nested: bool = False
     """Whether the first heads of a `HeadsFit` are the fit to these alone."""
     has_centroids: bool = False
-    """Whether the directions of a `HeadsFit` are the class means, of a vote of length 1: then
-    typicality is computed from them."""
+    """Whether the fit has the class means: a `HeadsFit` as its directions, of a vote of length 1;
+    of neurons as `centroids`. Then typicality is computed from them."""
     score_heads: Callable[..., HeadScores] = score_heads
     """Scores all heads from what `fit` gets, and what is left out, see `Scoring.left_out`."""
     fit_numbers: Callable[..., Fitted] | None = None
@@ -136,7 +137,8 @@ class Readout:
             raise ValueError(
                 f"readout {self.name!r}: expected `load` and `arrays`, or neither of a HeadsFit"
             )
-        if self.load and (self.is_nested or self.has_centroids or self.parts != 1):
+        is_other = self.has_centroids and not self.of_neurons
+        if self.load and (self.is_nested or is_other or self.parts != 1):
             raise ValueError(
                 f"readout {self.name!r}: a HeadsFit alone has `is_nested`, `has_centroids` and"
                 " `parts`; omit them"
@@ -146,6 +148,16 @@ class Readout:
                 f"readout {self.name!r}: `parts` is {self.parts}, expected 1, or more where the fit"
                 " is not nested and has no centroids"
             )
+
+    @property
+    def of_neurons(self) -> bool:
+        """Whether it chooses single values of heads, and reads these alone."""
+        return self.score_heads is score_neurons
+
+    @property
+    def unit(self) -> str:
+        """What it chooses: a head, or a neuron."""
+        return "neuron" if self.of_neurons else "head"
 
     def forms(self, lengths: Mapping[str, int]) -> dict[str, TensorForm]:
         """Return the form of each of the arrays, from the length of each axis but `rows`."""

@@ -25,7 +25,6 @@ from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig, require_selection
 from savs.pipeline.selection.training_data import (
     examples_digest,
-    grid_widths,
     labels_digest,
     segment_digests,
     split_digest,
@@ -33,6 +32,7 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore, head_name
+from savs.stores.format.layout import grid_widths
 from savs.stores.format.manifest import FeatureSource, Manifest
 
 NAMES = ("model.name", "model.revision")

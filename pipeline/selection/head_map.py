@@ -1,5 +1,6 @@
 """All heads of a store with their strengths and scores, and the ones that a selection chose."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -8,18 +9,20 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts.readout import score_heads
 from savs.pipeline.selection.selection import (
     Selection,
+    choosable,
     heads_of,
     left_out_alone,
     score_tasks,
     scores_are_strengths,
 )
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
-from savs.stores import FeatureStore, head_name
+from savs.stores import FeatureStore, Head, LayerGrid, head_name
+from savs.stores.format.layout import grid_widths, holder
 
 HEAD_MAP_SCHEMA = pl.Schema(
     {
@@ -41,6 +44,8 @@ for the others."""
 
 def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     """Score every head of a store as a selection did, and mark the heads that it chose.
+
+    A head has the scores and the rank of its best neuron, if neurons were chosen.
 
     Strengths and scores are of training examples: no estimate of performance. Memory holds the
     training features of one layer at a time.
@@ -70,11 +75,13 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     rule, scoring = selection.rule, selection.scorer
     scores = alone = score_tasks(training, rule, scoring, tasks)
     if not scores_are_strengths(training.target, rule, scoring):
-        by_centroids = replace(rule, score_heads=score_heads, texts=())
+        by_centroids = rule if rule.of_neurons else replace(rule, score_heads=score_heads, texts=())
         alone = score_tasks(training, by_centroids, SCORINGS[left_out_alone(rule, scoring)], tasks)
     frames = []
     for task, of_task, right, heads in zip(tasks, scores, alone, chosen, strict=True):
-        ranks = {head: rank for rank, head in enumerate(heads, start=1)}
+        ranks = _ranks(heads)
+        if rule.of_neurons:
+            of_task, right = (best_neurons(one, store.grid) for one in (of_task, right))
         columns = {
             "subtask": [task.subtask] * len(store.heads),
             "layer": [layer for layer, _ in store.heads],
@@ -88,6 +95,23 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
         }
         frames.append(pl.DataFrame(columns, schema=HEAD_MAP_SCHEMA))
     return pl.concat(frames)
+
+
+def _ranks(heads: Sequence[Head]) -> dict[Head, int]:
+    """Return the best rank, from 1, of each head among the chosen ones or of their neurons."""
+    ranks: dict[Head, int] = {}
+    for rank, head in enumerate(heads, start=1):
+        ranks.setdefault(holder(head), rank)
+    return ranks
+
+
+def best_neurons(scores: HeadScores, grids: Sequence[LayerGrid]) -> HeadScores:
+    """Return for each head the greatest score and the greatest margin of its neurons."""
+    widths = [*grid_widths(grids).values()]
+    starts = np.cumsum([0, *widths[:-1]])
+    return HeadScores(
+        np.maximum.reduceat(scores.score, starts), np.maximum.reduceat(scores.margin, starts)
+    )
 
 
 def mean_map(scored: pl.DataFrame) -> pl.DataFrame:
@@ -164,20 +188,21 @@ def head_stability(
     rng = np.random.default_rng(seed)
     halves = [_half(task, rng) for task in tasks for _ in range(draws)]
     scores = score_tasks(training, selection.rule, selection.scorer, halves)
+    among = choosable(selection.rule, store.grid)
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):
         of_task = scores[place * draws : (place + 1) * draws]
-        best = [set(rank_heads(one, store.heads)[: len(heads)]) for one in of_task]
-        counts = np.bincount([i for draw in best for i in draw], minlength=len(store.heads))
+        best = [set(rank_heads(one, among)[: len(heads)]) for one in of_task]
+        counts = np.bincount([i for draw in best for i in draw], minlength=len(among))
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}
         rows += [
-            (task.subtask, *head, head_name(head), ranks.get(head), counts[i] / draws)
-            for i, head in enumerate(store.heads)
+            (task.subtask, *holder(head), head_name(head), ranks.get(head), counts[i] / draws)
+            for i, head in enumerate(among)
             if counts[i] or head in ranks
         ]
         shared = [len(a & b) / len(heads) for a, b in combinations(best, 2)]
         overlap[task.subtask] = float(np.mean(shared))
-        chance[task.subtask] = len(heads) / len(store.heads)
+        chance[task.subtask] = len(heads) / len(among)
     frame = pl.DataFrame(rows, schema=STABILITY_SCHEMA, orient="row")
     return Stability(draws, frame, overlap, chance)
 

@@ -8,9 +8,11 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
-from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, head_widths
+from savs.pipeline.heads.centroids import class_centroids, first_of_best, leads
+from savs.pipeline.heads.neurons import likeness
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore, Head, head_name
+from savs.stores.format.layout import holder
 from savs.stores.read.store import AnyStore, as_store
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
@@ -27,7 +29,7 @@ HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
 }
 """Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best one,
-0 if the two tie."""
+0 if the two tie; of neurons, which have no cosines, it is the closeness."""
 
 
 def heads_frame(
@@ -90,7 +92,7 @@ def _centroids(
     store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
 ) -> list[Array]:
     """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
-    width = max(head_widths(store, heads))
+    width = max(store.widths(heads))
     centroids = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
     for layer in dict.fromkeys(layer for layer, _ in heads):
         rows = [row for row, head in enumerate(heads) if head[0] == layer]
@@ -109,7 +111,7 @@ def _votes(
     centroids: Array,
 ) -> pl.DataFrame:
     """Return the rows of some examples: all heads of the first, then all of the next."""
-    table = cosines(features, centroids).transpose(1, 0, 2)  # (n, heads, classes)
+    table = likeness(heads, features, centroids).transpose(1, 0, 2)  # (n, heads, classes)
     chosen = first_of_best(table)  # (n, heads)
     names = np.array(classes, dtype=object)
     n, count = chosen.shape
@@ -118,8 +120,8 @@ def _votes(
     )
     return (
         repeated.with_columns(
-            pl.Series("layer", [layer for layer, _ in heads] * n, dtype=pl.Int32),
-            pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
+            pl.Series("layer", [layer for layer, _ in map(holder, heads)] * n, dtype=pl.Int32),
+            pl.Series("head", [head for _, head in map(holder, heads)] * n, dtype=pl.Int32),
             pl.Series("name", [head_name(head) for head in heads] * n),
             pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
             pl.Series("margin", leads(table, chosen).ravel(), dtype=pl.Float32),

@@ -25,10 +25,10 @@ from savs.pipeline.selection.selection import (
     TaskSelection,
     add_answers,
     best_heads,
+    choosable,
     fit_heads,
     fit_tasks,
     given_heads,
-    heads_up_to,
     joint_scores,
     score_tasks,
 )
@@ -41,7 +41,6 @@ from savs.pipeline.selection.training_data import (
     answered_share,
     chosen_features,
     chosen_in_parts,
-    grid_widths,
     training_of,
 )
 from savs.pipeline.targets.target import scores_of_seen
@@ -324,7 +323,7 @@ def _choose_heads(
             for heads, task in zip(of_parts, others, strict=True)
         ]
     scores = score_tasks(training, rule, scoring, others, selection.max_layer)
-    heads = heads_up_to([*grid_widths(training.source.grid)], selection.max_layer)
+    heads = choosable(rule, training.source.grid, selection.max_layer)
     orders: list[HeadScores] = scores
     if selection.joint_heads:
         turns = [part.turn for part in parts]

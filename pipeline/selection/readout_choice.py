@@ -23,9 +23,9 @@ from savs.pipeline.selection.training_data import (
     Training,
     TrainingData,
     TrainingTask,
-    grid_widths,
     training_of,
 )
+from savs.stores.format.layout import grid_widths
 from savs.stores.read.store import as_store
 
 LARGEST = 1_000_000

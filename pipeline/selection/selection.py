@@ -14,7 +14,6 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import (
-    BY_CENTROIDS,
     PAIR_SCORINGS,
     HeadScores,
     joined,
@@ -22,6 +21,7 @@ from savs.pipeline.heads.head_scores import (
     require_pairs,
     score_pairs,
 )
+from savs.pipeline.heads.neurons import require_neurons, score_neurons
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
@@ -46,7 +46,6 @@ from savs.pipeline.selection.training_data import (
     TrainingData,
     chosen_features,
     chosen_in_parts,
-    grid_widths,
     text_arguments,
     training_of,
 )
@@ -54,7 +53,7 @@ from savs.pipeline.targets import chosen_target, target_package
 from savs.pipeline.targets.target import Target
 from savs.pipeline.targets.tasks import Run, TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, LayerGrid, head_name
-from savs.stores.format.layout import parse_head
+from savs.stores.format.layout import grid_widths, is_neuron, neuron, parse_address
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 """What `select` takes as heads, see there."""
@@ -81,13 +80,15 @@ class Selection(SelectionConfig):
 
     def __repr__(self) -> str:
         """Return a few lines: readout, model, classes or subtasks, heads, and what comes next."""
-        of_heads = f" of {counted(self.head_count, 'head')}" if self.head_count else ""
-        lines = [f"Selection({self.readout}{of_heads}, {self.model.get('name')})"]
+        units = counted(self.head_count, self.rule.unit)
+        of_units = f" of {units}" if self.head_count else ""
+        lines = [f"Selection({self.readout}{of_units}, {self.model.get('name')})"]
         examples = counted(sum(task.examples for task in self.tasks), "training example")
         if len(self.tasks) == 1:
             (task,) = self.tasks
             lines.append(f"  {self.target.in_words(task.classes)}; {examples}")
-            lines.append(f"  heads, best first: {listed([head_name(head) for head in task.heads])}")
+            names = [head_name(head) for head in task.heads]
+            lines.append(f"  {self.rule.unit}s, best first: {listed(names)}")
         else:
             names = [str(task.subtask) for task in self.tasks]
             lines.append(f"  {counted(len(names), self.target.part)}: {listed(names)}; {examples}")
@@ -157,8 +158,8 @@ def choose_heads(
         raise SelectionError("`heads` gives the heads, so `max_layer` chooses none; omit one")
     source = data.source
     require_layer(source.grid, max_layer)
-    held = [*grid_widths(source.grid)]
-    among = heads_up_to(held, max_layer)
+    held = grid_widths(source.grid)
+    among = choosable(rule, source.grid, max_layer)
     if joint_heads and is_given:
         raise ParameterError("`heads` gives the heads, so `joint_heads` chooses none; omit one")
     tasks = data.tasks(named=True)
@@ -173,6 +174,8 @@ def choose_heads(
         else:
             fixed = heads_of(data, wanted, [task.subtask for task in tasks])
             heads_from = wanted.train
+        for best in fixed:
+            require_neurons(model_heads(best), rule.name, of_neurons=rule.of_neurons)
         chosen = [
             given_heads(data, rule, scorer, task, best)
             for task, best in zip(tasks, fixed, strict=True)
@@ -241,7 +244,7 @@ def parse_heads(
         return "all"
     if (number := whole_number(text)) is not None:
         return number
-    named = [parse_head(name) for name in text.split(",")]
+    named = [parse_address(name) for name in text.split(",")]
     if None not in named:
         return tuple(dict.fromkeys(head for head in named if head is not None))
     if not text or not Path(text).exists():
@@ -278,7 +281,8 @@ def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = 
         raise SelectionError(f"`heads` is {heads!r}, expected a whole number or 'all'")
     if not 1 <= count <= len(among):
         raise SelectionError(
-            f"{count!r} heads were requested, but there are {len(among)}{where}; use 1 to"
+            f"{count!r} {'neurons' if is_neuron(among[0]) else 'heads'} were requested, but there"
+            f" are {len(among)}{where}; use 1 to"
             f" {len(among)}, or all"
         )
     return int(count)
@@ -289,6 +293,17 @@ def heads_up_to(heads: Sequence[Head], max_layer: int | None) -> list[Head]:
     return [head for head in heads if max_layer is None or head[0] <= max_layer]
 
 
+def choosable(
+    rule: Readout, grids: Sequence[LayerGrid], max_layer: int | None = None
+) -> list[Head]:
+    """Return what a readout chooses from, as `score_tasks` orders it: the heads, or all neurons."""
+    widths = grid_widths(grids)
+    heads = heads_up_to([*widths], max_layer)
+    if not rule.of_neurons:
+        return heads
+    return [neuron(head, index) for head in heads for index in range(widths[head])]
+
+
 def score_tasks(
     training: TrainingData,
     rule: Readout,
@@ -296,7 +311,7 @@ def score_tasks(
     tasks: Sequence[TrainingTask],
     max_layer: int | None = None,
 ) -> list[HeadScores]:
-    """Return the scores of the heads, in the order of `heads_up_to`, for each task.
+    """Return the scores of the heads or neurons, in the order of `choosable`, for each task.
 
     Memory holds the training features of one layer at a time, and one pass serves all tasks.
     """
@@ -333,7 +348,9 @@ def score_tasks(
 
 def _versions(training: TrainingData, task: TrainingTask, scoring: Scoring) -> list[TrainingTask]:
     """Return the tasks that a scoring scores heads on: the task, or it under each prompt."""
-    return [task] if scoring.of_prompts is None else training.under_prompts(task)
+    if scoring.of_prompts is None:
+        return [task]
+    return training.under_prompts(task, scoring.name)
 
 
 def _score(
@@ -346,6 +363,11 @@ def _score(
 ) -> HeadScores:
     """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
     if scoring.score is not None:
+        if rule.of_neurons:
+            raise SelectionError(
+                f"{scoring.name} scoring looks at whole heads, and readout {rule.name!r} chooses"
+                " neurons; use another `scoring`, or readout"
+            )
         return scoring.score(features, task.labels, task.classes)
     texts, widths = text_arguments(training, rule.texts, task, heads), training.widths(heads)
     return training.target.score(rule, scoring.left_out, features, task, widths, texts)
@@ -497,7 +519,7 @@ def left_out_alone(rule: Readout, scoring: Scoring) -> str:
 def scores_are_strengths(target: Target, rule: Readout, scoring: Scoring) -> bool:
     """Return whether scores of heads are strengths, as sums over examples."""
     is_same = left_out_alone(rule, scoring) == scoring.left_out
-    is_count = scoring.is_alone and is_same and rule.score_heads is score_heads
+    is_count = scoring.is_alone and is_same and rule.score_heads in (score_heads, score_neurons)
     return is_count or target.scores_are_strengths
 
 
@@ -509,9 +531,11 @@ def _strengths(
     if not len(task.rows):
         return (0.0,) * len(chosen.heads)
     if not scores_are_strengths(target, rule, scoring):
-        alone = BY_CENTROIDS[left_out_alone(rule, scoring)]
+        left_out = left_out_alone(rule, scoring)
         heads = features[: -1 if rule.answers else None]
-        of_heads = alone(heads, task.labels, task.classes).score if len(heads) else []
+        alone = score_neurons if rule.of_neurons else score_heads
+        given = (task.labels, task.classes, [heads.shape[2]] * len(heads), left_out)
+        of_heads = alone(heads, *given).score if len(heads) else []
         scores = np.array([*of_heads, *chosen.scores[len(heads) :]])
     return tuple((scores / len(task.rows)).tolist())
 

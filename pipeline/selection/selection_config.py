@@ -18,15 +18,21 @@ from savs.foundation.installed import Package
 from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
-from savs.pipeline.selection.training_data import (
-    answered_share,
-    grid_widths,
-    reads_answers,
-)
+from savs.pipeline.selection.training_data import answered_share, reads_answers
 from savs.pipeline.targets import Decision, Target, parse_decision, target_named
 from savs.pipeline.targets.stored_answers import LABELS, with_answers
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, ResultError
-from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
+from savs.stores.format.layout import (
+    Count,
+    Facts,
+    Sha256,
+    Text,
+    digest,
+    grid_widths,
+    holder,
+    is_held,
+    is_neuron,
+)
 from savs.stores.format.manifest import FeatureSource
 
 FORMAT = 1
@@ -114,8 +120,8 @@ class SelectionConfig:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
         for task in self.tasks:
             self.target.check(task)
-        unknown = {*self.heads} - {ANSWERS_HEAD, *grid_widths(self.source.grid)}
-        if unknown:
+        widths = self.widths()
+        if unknown := [head for head in self.heads if head not in widths]:
             raise ValueError(f"source.grid has no head {min(unknown)}")
 
     @property
@@ -174,18 +180,21 @@ class SelectionConfig:
         return with_answers(store, {task.subtask: task.written for task in self.tasks})
 
     def widths(self) -> dict[Head, int]:
-        """Return the width of each head."""
+        """Return the width of each head, and of each chosen neuron."""
         most = max(len(task.classes) for task in self.tasks)
-        return {**grid_widths(self.source.grid), ANSWERS_HEAD: most}
+        widths = grid_widths(self.source.grid)
+        neurons = [head for head in self.heads if is_neuron(head) and is_held(head, widths)]
+        return {**widths, **dict.fromkeys(neurons, 1), ANSWERS_HEAD: most}
 
     @property
     def model_heads(self) -> tuple[Head, ...]:
-        """The chosen heads of the model; where the answers are all, the first one that it has.
+        """The heads of the model that it reads: the chosen ones, and those of chosen neurons.
 
-        A pass that reads answers reads a head, too.
+        Where the answers are all, the first one: a pass that reads answers reads a head, too.
         """
         first = self.source.grid[0]
-        return model_heads(self.heads) or ((first.layer, first.heads[0]),)
+        held = dict.fromkeys(map(holder, model_heads(self.heads)))
+        return tuple(held) or ((first.layer, first.heads[0]),)
 
     @property
     def head_count(self) -> int:

@@ -4,7 +4,7 @@
 memory. Both have the same properties and methods: `TrainingData` is either.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -27,13 +27,17 @@ from savs.pipeline.targets import Target, target_of
 from savs.pipeline.targets.stored_answers import ANSWERS, with_answers
 from savs.pipeline.targets.target import check_classes, prompt_of
 from savs.pipeline.targets.tasks import DecidedTask, TrainingRows, TrainingTask
-from savs.stores import ANSWERS_HEAD, FeatureStore, Head, HeadNotFoundError, LayerGrid
+from savs.stores import ANSWERS_HEAD, FeatureStore, Head, HeadNotFoundError
 from savs.stores.format.layout import (
     CAPTIONS,
     CLASSES,
     LOGIT_SCALE,
     UNLABELLED,
     digest,
+    grid_widths,
+    is_held,
+    is_neuron,
+    pick,
 )
 from savs.stores.format.manifest import FeatureSource, Manifest
 from savs.stores.read.store import AnyStore, as_store
@@ -137,7 +141,7 @@ class StoredTraining:
 
     def widths(self, heads: Sequence[Head]) -> list[int]:
         """Return the width of each head; HeadNotFoundError if it does not hold one."""
-        return head_widths(self.store, heads)
+        return self.store.widths(heads)
 
     def features(self, heads: Sequence[Head]) -> Array:
         """Return `(heads, rows, d)` float32; heads narrower than the widest are padded with 0."""
@@ -180,16 +184,16 @@ class StoredTraining:
         """Return what the model would write for each class."""
         return written_answers(self.store.benchmark, {task.subtask: task.classes})[task.subtask]
 
-    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+    def under_prompts(self, task: TrainingTask, scoring: str) -> list[TrainingTask]:
         """Return the examples of a task under each prompt that all examples have.
 
-        Examples that were skipped under one prompt are left out of all. SelectionError without
-        several prompts.
+        Examples that were skipped under one prompt are left out of all. SelectionError, for the
+        `scoring`, without several prompts.
         """
         # an example has the same id under each prompt but for the number of the prompt
         prompts = stored_prompts(self.store.manifest.identity.benchmark)
         if not prompts:
-            raise _one_prompt(self.name)
+            raise _one_prompt(self.name, scoring)
         examples = self.store.examples("train")
         names, subtasks = without_prompt(examples["id"]).to_list(), examples["subtask"].to_list()
         row_of = {key: row for row, key in enumerate(zip(names, subtasks, strict=True))}
@@ -257,16 +261,19 @@ class TrainingArrays:
     def widths(self, heads: Sequence[Head]) -> list[int]:
         """Look them up in the grid."""
         widths = grid_widths(self.source.grid)
-        if absent := [head for head in heads if head not in widths]:
+        if absent := [head for head in heads if not is_held(head, widths)]:
             raise HeadNotFoundError(
                 f"{self.name} has no head {absent[0]}, only {len(widths)} others"
             )
-        return [widths[head] for head in heads]
+        return [1 if is_neuron(head) else widths[head] for head in heads]
 
     def features(self, heads: Sequence[Head]) -> Array:
         """Return those of the values; of neighbouring heads as a view."""
         width = max(self.widths(heads))
-        index = {head: number for number, head in enumerate(grid_widths(self.source.grid))}
+        held = [*grid_widths(self.source.grid)]
+        if any(map(is_neuron, heads)):
+            return pick(self.values, held, heads)[:, :, :width]
+        index = {head: number for number, head in enumerate(held)}
         numbers = [index[head] for head in heads]
         first, last = numbers[0], numbers[-1] + 1
         if numbers == list(range(first, last)):
@@ -293,14 +300,14 @@ class TrainingArrays:
         """Return nothing: no model wrote."""
         return ()
 
-    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+    def under_prompts(self, task: TrainingTask, scoring: str) -> list[TrainingTask]:
         """Raise SelectionError: there is one."""
-        raise _one_prompt(self.name)
+        raise _one_prompt(self.name, scoring)
 
 
-def _one_prompt(name: str) -> SelectionError:
+def _one_prompt(name: str, scoring: str) -> SelectionError:
     return SelectionError(
-        f"{name} has one prompt for each example, but worst-prompt scoring compares several; run"
+        f"{name} has one prompt for each example, but {scoring} scoring compares several; run"
         " `savs extract` with --question for each prompt, or use another `scoring`"
     )
 
@@ -330,20 +337,6 @@ def training_of(
 def reads_answers(selected: Sequence[DecidedTask]) -> bool:
     """Return whether tasks have the model's own answers among their heads."""
     return any(ANSWERS_HEAD in task.heads for task in selected)
-
-
-def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:
-    """Return the width of every head of a grid, layer by layer."""
-    return {(grid.layer, head): grid.head_dim for grid in grids for head in grid.heads}
-
-
-def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
-    """Return the width of each head; `FeatureStore.features` pads narrow heads with zeros."""
-    store.require_heads(heads)
-    widths = grid_widths(store.grid)
-    if store.answers is not None:
-        widths[ANSWERS_HEAD] = store.answers.width
-    return [widths[head] for head in heads]
 
 
 def train_digest(store: FeatureStore) -> str:

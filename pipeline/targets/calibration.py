@@ -343,11 +343,10 @@ def typicality_of(
 ) -> Array:
     """Return `typicality`; without centroids they are the directions of the fit.
 
-    Of a vote the soft scores are the mean cosines with these.
+    Of a vote the soft scores are the mean cosines with these, of neurons the mean closeness.
     """
     if centroids is None:
-        assert isinstance(fitted, HeadsFit)
-        if fitted.pool == "vote":
+        if not isinstance(fitted, HeadsFit) or fitted.pool == "vote":
             return scores.soft.max(axis=1)
         centroids = fitted.directions
     return typicality(features, centroids)

@@ -7,6 +7,7 @@ Shots are drawn from it as by `savs sweep`; sites are compared with heads of the
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,11 @@ from savs.pipeline.evaluation.sweep.table import (
 )
 from savs.pipeline.evaluation.trials import Point, Trial
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.readouts import find_readout
 from savs.pipeline.running.formatting import counted, percent, points
 from savs.pipeline.running.table import Table
 from savs.pipeline.selection.left_out import leave_out
+from savs.pipeline.selection.selection import choosable
 from savs.pipeline.selection.training_data import StoredTraining, TrainingArrays
 from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import FeatureStore
@@ -49,6 +52,10 @@ POOL = 30
 SHOTS = (1, 4, 16)
 NUMBERS = (1, 5, DEFAULT_HEADS)
 """Numbers of heads, or of what a site has instead, that nested choice tries; and all of them."""
+NEURON_SITES = SITES[:2]
+NEURON_READOUTS = ("vote", "lda", "neurons")
+EARLY = 1
+"""Last layer of an early exit; the demo model has six layers."""
 FLOP = "flop.json"
 Stores = Mapping[str, FeatureStore]
 
@@ -64,6 +71,8 @@ class Measured:
     """Readout -> all stores by shots, each paired with the heads."""
     control: Mapping[str, Sweep]
     """See `_control`."""
+    neurons: Sweep
+    """See `_neurons`."""
 
 
 def measure(files: Draw, folder: Path, draws: int, seed: int) -> Measured:
@@ -80,7 +89,8 @@ def measure(files: Draw, folder: Path, draws: int, seed: int) -> Measured:
         )
         for readout in READOUTS
     }
-    return Measured(stores, flop, readouts, _control(stores, draws, seed))
+    control, neurons = _control(stores, draws, seed), _neurons(stores, draws, seed)
+    return Measured(stores, flop, readouts, control, neurons)
 
 
 def _read(files: Draw, folder: Path) -> tuple[Stores, Mapping[str, float]]:
@@ -133,6 +143,37 @@ def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
                 scores.add(point, draw, [_units(by_count[number], draw)])
     methods = [(name, READOUTS[0]) for name in stores]
     return {text: scores.sweep(methods, examples) for text, scores in columns.items()}
+
+
+def _neurons(stores: Stores, draws: int, seed: int) -> Sweep:
+    """Return heads, whole residual layers and the neurons of both, of all layers and the first.
+
+    `DEFAULT_HEADS` of each, or all if there are fewer.
+    """
+    first, last = NEURON_SITES[0], stores[NEURON_SITES[0]].grid[-1].layer
+    examples, methods = pl.DataFrame(), []
+    trials = SweepTrials(first, "readout", pool=StoredTraining(stores[first]).tasks())
+    for depth in (last, EARLY):
+        for name, readout in product(NEURON_SITES, NEURON_READOUTS):
+            among = choosable(find_readout(readout), stores[name].grid, depth)
+            swept = sweep(
+                stores[name],
+                readouts=[readout],
+                heads=[min(DEFAULT_HEADS, len(among))],
+                shots=SHOTS,
+                max_layers=[depth],
+                draws=draws,
+                seed=seed,
+            )
+            metric, examples = swept.summary["metric"][0], swept.examples
+            label = readout if depth == last else f"{readout}, layers 0 to {depth}"
+            methods.append((name, label))
+            for one in swept.trials:
+                if one.units.name == metric and one.point.max_layer == depth:
+                    point = Point(name, label, DEFAULT_HEADS, one.point.shots)
+                    for draw in range(draws):
+                        trials.add(point, draw, [_units(one, draw)])
+    return trials.sweep(methods, examples)
 
 
 def _nested_numbers(
@@ -193,7 +234,22 @@ def tables(measured: Mapping[str, Measured]) -> list[Table]:
         whole,
         Table.of_cells(*_site_cells(first.stores, of_task, has_intervals=False)),
         Table.of_cells(*_site_cells(first.stores, control)),
+        _neuron_table(measured),
     ]
+
+
+def _neuron_table(measured: Mapping[str, Measured]) -> Table:
+    """Return the means over tasks by shots, and how far they differ from the vote of heads."""
+    means = join_sweeps({name: one.neurons for name, one in measured.items()}).over_stores()
+    rows: dict[str, list[str]] = {}
+    for row in means.sort("shots", maintain_order=True).iter_rows(named=True):
+        text = percent(row["mean"])
+        if row["difference"] is not None:
+            low, high = points(row["difference_low"]), points(row["difference_high"])
+            text += f", {points(row['difference'])} ({low} .. {high})"
+        rows.setdefault(row["readout"], []).append(text)
+    header = ["of", *(counted(shots, "shot") for shots in SHOTS)]
+    return Table.of_cells(header, [[name, *cells] for name, cells in rows.items()])
 
 
 def all_rows(measured: Mapping[str, Measured]) -> pl.DataFrame:
@@ -201,7 +257,11 @@ def all_rows(measured: Mapping[str, Measured]) -> pl.DataFrame:
     return pl.concat(
         sweep.summary.with_columns(data_set=pl.lit(task), choice=pl.lit(choice))
         for task, one in measured.items()
-        for choice, sweeps in (("", one.readouts), *((n, {n: s}) for n, s in one.control.items()))
+        for choice, sweeps in (
+            ("", one.readouts),
+            *((name, {name: swept}) for name, swept in one.control.items()),
+            ("neurons", {"": one.neurons}),
+        )
         for sweep in sweeps.values()
     )
 

@@ -23,7 +23,7 @@ says how to view them.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -108,7 +108,9 @@ SITE, HEADS_SITE = "site", "heads"
 """Fact of a model: the place in it that features are read from; absent for its attention heads."""
 
 Head = tuple[int, int]
-"""`(layer, head)`, both counted from 0 in the language model's decoder."""
+"""`(layer, head)`, both counted from 0 in the language model's decoder; or a `neuron` of one."""
+NEURONS = 10**6
+"""More than there are heads in a layer, or values in a head, see `neuron`."""
 ANSWERS_HEAD: Head = (999_999, 0)
 """Stands among heads for what the model says of the classes, see `FeatureStore.with_answers`."""
 
@@ -140,16 +142,79 @@ class LayerGrid:
     """Width of one head's output."""
 
 
+def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:
+    """Return the width of every head of a grid, layer by layer."""
+    return {(grid.layer, head): grid.head_dim for grid in grids for head in grid.heads}
+
+
 def head_name(head: Head) -> str:
     """Return the written form of a head.
 
-    >>> head_name((12, 7)), head_name(ANSWERS_HEAD)
-    ('L12.H7', 'answers')
+    >>> head_name((12, 7)), head_name(neuron((12, 7), 5)), head_name(ANSWERS_HEAD)
+    ('L12.H7', 'L12.H7.N5', 'answers')
     """
-    return "answers" if head == ANSWERS_HEAD else f"L{head[0]}.H{head[1]}"
+    if head == ANSWERS_HEAD:
+        return "answers"
+    layer, number = holder(head)
+    return f"L{layer}.H{number}" + (f".N{head[1] % NEURONS}" if is_neuron(head) else "")
+
+
+def neuron(head: Head, index: int) -> Head:
+    """Return the address of one value of a head, which stands among heads as a head of width 1.
+
+    It sorts by layer, head and index.
+
+    >>> neuron((12, 7), 5)
+    (12, 8000005)
+    """
+    return head[0], (head[1] + 1) * NEURONS + index
+
+
+def is_neuron(head: Head) -> bool:
+    """Return whether an address is that of a `neuron`."""
+    return head[1] >= NEURONS
+
+
+def holder(head: Head) -> Head:
+    """Return the head that a neuron is a value of; a head as it is.
+
+    >>> holder((12, 8000005)), holder((12, 7))
+    ((12, 7), (12, 7))
+    """
+    return (head[0], head[1] // NEURONS - 1) if is_neuron(head) else head
+
+
+def is_held(head: Head, widths: Mapping[Head, int]) -> bool:
+    """Return whether a head, or a neuron of one, is among the heads that have these widths."""
+    width = widths.get(holder(head), 0)
+    return head[1] % NEURONS < width if is_neuron(head) else bool(width)
+
+
+def pick(
+    values: np.ndarray[Any, Any], held: Sequence[Head], wanted: Sequence[Head], rows: Any = None
+) -> np.ndarray[Any, Any]:
+    """Return the features of some heads or neurons out of `(held, n, d)` ones, of some `rows`.
+
+    `(wanted, rows, d)`, or `(wanted, rows, 1)` if all of them are neurons; a neuron's value is
+    followed by zeros else. The heads of all `wanted` are among those `held`.
+    """
+    index = {head: place for place, head in enumerate(held)}
+    places = np.array([index[holder(head)] for head in wanted])
+    some = np.arange(values.shape[1]) if rows is None else rows
+    alone = np.array([is_neuron(head) for head in wanted])
+    if not alone.any():
+        return values[places[:, None], some]
+    columns = np.array([number % NEURONS for _, number in wanted])
+    if alone.all():
+        return values[places[:, None], some, columns[:, None]][..., None]
+    picked = values[places[:, None], some]
+    picked[alone, :, 0] = values[places[alone][:, None], some, columns[alone][:, None]]
+    picked[alone, :, 1:] = 0
+    return picked
 
 
 _HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})", re.ASCII)
+_NEURON = re.compile(rf"{_HEAD.pattern}\.N(\d{{1,6}})", re.ASCII)
 
 
 def parse_head(name: str) -> Head | None:
@@ -162,8 +227,18 @@ def parse_head(name: str) -> Head | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def parse_address(name: str) -> Head | None:
+    """Return the head or neuron of a written form, None for other text.
+
+    >>> parse_address("L12.H7.N5"), parse_address("L12.H7"), parse_address("12.7")
+    ((12, 8000005), (12, 7), None)
+    """
+    match = _NEURON.fullmatch(name)
+    return neuron((int(match[1]), int(match[2])), int(match[3])) if match else parse_head(name)
+
+
 def as_head(head: Any) -> Head:
-    """Return a head that is a pair of numbers, or a name such as `L12.H7`.
+    """Return a head that is a pair of numbers, or a name such as `L12.H7` or `L12.H7.N5`.
 
     Raises
     ------
@@ -171,7 +246,7 @@ def as_head(head: Any) -> Head:
         It is neither.
     """
     with suppress(TypeError, ValueError):
-        named = parse_head(head) if isinstance(head, str) else None
+        named = parse_address(head) if isinstance(head, str) else None
         layer, number = named or head
         return int(layer), int(number)
     raise HeadNotFoundError(f"{head!r:.60} is no head; expected (layer, head), or a name as L12.H7")

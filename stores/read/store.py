@@ -24,7 +24,12 @@ from savs.stores.format.layout import (
     Head,
     LayerGrid,
     as_head,
+    grid_widths,
     head_name,
+    holder,
+    is_held,
+    is_neuron,
+    pick,
 )
 from savs.stores.format.manifest import Manifest, PlacedRow, read_manifest
 from savs.stores.format.plan import ShardSpec
@@ -342,7 +347,7 @@ class FeatureStore:
         split
             `train`, `test`, or another one of `splits`.
         heads
-            Which heads, in which order; all of `self.heads` by default.
+            Which heads or neurons, in which order; all of `self.heads` by default.
         raw
             Return the stored values, bfloat16 as its bits in uint16, instead of float32.
 
@@ -350,7 +355,7 @@ class FeatureStore:
         -------
         ndarray
             `(heads, examples, head_dim)`. Heads narrower than the widest one asked for are padded
-            with zeros, which change no inner product.
+            with zeros, which change no inner product. A neuron is a head of width 1.
 
         Raises
         ------
@@ -368,11 +373,12 @@ class FeatureStore:
             values = self.features(split, stored) if stored else np.zeros((0, len(answers), 0))
             return _with_answers(wanted, values, answers)
         if not specs:  # nothing was planned, as of a store without training examples
-            widths = {grid.layer: grid.head_dim for grid in self.grid}
-            return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
-        values = gather(self._shards, specs, wanted, split=split, raw=raw)
+            return np.zeros((len(wanted), 0, max(self.widths(wanted))), np.float32)
+        stored = [*dict.fromkeys(map(holder, wanted))]
+        values = gather(self._shards, specs, stored, split=split, raw=raw)
         order = self._order(split)
-        return values if order is None else values[:, order]
+        values = values if order is None else values[:, order]
+        return values if stored == wanted else pick(values, stored, wanted)
 
     def blocks(
         self,
@@ -398,19 +404,22 @@ class FeatureStore:
             clear memory for each.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
-        stored = [head for head in wanted if head != ANSWERS_HEAD]
+        heads = [head for head in wanted if head != ANSWERS_HEAD]
+        stored = [*dict.fromkeys(map(holder, heads))]
         read = stored or self.heads[:1]  # a block is read with a head, at least
         blocks = read_blocks(
             self._shards, specs, read, split=split, rows=rows, raw=raw, reuse=reuse
         )
-        if self.answers is None or len(stored) == len(wanted):
+        if stored != heads:
+            blocks = (replace(one, features=pick(one.features, read, heads)) for one in blocks)
+        if self.answers is None or len(heads) == len(wanted):
             yield from blocks
             return
         answers, known = self.answers.values(self, split), self.examples(split)["id"]
         row_of = dict(zip(known, range(len(known)), strict=True))
         for block in blocks:
             some = answers[[row_of[name] for name in block.examples["id"]]]
-            values = _with_answers(wanted, block.features[: len(stored)], some)
+            values = _with_answers(wanted, block.features[: len(heads)], some)
             yield replace(block, features=values)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
@@ -492,14 +501,24 @@ class FeatureStore:
             what += f", or estimate the accuracy from training: {folds}"
         raise StoreIncompleteError(what)
 
+    def widths(self, heads: Sequence[Head]) -> list[int]:
+        """Return the width of each head, 1 of a neuron; errors as in `require_heads`."""
+        self.require_heads(heads)
+        widths = self._widths()
+        return [1 if is_neuron(head) else widths[head] for head in heads]
+
+    def _widths(self) -> dict[Head, int]:
+        widths = grid_widths(self.grid)
+        return widths if self.answers is None else {**widths, ANSWERS_HEAD: self.answers.width}
+
     def require_heads(self, heads: Sequence[Head]) -> None:
         """Raise HeadNotFoundError if the store does not hold one of the heads."""
-        held = {*self.heads, *([] if self.answers is None else [ANSWERS_HEAD])}
-        absent = [head for head in heads if head not in held]
+        widths = self._widths()
+        absent = [head for head in heads if not is_held(head, widths)]
         if absent or not heads:
             what = f"no head {head_name(absent[0])}" if absent else "nothing for an empty list"
             raise HeadNotFoundError(
-                f"{self.path} holds {what}; it has {len(held)} heads from"
+                f"{self.path} holds {what}; it has {len(widths)} heads from"
                 f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
             )
 

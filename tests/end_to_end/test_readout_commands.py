@@ -155,7 +155,7 @@ def test_a_scoring_that_cannot_be(savs, store):
     assert one.returncode == 1
     assert "one prompt for each example, but worst-prompt scoring compares several" in one.stderr
     other = savs("select", store, "--scoring", "best")
-    assert "expected: resubstitution, loo, kfold, pursuit, worst-prompt" in other.stderr
+    assert "resubstitution, loo, kfold, pursuit, worst-prompt, steady-prompt" in other.stderr
 
 
 @pytest.mark.parametrize(

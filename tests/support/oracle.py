@@ -133,6 +133,38 @@ def ranking(features: Heads, labels: Labels, classes: int, scoring: str) -> list
     return sorted(range(len(scores)), key=lambda place: (*np.negative(scores[place]), place))
 
 
+def _means(column: Array, labels: Array, classes: int) -> Array:
+    return centroids_of(column[:, None], labels, classes)[:, 0]
+
+
+def nearest_mean(x: float, means: Array) -> int:
+    """Return the first class whose mean is nearest, within TIE of their range."""
+    away = np.abs(x - means)
+    return int((away <= away.min() + TIE * np.ptp(means)).argmax())
+
+
+def _near(away: float, spread: float) -> float:
+    return spread / (spread + away) if spread else 0.0
+
+
+def neuron_score(
+    column: npt.ArrayLike, labels: Labels, classes: int, scoring: str
+) -> tuple[float, float]:
+    """Return the train-side score of one value of a head, and its margin."""
+    column, labels = np.asarray(column, np.float64), np.asarray(labels)
+    parts, score, margins = _left_out(labels, scoring), 0, 0.0
+    spread = float(np.ptp(_means(column, labels, classes)))
+    for i, y in enumerate(labels):
+        out = np.zeros(len(labels), bool) if parts is None else np.array(parts) == parts[i]
+        score += nearest_mean(column[i], _means(column[~out], labels[~out], classes)) == y
+        alone = (labels == y).sum() == 1
+        kept = np.arange(len(labels)) != (-1 if alone else i)
+        away = np.abs(column[i] - _means(column[kept], labels[kept], classes))
+        ahead = _near(away[y], spread) - _near(np.delete(away, y).min(), spread)
+        margins += ahead if abs(ahead) > TIE else 0.0
+    return float(score), margins / len(labels)
+
+
 def lda_head_score(
     head: npt.ArrayLike,
     labels: Labels,
@@ -170,6 +202,18 @@ def vote(
     ]
     counts = [Counter(of) for of in zip(*ballots, strict=True)]
     # the first to appear, of the best head, wins among equals
+    return [(of.most_common(1)[0][0], dict(of)) for of in counts]
+
+
+def neurons(
+    train: Heads, labels: Labels, classes: int, test: Heads
+) -> list[tuple[int, dict[int, int]]]:
+    """Return each test example's class and its votes, from `(rows, 1)` values of neurons."""
+    ballots = [
+        [nearest_mean(x, _means(np.asarray(one, float)[:, 0], labels, classes)) for [x] in rows]
+        for one, rows in zip(train, test, strict=True)
+    ]
+    counts = [Counter(of) for of in zip(*ballots, strict=True)]
     return [(of.most_common(1)[0][0], dict(of)) for of in counts]
 
 
@@ -480,9 +524,10 @@ def _likeliest(p: Array, ratio: float | Array, slack: float) -> Choices:
 def predict(readout: str, train: Heads, labels: Labels, classes: int, test: Heads) -> Choices:
     """Return the classes of the test rows, and which ones rounding could make them."""
     given = (train, labels, classes, test)
-    if readout in ("vote", "knn"):
-        k = (min(5, int(np.bincount(labels).min())),)
-        choice = np.array([c for c, _ in (vote(*given) if readout == "vote" else knn(*given, *k))])
+    k = min(5, int(np.bincount(labels).min()))
+    counting = {"vote": vote, "neurons": neurons, "knn": lambda *given: knn(*given, k)}
+    if readout in counting:
+        choice = np.array([c for c, _ in counting[readout](*given)])
         return Choices(choice, np.arange(classes) == choice[:, None])
     table, ratio, slack = {
         "posterior": (posterior, np.exp(-TIE / TAU), 1e-5),

@@ -40,7 +40,8 @@ def show(done: "Explanations", options: Options) -> Shown:
 def _words(one: "Explained") -> list[Table | str]:
     truth = "" if one.label in (None, one.prediction) else f" instead of {one.label}"
     about = "" if one.subtask is None else f"{one.subtask}: "
-    header, rows = ["head", "nearest class", "cosine", "lead", "nearest training example"], []
+    measure, rows = one.heads[0].measure, []
+    header = ["head", "nearest class", measure, "lead", "nearest training example"]
     if one.are_moves:
         header = ["head", "moves the number by", "nearest training example"]
     for head in one.heads:

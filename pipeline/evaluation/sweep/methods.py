@@ -34,7 +34,6 @@ from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingArrays,
     TrainingTask,
-    head_widths,
     text_arguments,
 )
 from savs.pipeline.targets import target_of
@@ -147,7 +146,7 @@ def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     try:
         texts = text_arguments(StoredTraining(store), rule.texts, task, head)
         features = store.features("train", head)[:, task.rows]
-        rule.fit(features, task.labels, task.classes, head_widths(store, head), **texts)
+        rule.fit(features, task.labels, task.classes, store.widths(head), **texts)
     except SelectionError as error:
         return str(error)
     return ""

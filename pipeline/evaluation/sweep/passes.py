@@ -20,15 +20,15 @@ from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
-from savs.pipeline.selection.selection import score_tasks
+from savs.pipeline.selection.selection import choosable, score_tasks
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
-    head_widths,
     text_arguments,
 )
 from savs.pipeline.targets.one import VOTES_KEPT, named, predicted
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, Head
+from savs.stores.format.layout import pick
 
 MEMORY = 2**30
 """Bytes of results and fits that one pass may hold; more draws than that take more passes."""
@@ -68,7 +68,7 @@ def sweep_readouts(
 
     Predictions are in the store's order. Heads are scored, chosen and fitted on each draw alone.
     """
-    orders: dict[Any, list[list[int]]] = {}
+    orders: dict[Any, list[list[Head]]] = {}
     for rule in rules:
         decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
         if decides not in orders:
@@ -77,9 +77,9 @@ def sweep_readouts(
             yield rule.name, count, key, predictions
 
 
-def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[int]]:
-    """Return the indices of the best heads of each draw in `store.heads`, best first."""
-    heads = plan.store.heads
+def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[Head]]:
+    """Return the best heads, or neurons, of each draw, best first."""
+    heads = choosable(rule, plan.store.grid)
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
     scores = score_tasks(StoredTraining(plan.store), rule, scoring, list(tasks.values()))
     ranked = {
@@ -87,7 +87,7 @@ def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[i
     }
     return [
         [
-            index
+            heads[index]
             for index in ranked[id(draw.task)]
             if draw.key.max_layer is None or heads[index][0] <= draw.key.max_layer
         ][: plan.counts[-1]]
@@ -96,7 +96,7 @@ def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[i
 
 
 def _run_draws(
-    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]]
+    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[Head]]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Yield the predictions of one readout, in as many passes as memory needs.
 
@@ -125,7 +125,7 @@ def _bytes_a_group(plan: SweepPlan) -> int:
 
 
 def _pass(
-    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], draws: Sequence[int]
+    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[Head]], draws: Sequence[int]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Run some draws over the test split once."""
     rows: list[list[Array]] = [[] for _ in plan.tasks]
@@ -166,9 +166,9 @@ class _Fits:
     """A readout fitted to some draws of one task."""
 
     def __init__(
-        self, plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], draws: Sequence[int]
+        self, plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[Head]], draws: Sequence[int]
     ) -> None:
-        self._counts = plan.counts
+        self._counts, self._held = plan.counts, plan.store.heads
         self._draws = draws
         self._orders = [list(orders[draw]) for draw in draws]  # as many heads as the last count
         counts = [self._counts[-1]] if rule.is_nested else self._counts
@@ -183,20 +183,23 @@ class _Fits:
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
         if self._nested:
-            scored = score_fits(self._nested, self._orders, features, self._counts)
+            index = {head: place for place, head in enumerate(self._held)}
+            places = [[index[head] for head in order] for order in self._orders]
+            scored = score_fits(self._nested, places, features, self._counts)
             yield from zip(self._draws, scored, strict=True)
             return
         for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
             pairs = zip(self._counts, fitted, strict=True)
-            yield draw, [one.scores(features[order[:count]]) for count, one in pairs]
+            yield (
+                draw,
+                [one.scores(pick(features, self._held, order[:count])) for count, one in pairs],
+            )
 
 
-def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int]) -> Fitted:
-    held = plan.store.heads
-    chosen = [held[head] for head in heads]
-    features = plan.pool[np.asarray(heads)[:, None], task.rows]
-    texts = text_arguments(StoredTraining(plan.store), rule.texts, task, chosen)
-    return rule.fit(features, task.labels, task.classes, head_widths(plan.store, chosen), **texts)
+def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[Head]) -> Fitted:
+    features = pick(plan.pool, plan.store.heads, heads, task.rows)
+    texts = text_arguments(StoredTraining(plan.store), rule.texts, task, heads)
+    return rule.fit(features, task.labels, task.classes, plan.store.widths(heads), **texts)
 
 
 def _small(scores: ClassScores) -> ClassScores:

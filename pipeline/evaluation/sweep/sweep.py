@@ -56,6 +56,7 @@ from savs.pipeline.running.option_texts import parse_counts, parse_layers, parse
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import (
+    choosable,
     choose_heads,
     default_heads,
     head_count,
@@ -67,7 +68,7 @@ from savs.pipeline.selection.training_data import (
     TrainingTask,
 )
 from savs.pipeline.targets import target_of
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, Head
 from savs.stores.read.store import AnyStore, as_store
 
 HeadCount = int | Literal["all"]
@@ -382,8 +383,9 @@ def _grid(
 ) -> _Grid:
     if len(stores) == 1 and all(method.is_fitted for method in methods):
         ((name, store),) = stores.items()
-        numbers = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
-        return _Grid(shots, {name: sorted({head_count(store.heads, n) for n in numbers})})
+        held = _held(store, methods)
+        numbers = heads or [n for n in HEADS if n == "all" or n <= len(held)]
+        return _Grid(shots, {name: sorted({head_count(held, n) for n in numbers})})
     number = _one_number(heads, "methods")
     counts = {}
     for name, store in stores.items():
@@ -402,9 +404,10 @@ def _depth_grid(
     level = next((method.readout for method in methods if not method.is_fitted), None)
     if level is not None:
         raise SelectionError(f"depths are compared by heads alone, which {level!r} is not about")
-    number = default_heads(store.heads) if heads is None else _one_number(heads, "depths")
-    count = head_count(store.heads, number)
-    depths = _depths(store, None if max_layers == "each" else max_layers, count)
+    held = _held(store, methods)
+    number = default_heads(held) if heads is None else _one_number(heads, "depths")
+    count = head_count(held, number)
+    depths = _depths(store, held, None if max_layers == "each" else max_layers, count)
     return _Grid(["all"] if shots is None else shots, {methods[0].store: [count]}, depths)
 
 
@@ -418,10 +421,17 @@ def _one_number(heads: Sequence[HeadCount] | None, what: str) -> HeadCount:
     return heads[0]
 
 
-def _depths(store: FeatureStore, max_layers: Sequence[int] | None, count: int) -> list[int]:
+def _held(store: FeatureStore, methods: Sequence[Method]) -> list[Head]:
+    """Return what all of some fitted methods can choose from: heads, or all neurons."""
+    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
+    return min((choosable(rule, store.grid) for rule in rules), key=len)
+
+
+def _depths(
+    store: FeatureStore, held: Sequence[Head], max_layers: Sequence[int] | None, count: int
+) -> list[int]:
     """Return the depths, ascending; the last layer with heads is the last of them."""
     layers = [grid.layer for grid in store.grid]
-    held = store.heads
     enough = [layer for layer in layers if len(heads_up_to(held, layer)) >= count]
     if max_layers is None:
         return enough

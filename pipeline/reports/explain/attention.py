@@ -17,7 +17,8 @@ from savs.pipeline.reports.explain.evidence import Evidence, of_heads
 from savs.pipeline.reports.pages.charts import LEVELS, shade_paths
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection_config import SelectionConfig, model_heads
-from savs.stores import head_name
+from savs.stores import Head, head_name
+from savs.stores.format.layout import is_neuron
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -78,6 +79,15 @@ class View:
         return self.beaten == len(self.random)
 
 
+def require_heads(heads: Sequence[Head]) -> None:
+    """Raise ReportError for neurons, which are too little of a head to say where it looks."""
+    if some := [head_name(head) for head in heads if is_neuron(head)]:
+        raise ReportError(
+            f"an attention map shows a whole head, and {some[0]} is one value; omit the maps, or"
+            " select with a readout of heads"
+        )
+
+
 def view_example(
     model: "LoadedModel",
     prompt: str,
@@ -123,6 +133,7 @@ def view_example(
     heads = model_heads(evidence.trained.selection.heads)
     if not heads:
         raise ReportError("the classifier reads the model's own answers alone, and no head looks")
+    require_heads(heads)
     evidence = of_heads(evidence, range(len(heads)))
     centroids = evidence.trained.centroids
     widths = {(g.layer, h): g.head_dim for g in model.grid for h in g.heads}

@@ -12,22 +12,23 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.heads.centroids import (
     class_centroids,
-    cosines,
     first_of_best,
     leads,
     normalise,
 )
+from savs.pipeline.heads.neurons import closeness, likeness
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
+from savs.pipeline.readouts.neurons import FittedNeurons
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
 from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
-    head_widths,
 )
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
 from savs.stores import FeatureStore, Head
+from savs.stores.format.layout import is_neuron
 
 NEAREST = 3
 """Training examples that are named for each head."""
@@ -191,6 +192,8 @@ def trained_alone(target: Target, selection: TaskSelection, rule: Readout) -> Tr
     centroids = None if known is None else known.centroids
     if rule.has_centroids and isinstance(fitted, HeadsFit):
         centroids = fitted.directions
+    elif isinstance(fitted, FittedNeurons):
+        centroids = fitted.centroids
     if centroids is None:
         return None
     heads, _, width = centroids.shape
@@ -217,7 +220,7 @@ def _features(
 ) -> dict[str, Array]:
     """Return `(heads, d)` features of examples; memory holds one shard's."""
     by_id: dict[str, Array] = {}
-    head_widths(store, heads)
+    store.require_heads(heads)
     for block in store.blocks(split, heads):
         rows = block.examples.with_row_index("row").filter(pl.col("id").is_in(list(ids)))
         for name, row in rows.select("id", "row").rows():
@@ -227,9 +230,13 @@ def _features(
 
 def weigh(name: str, trained: Trained, features: Array) -> Evidence:
     """Return the evidence of an example with these `(heads, d)` features."""
-    table = cosines(features[:, None], trained.centroids)[:, 0]
+    heads = trained.selection.heads
+    table = likeness(heads, features[:, None], trained.centroids)[:, 0]
     votes = first_of_best(table)
-    alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))
+    if is_neuron(heads[0]):
+        alike = closeness(features[:, None], trained.features)[:, 0]
+    else:
+        alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))
     nearest = np.argsort(-alike, axis=1, kind="stable")[:, :NEAREST]
     moves, task = None, trained.task
     if task is not None:

@@ -20,6 +20,7 @@ from savs.pipeline.reports.explain.attention import (
     DRAWS,
     MASKED,
     load_views_model,
+    require_heads,
     view_example,
 )
 from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence, gather_left_out
@@ -151,6 +152,8 @@ def explain(
         )
     rows = _pick(evaluated, ids or (), errors=errors, n=n)
     selection = evaluated.selection()
+    if attention_maps:
+        require_heads(selection.heads)
     said = [target.shown(row, evaluated.metrics) for row in rows.iter_rows(named=True)]
     rows = target.of_one_task(rows, evaluated.metrics)
     wanted = dict(rows.select("id", "subtask").iter_rows())

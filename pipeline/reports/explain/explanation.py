@@ -19,9 +19,9 @@ from savs.pipeline.reports.explain.changes import (
 from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.running.formatting import counted, listed
-from savs.pipeline.selection.training_data import head_widths
 from savs.pipeline.targets.tasks import Share, Shown
 from savs.stores import FeatureStore, head_name
+from savs.stores.format.layout import holder, is_neuron, parse_address
 
 HEADS_SCHEMA: Mapping[str, pl.DataType] = {
     "id": pl.String(),
@@ -42,7 +42,8 @@ HEADS_SCHEMA: Mapping[str, pl.DataType] = {
 training examples that the head classifies alone, `lead` is the cosine of the
 vote's centroid less the best other one, `nearest` are the nearest training examples. Of numbers
 `vote` and `lead` are how far the head moves the number from the mean, and `similarity` is empty; of
-many labels `subtask` is the label that an explanation is about."""
+many labels `subtask` is the label that an explanation is about. A neuron, which has no cosines, has
+its closeness, and the `layer` and `head` of its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ class HeadVote:
     """Each class and the cosine with its centroid, greatest first; nothing of a number, whose
     `vote` and `lead` are how far the head moves it."""
     nearest: tuple[Neighbour, ...]
+
+    @property
+    def measure(self) -> str:
+        """What `similarity`, `lead` and `nearest` are in: cosines, or of a neuron its closeness."""
+        address = parse_address(self.name)
+        return "closeness" if address and is_neuron(address) else "cosine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +277,8 @@ def head_votes(evidence: Evidence) -> tuple[HeadVote, ...]:
     trained, moves = evidence.trained, evidence.moves
     classes = trained.selection.classes
     votes = []
-    for place, (layer, head) in enumerate(trained.selection.heads):
+    for place, address in enumerate(trained.selection.heads):
+        layer, head = holder(address)
         cosines = evidence.table[place]
         order = np.argsort(-cosines, kind="stable")
         pairs = zip(evidence.nearest[place], evidence.similar[place], strict=True)
@@ -279,7 +287,7 @@ def head_votes(evidence: Evidence) -> tuple[HeadVote, ...]:
                 rank=place + 1,
                 layer=layer,
                 head=head,
-                name=head_name((layer, head)),
+                name=head_name(address),
                 strength=trained.selection.strengths[place],
                 vote=classes[evidence.votes[place]] if moves is None else f"{moves[place]:+.4g}",
                 lead=float(evidence.leads[place] if moves is None else moves[place]),
@@ -327,9 +335,7 @@ def changes_of(
     for trained in {id(one.trained): one.trained for one in evidence.values()}.values():
         examples = [one for one in evidence.values() if one.trained is trained]
         if not rule.texts:
-            changes |= _refitted(
-                rule, trained, head_widths(store, trained.selection.heads), examples
-            )
+            changes |= _refitted(rule, trained, store.widths(trained.selection.heads), examples)
     return changes
 
 

@@ -31,7 +31,7 @@ from savs.stores import (
     StoreIncompleteError,
     head_name,
 )
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import digest, holder
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def _of_store(measure: Callable[[FeatureStore, Selection], T], result: Result) -
 def _chosen(config: SelectionConfig) -> pl.DataFrame:
     """Return the chosen heads alone, as the selection scored them."""
     rows = [
-        (task.subtask, *head, head_name(head), strength, score, task.examples, margin, rank)
+        (task.subtask, *holder(head), head_name(head), strength, score, task.examples, margin, rank)
         for task in config.tasks
         for rank, (head, strength, score, margin) in enumerate(
             zip(task.heads, task.strengths, task.scores, task.margins, strict=True), start=1

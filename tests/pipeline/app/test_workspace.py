@@ -40,14 +40,14 @@ def test_a_classifier_alone_has_centroids_and_no_store(workspace, tmp_path) -> N
     assert trained.centroids == pytest.approx(normalise(here.trained[None].centroids))
 
 
-@pytest.mark.parametrize("readout", ["vote", "lda", "knn"])
+@pytest.mark.parametrize("readout", ["vote", "lda", "knn", "neurons"])
 def test_centroids_are_those_of_the_fit_or_of_the_calibration(workspace, readout) -> None:
     store = workspace.store()
     bare = select(store, heads=2, readout=readout)
     whole = calibrate(store, bare).selection
     assert trained_alone(whole.target, whole.tasks[0], whole.rule) is not None
     alone = trained_alone(bare.target, bare.tasks[0], bare.rule)
-    assert (alone is not None) == (readout == "vote")
+    assert (alone is not None) == (readout in ("vote", "neurons"))
 
 
 def test_a_store_of_other_training_examples_gives_no_neighbours(workspace, tmp_path) -> None:

@@ -30,7 +30,7 @@ def table_of(made, names, path: Path, **columns) -> Path:
     return path
 
 
-MARKS = {"vote": (), "lda": pytest.mark.thorough, "posterior": pytest.mark.thorough}
+MARKS = {"vote": (), **dict.fromkeys(("lda", "posterior", "neurons"), pytest.mark.thorough)}
 
 
 @pytest.mark.thorough

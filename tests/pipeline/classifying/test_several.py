@@ -77,7 +77,7 @@ def of_heads(made, heads):
 
 
 def test_classifiers_of_several_readouts_share_a_table(made, tmp_path) -> None:
-    folders = {readout: tmp_path / readout for readout in ("vote", "knn")}
+    folders = {readout: tmp_path / readout for readout in ("vote", "knn", "neurons")}
     for readout, folder in folders.items():
         save_selection(only_subtask(select(made.store, readout=readout), "animal"), folder)
     images, table = made.images[:2], tmp_path / "table.parquet"

@@ -66,7 +66,7 @@ def test_an_array_has_the_predictions_of_its_store(pets) -> None:
     assert loaded.predict_features(values).tolist() == known
     assert loaded.predict_features(values.reshape(30, -1)).tolist() == known
     for wrong in (values[:, :2], values[0, 0, 0]):
-        with pytest.raises(ParameterError, match=r"expected \(n, 96\): all 12 heads side by side"):
+        with pytest.raises(ParameterError, match=r"expected \(n, 96\): all heads side by side"):
             loaded.predict_features(wrong)
     values[3, 0, 0, 0] = np.nan
     with pytest.raises(ParameterError, match="row 3 are not finite"):
@@ -129,3 +129,11 @@ def test_neither_torch_nor_transformers_is_needed(pets) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=pets, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_neurons_are_read_of_stores_and_arrays(pets, tmp_path) -> None:
+    savs.select(pets / "pets", readout="neurons", heads=7, out=tmp_path / "neurons")
+    found = savs.classify(tmp_path / "neurons", pets / "new").predictions["prediction"].to_list()
+    array = savs.load(tmp_path / "neurons").predict_features(np.load(pets / "new.npy"))
+    assert array.tolist() == found
+    assert sum(a == b for a, b in zip(found, ["dog", "cat"] * 15, strict=True)) > 24

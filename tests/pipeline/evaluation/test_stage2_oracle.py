@@ -7,6 +7,7 @@ from random_stores import KINDS, SEEDS, write_problem
 
 from savs import evaluate, select
 from savs.pipeline.readouts import READOUTS
+from savs.stores.format.layout import NEURONS, holder, is_neuron, neuron
 
 MARKS = {0: (), 1: pytest.mark.thorough}
 STORES = [
@@ -27,7 +28,7 @@ def case(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("scoring", ["resubstitution", "loo", "kfold"])
-@pytest.mark.parametrize("readout", ["vote", "lda"])
+@pytest.mark.parametrize("readout", ["vote", "lda", "neurons"])
 def test_the_best_heads_are_chosen(case, readout, scoring):
     problem, store = case
     if scoring != "resubstitution" and "class 1" in problem.train_labels:
@@ -36,17 +37,33 @@ def test_the_best_heads_are_chosen(case, readout, scoring):
             pytest.skip("a class of one cannot be left out")
     for found in select(store, heads=HEADS, readout=readout, scoring=scoring).tasks:
         classes, rows, labels, _ = problem.task(found.subtask)
-        slow = [
-            oracle.head_score(head[rows], labels, len(classes), readout, scoring)
-            for head in problem.train
-        ]
-        places = [store.heads.index(head) for head in found.heads]
+        if readout == "neurons":
+            columns = [column[rows] for head in problem.train for column in head.T]
+            slow = [oracle.neuron_score(c, labels, len(classes), scoring) for c in columns]
+            among = [
+                neuron(head, index)
+                for head, width in zip(store.heads, store.widths(store.heads), strict=True)
+                for index in range(width)
+            ]
+        else:
+            among = store.heads
+            slow = [
+                oracle.head_score(head[rows], labels, len(classes), readout, scoring)
+                for head in problem.train
+            ]
+        places = [among.index(head) for head in found.heads]
         np.testing.assert_allclose(found.scores, [slow[p][0] for p in places], atol=1e-4)
         np.testing.assert_allclose(found.margins, [slow[p][1] for p in places], atol=1e-4)
         keys = sorted((-score, -margin, place) for place, (score, margin) in enumerate(slow))
         for place, (score, margin, expected) in zip(places, keys, strict=False):
             close = np.abs(np.subtract(slow[place], (-score, -margin))) < CLOSE
             assert place == expected or close.all(), (place, expected)
+
+
+def values_of(heads, store, address):
+    """Return the `(rows, d)` features of a head, or of a neuron."""
+    values = heads[store.heads.index(holder(address))]
+    return values[:, [address[1] % NEURONS]] if is_neuron(address) else values
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -60,13 +77,12 @@ def test_every_prediction_is_the_oracles(case, readout):
     for task in selection.tasks:
         classes, rows, labels, tested = problem.task(task.subtask)
         assert list(task.classes) == classes
-        places = [store.heads.index(head) for head in task.heads]
         slow = oracle.predict(
             readout,
-            [problem.train[p][rows] for p in places],
+            [values_of(problem.train, store, head)[rows] for head in task.heads],
             labels,
             len(classes),
-            [problem.test[p][tested] for p in places],
+            [values_of(problem.test, store, head)[tested] for head in task.heads],
         )
         for row, name in enumerate(ours[tested]):
             number = classes.index(name)

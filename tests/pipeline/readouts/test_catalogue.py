@@ -53,7 +53,7 @@ def test_a_file_a_name_and_an_object_are_chosen(mine) -> None:
     own = replace(VOTE, name="own")
     assert choose_readout(own) is own
     assert choose_readout("lda") is choose_readout(READOUTS["lda"]) is READOUTS["lda"]
-    built_in = "vote posterior calm lda hec-v mahalanobis logistic ridge knn"
+    built_in = "vote posterior calm lda hec-v mahalanobis logistic ridge knn neurons"
     assert list(READOUTS) == built_in.split()
 
 

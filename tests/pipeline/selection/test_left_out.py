@@ -13,6 +13,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.heads.neurons import closeness
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.result_files import CLASSIFIER
 from savs.pipeline.selection.selection_file import check_values
@@ -51,12 +52,15 @@ def test_a_calibration_comes_back_and_changes_no_prediction(store, tmp_path, rea
         assert before[column].equals(after[column])
     ours, theirs = (one.only_task().decision for one in (read, made))
     np.testing.assert_array_equal(ours.nonconformity, theirs.nonconformity, strict=True)
-    has_own = readout not in ("vote", "posterior", "calm")
+    has_own = readout not in ("vote", "posterior", "calm", "neurons")
     assert (ours.centroids is not None) == has_own
     features = store.features("test", read.only_task().heads)
     train = store.features("train", read.only_task().heads)
     labels = np.arange(3 * SHOTS) % 3
-    expected = typicality(features, class_centroids(train, labels, 3))
+    centroids = class_centroids(train, labels, 3)
+    expected = typicality(features, centroids)
+    if readout == "neurons":
+        expected = closeness(features, centroids).mean(axis=0).max(axis=1)
     fitted = read.only_task().fitted
     found = ours.typicality(features, fitted, fitted.scores(features))
     np.testing.assert_allclose(found, expected, atol=1e-6)

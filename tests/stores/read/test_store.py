@@ -12,6 +12,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
+from savs.stores.format.layout import NEURONS, holder, is_neuron, neuron
 from stores import make_store
 
 GAPS = (LayerGrid(1, (2, 5), 4), LayerGrid(4, (0,), 6), LayerGrid(7, (1, 3), 2))
@@ -27,12 +28,16 @@ def store(tmp_path, toy):
 
 def expected(toy, split: str, rows: int, heads) -> np.ndarray:
     """Return the features that the toy store holds, padded head by head."""
-    width = max(grid.head_dim for grid in toy.grid if grid.layer in {layer for layer, _ in heads})
-    block = np.zeros((len(heads), rows, width), np.float32)
-    for place, (layer, head) in enumerate(heads):
+    columns = []
+    for address in heads:
+        layer, head = holder(address)
         (grid,) = [grid for grid in toy.grid if grid.layer == layer]
         values = toy.values(split, layer)[grid.heads.index(head), :rows]
-        block[place, :, : grid.head_dim] = values
+        index = address[1] % NEURONS
+        columns.append(values[:, [index]] if is_neuron(address) else values)
+    block = np.zeros((len(heads), rows, max(v.shape[1] for v in columns)), np.float32)
+    for place, values in enumerate(columns):
+        block[place, :, : values.shape[1]] = values
     return block
 
 
@@ -45,6 +50,8 @@ ASKED = {
     "one": [(4, 0)],
     "one width": [(7, 3), (7, 1)],
     "twice": [(1, 5), (1, 2), (1, 5)],
+    "neurons": [neuron((1, 5), 3), neuron((7, 3), 0), neuron((1, 5), 0)],
+    "heads and neurons": [neuron((1, 5), 3), (7, 3), (1, 5)],
     "numpy numbers": [tuple(np.array([7, 3])), tuple(np.array([1, 2]))],
 }
 
@@ -59,7 +66,7 @@ def test_heads_come_in_the_order_asked_padded_with_zeros(store, toy, heads) -> N
 
 @pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("raw", [False, True])
-@pytest.mark.parametrize("heads", [None, [(7, 3), (1, 2)]])
+@pytest.mark.parametrize("heads", [None, [(7, 3), (1, 2)], [neuron((7, 3), 1), neuron((1, 2), 0)]])
 def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads, reuse) -> None:
     toy.grid, toy.dtype = GAPS, "bfloat16"
     toy.write(tmp_path)
@@ -68,7 +75,8 @@ def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads, reuse)
     for block in store.blocks("train", heads, raw=raw, reuse=reuse):
         given.append(block.features)
         blocks.append(replace(block, features=block.features.copy()))
-    assert np.shares_memory(given[0], given[1]) == reuse
+    is_copied = heads is not None and is_neuron(heads[0])
+    assert np.shares_memory(given[0], given[1]) == (reuse and not is_copied)
     assert [block.features.shape[1] for block in blocks] == [2, 2, 1]
     assert [block.examples["id"].to_list() for block in blocks] == [
         ["train:0", "train:1"],
@@ -137,6 +145,9 @@ def test_a_head_that_is_not_there_is_named(store, head) -> None:
     with pytest.raises(HeadNotFoundError, match=message) as refusal:
         store.features("train", [(1, 2), head])
     assert isinstance(refusal.value, KeyError)
+    message = r"holds no head L7\.H3\.N2; it has 5 heads"  # that head is two wide
+    with pytest.raises(HeadNotFoundError, match=message):
+        store.features("train", ["L7.H3.N1", "L7.H3.N2"])
     with pytest.raises(HeadNotFoundError, match="holds nothing for an empty list"):
         store.features("train", [])
 

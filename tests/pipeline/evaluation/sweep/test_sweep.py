@@ -57,7 +57,7 @@ def drawn(store, tmp_path, draw, name):
     return make_store(tmp_path / name, train[:, rows], [labels[row] for row in rows], *tests)
 
 
-MARKS = {"vote": (), "lda": pytest.mark.thorough, "knn": pytest.mark.thorough}
+MARKS = {"vote": (), **dict.fromkeys(("lda", "knn", "neurons"), pytest.mark.thorough)}
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,10 @@ def test_each_cell_is_a_selection_and_an_evaluation_of_the_draw(store, tmp_path,
     found = sweep(store, heads=[1, 3, "all"], shots=[2, 3], draws=2, readouts=[readout], seed=5)
     values = found.values.filter(pl.col("metric") == "accuracy")
     assert values.height == 3 * 2 * 2
+    every = sum(store.widths(store.heads)) if readout == "neurons" else 6
     for draw in make_draws(StoredTraining(store).tasks(), [2, 3], 2, seed=5):
         alone = drawn(store, tmp_path, draw, f"{draw.key.shots}-{draw.key.number}")
-        for count in (1, 3, 6):
+        for count in (1, 3, every):
             expected = evaluate(alone, select(alone, heads=count, readout=readout))
             cell = values.filter(heads=count, shots=draw.key.shots, draw=draw.key.number)
             assert cell["value"].to_list() == pytest.approx([expected.metrics[0].value])

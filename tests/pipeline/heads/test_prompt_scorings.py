@@ -1,4 +1,4 @@
-"""Heads by their lowest score under the prompts of a store: against the oracle, and planted."""
+"""Heads by their scores under the prompts of a store: against the oracle, and planted."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 
 from savs import evaluate, select
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.selection import score_tasks
@@ -19,6 +20,11 @@ PROMPTS = ("Cat or dog?", "Which?", "Say it.")
 CLASSES = ("cat", "dog")
 LABELS = np.array([0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0])
 HEADS = 6
+OF_PROMPTS = {
+    "worst-prompt": min,
+    "steady-prompt": lambda values: np.mean(values) - 0.5 * np.std(values),
+}
+"""What each scoring makes of the scores under the prompts."""
 
 
 def planted(labels, seed):
@@ -61,12 +67,13 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("scoring", OF_PROMPTS)
 @pytest.mark.parametrize("readout", ["vote", "lda"])
-def test_the_score_is_the_lowest_of_those_under_each_prompt(store, readout):
+def test_one_score_is_made_of_those_under_each_prompt(store, readout, scoring):
     training = StoredTraining(store)
     tasks = StoredTraining(store).tasks()
     some = [task.part(np.arange(len(LABELS)) != 4) for task in tasks]
-    found = score_tasks(training, READOUTS[readout], SCORINGS["worst-prompt"], [*tasks, some[1]])
+    found = score_tasks(training, READOUTS[readout], SCORINGS[scoring], [*tasks, some[1]])
     x = planted(LABELS, 0)
     rows = [*[np.arange(12)] * 3, np.delete(np.arange(12), 4)]
     for scores, kept in zip(found, rows, strict=True):
@@ -75,16 +82,26 @@ def test_the_score_is_the_lowest_of_those_under_each_prompt(store, readout):
                 oracle.head_score(x[head, kept, prompt], LABELS[kept], 2, readout, "kfold")
                 for prompt in range(len(PROMPTS))
             ]
-            assert scores.score[head] == pytest.approx(min(s for s, _ in by_prompt), abs=1e-4)
-            assert scores.margin[head] == pytest.approx(min(m for _, m in by_prompt), abs=1e-4)
+            score, margin = map(OF_PROMPTS[scoring], zip(*by_prompt, strict=True))
+            assert (scores.score[head], scores.margin[head]) == pytest.approx(
+                (score, margin), abs=1e-4
+            )
+
+
+def test_half_the_spread_is_taken_off():
+    counts, margins = [[4.0, 3], [4, 9], [4, 6]], [[0.1, 0.5], [0.3, 0.5], [0.2, 0.5]]
+    parts = [HeadScores(*map(np.array, one)) for one in zip(counts, margins, strict=True)]
+    steady = SCORINGS["steady-prompt"].of_prompts(parts)
+    # 3, 9, 6: mean 6, variance (9 + 9 + 0) / 3; .1, .3, .2: mean .2, variance .02 / 3
+    assert steady.score == pytest.approx([4, 6 - 6**0.5 / 2])
+    assert steady.margin == pytest.approx([0.2 - (0.02 / 3) ** 0.5 / 2, 0.5])
 
 
 @pytest.mark.thorough
-def test_heads_are_chosen_that_know_the_classes_whatever_the_prompt(store):
+@pytest.mark.parametrize("scoring", OF_PROMPTS)
+def test_heads_are_chosen_that_know_the_classes_whatever_the_prompt(store, scoring):
     planted_heads = {store.heads[3], store.heads[4]}
-    steady, usual = (
-        select(store, heads=2, scoring=scoring) for scoring in ("worst-prompt", "kfold")
-    )
+    steady, usual = (select(store, heads=2, scoring=name) for name in (scoring, "kfold"))
     assert [task.subtask for task in steady.tasks] == list(PROMPTS)
     for task, other in zip(steady.tasks, usual.tasks, strict=True):
         assert set(task.heads) == planted_heads
@@ -92,7 +109,7 @@ def test_heads_are_chosen_that_know_the_classes_whatever_the_prompt(store):
         assert max(task.scores) <= len(LABELS)
     crossed = evaluate(store, steady, on="folds")
     assert all(metric.value > 0.8 for metric in crossed.metrics)
-    again = select(store, heads=steady, scoring="worst-prompt")
+    again = select(store, heads=steady, scoring=scoring)
     assert [task.scores for task in again.tasks] == [task.scores for task in steady.tasks]
 
 
@@ -100,7 +117,7 @@ def test_an_example_that_lacks_a_prompt_is_left_out_of_all(tmp_path):
     store = write(tmp_path / "s", skipped=[0, 7, 8])  # e0#1, e2#2 and e2#3 have no features
     training, ids = StoredTraining(store), store.examples("train")["id"].to_list()
     for task in StoredTraining(store).tasks():
-        for number, part in enumerate(training.under_prompts(task)):
+        for number, part in enumerate(training.under_prompts(task, "worst-prompt")):
             names = [f"e{i}#{number + 1}" for i in range(12) if i not in (0, 2)]
             assert [ids[row] for row in part.rows] == names
             labels = [CLASSES[own] for own in np.delete(LABELS, [0, 2])]
@@ -108,12 +125,13 @@ def test_an_example_that_lacks_a_prompt_is_left_out_of_all(tmp_path):
     assert select(store, heads=2, scoring="worst-prompt").tasks[0].examples == 11
 
 
-def test_one_prompt_cannot_be_compared(tmp_path):
+@pytest.mark.parametrize("scoring", OF_PROMPTS)
+def test_one_prompt_cannot_be_compared(tmp_path, scoring):
     x = np.random.default_rng(0).normal(size=(2, 8, 4)).astype("f4")
     one = make_store(tmp_path / "s", x, list("ab" * 4), x, list("ab" * 4))
-    message = "one prompt for each example, but worst-prompt .*--question for each"
+    message = f"one prompt for each example, but {scoring} .*--question for each"
     with pytest.raises(SelectionError, match=message):
-        select(one, heads=1, scoring="worst-prompt")
+        select(one, heads=1, scoring=scoring)
 
 
 def test_the_scoring_of_the_page_finds_steady_heads(store, tmp_path):
