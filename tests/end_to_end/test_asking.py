@@ -235,6 +235,21 @@ def test_labels_make_a_classifier_without_another_pass(drawn, asked, passes, tmp
     assert folds.metrics[0].value > 1 / 6
 
 
+def test_images_that_move_into_folders_of_classes_are_not_read_again(
+    drawn, tmp_path, passes
+) -> None:
+    photos, store = shutil.copytree(drawn.photos, tmp_path / "photos"), tmp_path / "store"
+    savs.ask(photos, QUESTION, classes=COLORS, out=store, **FAST)
+    for name, label in drawn.labels.items():
+        (photos / label).mkdir(exist_ok=True)
+        (photos / name).rename(photos / label / name)
+    passes.clear()
+    trained = savs.train(photos, question=QUESTION, out=store, heads=5, **FAST)
+    assert passes == []
+    assert trained.selection.readout == "answers-lda"
+    assert trained.selection.examples == 24
+
+
 def test_a_selection_of_answers_evaluates_as_zero_shot(drawn) -> None:
     selection = savs.select(drawn.known, readout="answers")
     found = savs.evaluate(drawn.known, selection)
