@@ -22,6 +22,7 @@ from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.evaluation.suggest import most_alike
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
+from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
 from savs.stores import ResultError, StoreMismatchError, head_name
 
@@ -244,8 +245,11 @@ def test_images_that_move_into_folders_of_classes_are_not_read_again(
         (photos / label).mkdir(exist_ok=True)
         (photos / name).rename(photos / label / name)
     passes.clear()
-    trained = savs.train(photos, question=QUESTION, out=store, heads=5, **FAST)
+    said: list[str] = []
+    given = {"heads": 5, "reporting": Reporting(said.append), **FAST}
+    trained = savs.train(photos, question=QUESTION, out=store, **given)
     assert passes == []
+    assert not [line for line in said if "labels an example" in line], "there is no example"
     assert trained.selection.readout == "answers-lda"
     assert trained.selection.examples == 24
 
