@@ -403,7 +403,7 @@ class Queue:
 
 
 def is_shown_as(one: Waiting, kind: str, subtask: str | None) -> bool:
-    """Return whether an example is of a kind and a subtask: only doubtful ones have a label."""
+    """Return whether a kind and a subtask have an example: only doubtful ones have a label."""
     return (one.label is not None) == (kind == DOUBTFUL) and subtask in (None, one.subtask)
 
 
