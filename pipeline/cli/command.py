@@ -53,6 +53,11 @@ def require_form(options: Options) -> None:
         raise ParameterError("`form` and --json are two ways to print; pass one")
 
 
+def save_by_default(options: Options) -> Options:
+    """Save the result in its store where no other place is given."""
+    return options | {"out": options["out"] or True}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A function as a command of the shell."""

@@ -333,9 +333,9 @@ class ModelRun:
             tried.prompts,
             demonstrated={} if drawn is None else drawn.facts(),
         )
-        lines = ()
-        if answers:
-            lines = (answer_note(answers, [*chain.from_iterable(examples.new.values())]),)
+        lines, new = (), [*chain.from_iterable(examples.new.values())]
+        if answers and new:
+            lines = (answer_note(answers, new),)
             self.reporting.say(lines[0])
         checked = Checked(examples, sink, heads, sites, tried.prompts, drawn, answers, lines, 0)
         left = self._rows_left(checked)

@@ -24,6 +24,7 @@ from savs.pipeline.evaluation.suggest import most_alike
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
+from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
 from savs.stores import ResultError, StoreMismatchError, head_name
 
@@ -235,6 +236,24 @@ def test_labels_make_a_classifier_without_another_pass(drawn, asked, passes, tmp
     assert loaded.predict(images).tolist() == found["prediction"].to_list()
     folds = savs.evaluate(asked.store, both, folds=3)
     assert folds.metrics[0].value > 1 / 6
+
+
+def test_images_that_move_into_folders_of_classes_are_not_read_again(
+    drawn, tmp_path, passes
+) -> None:
+    photos, store = shutil.copytree(drawn.photos, tmp_path / "photos"), tmp_path / "store"
+    savs.ask(photos, QUESTION, classes=COLORS, out=store, **FAST)
+    for name, label in drawn.labels.items():
+        (photos / label).mkdir(exist_ok=True)
+        (photos / name).rename(photos / label / name)
+    passes.clear()
+    said: list[str] = []
+    given = {"heads": 5, "reporting": Reporting(said.append), **FAST}
+    trained = savs.train(photos, question=QUESTION, out=store, **given)
+    assert passes == []
+    assert not [line for line in said if "labels an example" in line], "there is no example"
+    assert trained.selection.readout == "answers-lda"
+    assert trained.selection.examples == 24
 
 
 def test_a_selection_of_answers_evaluates_as_zero_shot(drawn) -> None:

@@ -2,18 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import Command, Options, Own
+from savs.pipeline.cli.command import Command, Options, Own, save_by_default
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import used_of
 from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
-
-
-def prepare(options: Options) -> Options:
-    """Save by default."""
-    return options | {"out": options["out"] or True}
 
 
 def show(done: "Evaluation", options: Options) -> Shown:
@@ -61,6 +56,6 @@ COMMAND = Command(
             bool, False, Option("Also print each class and the most frequent confusions.")
         )
     },
-    prepare=prepare,
+    prepare=save_by_default,
     show=show,
 )

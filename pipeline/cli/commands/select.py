@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from savs.foundation.errors import command
-from savs.pipeline.cli.command import Command, Options
+from savs.pipeline.cli.command import Command, Options, save_by_default
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted_as
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Suspects that are printed."""
-
-
-def prepare(options: Options) -> Options:
-    """Save by default."""
-    return options | {"out": options["out"] or True}
 
 
 def show(done: "Selected", options: Options) -> Shown:
@@ -107,6 +102,6 @@ COMMAND = Command(
         "savs select pets --readout lda --heads 10",
         "savs select pets --heads L3.H2,L4.H0 --out few",
     ),
-    prepare=prepare,
+    prepare=save_by_default,
     show=show,
 )

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import FORM, Command, Options, require_form
+from savs.pipeline.cli.command import FORM, Command, Options, require_form, save_by_default
 from savs.pipeline.cli.output import Shown
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ FIGURE = "curves.svg"
 def prepare(options: Options) -> Options:
     """Save by default."""
     require_form(options)
-    return options | {"out": options["out"] or True}
+    return save_by_default(options)
 
 
 def show(done: "Sweep", options: Options) -> Shown:

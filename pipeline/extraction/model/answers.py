@@ -296,10 +296,8 @@ def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
             labels = answers.labels_of.get(subtask, ())
             pairs += rows * len(labels)
             total += rows * sum(len(texts[label]) - 1 for label in labels)
-        count = max(len(examples), 1)
-        parts.append(
-            f"{pairs / count:.1f} labels an example, {total / count:.1f} tokens after its prompt"
-        )
+        each = [f"{number / len(examples):.1f}" for number in (pairs, total)]
+        parts.append(f"{each[0]} labels an example, {each[1]} tokens after its prompt")
     if answers.ends:
         parts.append(f"up to {MOST_GENERATED} tokens are generated, one pass each")
     return "answers: " + "; ".join(parts)

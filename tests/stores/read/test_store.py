@@ -6,6 +6,8 @@ import pytest
 
 import savs.stores.read.shards
 from savs.stores import (
+    ANSWERS_HEAD,
+    AnswersHead,
     HeadNotFoundError,
     LayerGrid,
     StoreIncompleteError,
@@ -238,3 +240,14 @@ def test_a_shard_that_comes_later_stays_out_of_a_store_that_is_open(tmp_path, to
     with pytest.raises(StoreIncompleteError, match="is missing"):
         whole.features("train")
     assert open_store(tmp_path).features("train").shape[1] == 5
+
+
+def test_answers_stay_a_head_under_another_benchmark_and_without_later_rows(store) -> None:
+    said = np.arange(2 * store.rows("test"), dtype=np.float32).reshape(-1, 2)
+    seen = store.with_rows({"test": {}}, store.benchmark)
+    seen = seen.with_answers(AnswersHead(2, lambda _, split: said))
+    for one in (seen.with_benchmark({"name": "another"}), seen.as_extracted()):
+        assert one.manifest != seen.manifest
+        np.testing.assert_array_equal(one.features("test", [ANSWERS_HEAD])[0], said)
+    with pytest.raises(HeadNotFoundError):
+        store.features("test", [ANSWERS_HEAD])
