@@ -482,7 +482,7 @@ def fit_tasks(
             TaskSelection(
                 subtask=one.task.subtask,
                 classes=one.task.classes,
-                written=training.written(one.task) if rule.answers else (),
+                written=training.written(one.task) if rule.answers else {},
                 heads=one.heads,
                 strengths=_strengths(training.target, rule, scoring, one, features),
                 scores=one.scores,

@@ -4,7 +4,7 @@ Whether it may be used on other features, examples or prompts is asked in `compa
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,8 +51,8 @@ class TaskConfig:
     """None if the benchmark has no subtasks; of many labels the label."""
     classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
     """In order of first appearance in the train file; of numbers a name for them alone."""
-    written: tuple[Text, ...] = ()
-    """What the model would write for each class, where its own answers are read."""
+    written: Mapping[Text, tuple[int, ...]] = field(default_factory=dict)
+    """Where the model's own answers are read: what it would write for each class -> the tokens."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
     strengths: tuple[Number, ...]

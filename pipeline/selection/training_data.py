@@ -170,8 +170,7 @@ class StoredTraining:
     @property
     def has_answers(self) -> bool:
         """Whether the store keeps what the model says of each class."""
-        known = self.store.manifest.identity.outputs.get(ANSWERS, {})
-        return all(text in known for task in self.tasks() for text in self.written(task))
+        return all(all(self.written(task).values()) for task in self.tasks())
 
     def with_answers(self) -> "StoredTraining":
         """Return the same with the model's own answers as one more head."""
@@ -180,9 +179,11 @@ class StoredTraining:
         texts = {task.subtask: self.written(task) for task in self.tasks(named=True)}
         return replace(self, store=with_answers(self.store, texts))
 
-    def written(self, task: TrainingTask) -> tuple[str, ...]:
-        """Return what the model would write for each class."""
-        return written_answers(self.store.benchmark, {task.subtask: task.classes})[task.subtask]
+    def written(self, task: TrainingTask) -> dict[str, tuple[int, ...]]:
+        """Return what the model would write for each class -> its tokens; none if not asked."""
+        texts = written_answers(self.store.benchmark, {task.subtask: task.classes})[task.subtask]
+        known = self.store.manifest.identity.outputs.get(ANSWERS, {})
+        return {text: tuple(known.get(text, ())) for text in texts}
 
     def under_prompts(self, task: TrainingTask, scoring: str) -> list[TrainingTask]:
         """Return the examples of a task under each prompt that all examples have.
@@ -296,9 +297,9 @@ class TrainingArrays:
             " select from it"
         )
 
-    def written(self, task: TrainingTask) -> tuple[str, ...]:
+    def written(self, task: TrainingTask) -> dict[str, tuple[int, ...]]:
         """Return nothing: no model wrote."""
-        return ()
+        return {}
 
     def under_prompts(self, task: TrainingTask, scoring: str) -> list[TrainingTask]:
         """Raise SelectionError: there is one."""

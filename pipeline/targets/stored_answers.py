@@ -1,6 +1,6 @@
 """The model's own answers, as a store keeps them: what it thinks of each class, or its text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class LabelAnswers:
 
 
 def label_answers(
-    store: FeatureStore, split: str, output: str, texts: Mapping[str | None, Sequence[str]]
+    store: FeatureStore, split: str, output: str, texts: Mapping[str | None, Collection[str]]
 ) -> Iterator[tuple[str | None, LabelAnswers]]:
     """Yield each subtask with what the model thinks of its classes, by their `written_answers`.
 
@@ -63,7 +63,7 @@ def label_answers(
         yield subtask, LabelAnswers(part, sums, counts)
 
 
-def with_answers(store: FeatureStore, texts: Mapping[str | None, Sequence[str]]) -> FeatureStore:
+def with_answers(store: FeatureStore, texts: Mapping[str | None, Collection[str]]) -> FeatureStore:
     """Return a store in which `ANSWERS_HEAD` has the log-likelihoods of a subtask's classes.
 
     Their order is that of `texts`, and reading it raises ResultError, as in `label_answers`.

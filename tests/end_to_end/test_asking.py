@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from standalone import ask_space, running_space
 
 import savs
 from savs.datasets.benchmarks.shapes import write_shapes
@@ -18,6 +19,7 @@ from savs.pipeline.app.choosing import choose_again
 from savs.pipeline.app.labelling import Labelling, Session
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.asking import answer, level_offsets
+from savs.pipeline.classifying.bundle.bundle import write_space
 from savs.pipeline.classifying.models import models
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.evaluation.suggest import most_alike
@@ -529,3 +531,17 @@ def test_images_that_wait_for_a_label_are_classified_from_their_store(
         served == savs.classify(tmp_path / "lda", asked.store).predictions["prediction"].to_list()
     )
     assert savs.load(tmp_path / "lda").predict_features(values).tolist() == served
+
+
+def test_a_space_of_answers_and_heads_answers_as_classify_does(drawn, asked, tmp_path) -> None:
+    savs.label(asked.store, drawn.labels)
+    trained = savs.train(asked.store, heads=5)
+    folder = write_space(asked.store, trained.folder, tmp_path / "space").path
+    images = sorted(drawn.photos.iterdir())[:3]
+    expected = savs.classify(folder, images, workers=0).predictions
+    with running_space(folder) as address:
+        for image, row in zip(images, expected.to_dicts(), strict=True):
+            label, _ = ask_space(address, image)
+            assert label["label"] == row["prediction"]
+            first = label["confidences"][0]["confidence"]
+            assert first == pytest.approx(row["probability"], abs=1e-3)

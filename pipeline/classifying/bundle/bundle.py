@@ -51,7 +51,10 @@ WRITTEN = (*SPACE, *SHIPPED_MODEL)
 """All files that an export may write."""
 MARK = "bundle"
 """Stem of the unfinished file that a folder has until it has all files of a bundle."""
-STANDALONE = ("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge")
+STANDALONE = (
+    *("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge"),
+    *("answers", "answers-fitted", "answers-lda"),
+)
 """Readouts that predict.py computes."""
 NOT_RECORDED = ("adapter", "code", "kwargs")
 """What changes a model and is never taken from a classifier."""

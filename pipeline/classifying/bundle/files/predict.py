@@ -19,6 +19,7 @@ FITTED = load_file(Path(__file__).with_name("classifier.safetensors"))
 TASKS, MODEL = CONFIG["tasks"], CONFIG["source"]["model"]
 TASK, HAS_MANY = TASKS[0], CONFIG["labels"] == "many"  # each of many labels is a task
 HEADS = {head: n for n, head in enumerate(dict.fromkeys((*h,) for t in TASKS for h in t["heads"]))}
+ANSWERS = (999_999, 0)  # the model's own answers, as if they were a head
 QUESTION = TASK["question"].removeprefix("<image>")
 KNOWN = TASK["decision"] or {}  # what left-out examples say
 SURE = {"smoothing": 0, "temperature": 1} | KNOWN  # without: shares of the scores
@@ -63,9 +64,14 @@ def encode(processor, image):
 
 def score(heads, task=0):  # of each class; the number of the chosen one; scores without ties
     names, pool = ("directions", "offsets", "weights", "ties"), TASKS[task]["pool"]
+    if (scale := FITTED.get(f"{task}.scale")) is not None:
+        logits = scale * heads[HEADS[ANSWERS]] + FITTED[f"{task}.offsets"]
+        return logits.softmax(0), logits.argmax(), logits
     lines, offsets, weights, ties = (FITTED[f"{task}.{name}"] for name in names)
+    read = [head for h in TASKS[task]["heads"] if (head := (*h,)) != ANSWERS]
+    lines, offsets, weights, ties = (a[: len(read)] for a in (lines, offsets, weights, ties))
     slack, steepness = ties.T[:, :, None]  # what may be rounding
-    pairs = zip(lines, [heads[HEADS[(*h,)]] for h in TASKS[task]["heads"]], strict=True)
+    pairs = zip(lines, [heads[HEADS[head]] for head in read], strict=True)
     table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs]) + offsets
     if pool == "vote":
         votes = (table >= table.max(1, keepdim=True)[0] - slack).int().argmax(1)
@@ -77,6 +83,9 @@ def score(heads, task=0):  # of each class; the number of the chosen one; scores
         return logits.softmax(0), (logits >= logits.max() - slack.sum()).int().argmax(), logits
     shares, weights = table.double().softmax(1), weights / weights.double().sum(0)
     scores = (weights * shares).sum(0)
+    if (mix := FITTED.get(f"{task}.mix")) is not None:
+        logits = mix[0] * (scores + 2**-20).log() + mix[1] * heads[HEADS[ANSWERS]]
+        return logits.softmax(0), logits.argmax(), logits
     apart = (weights * shares * (slack + steepness * (1 - shares))).sum(0)[scores.argmax()]
     return scores, (scores >= scores.max() - apart).int().argmax(), scores
 
@@ -103,6 +112,21 @@ def find_number(heads):  # the number, or the level next to it, and where 95 % o
     inside = [level for level in levels if abs(level - value) <= reach] or [number]
     low, high = (min(inside), max(inside)) if levels else (value - reach, value + reach)
     return number, None if KNOWN["reach"] is None else [min(low, number), max(high, number)]
+
+
+def said(model, inputs):  # log-likelihood of each class, as the model would write it
+    given, sums = {key: value for key, value in inputs.items() if key != "labels"}, []
+    by_token = [k for k, value in given.items() if value.shape == inputs["input_ids"].shape]
+    for tokens in TASK["written"].values():
+        answer, longer = torch.tensor([tokens], device=model.device), {}
+        for key in by_token:
+            more = answer[:, :-1] if key == "input_ids" else answer[:, :-1] * 0
+            is_suffix = model.config.model_type == "paligemma" and key == "token_type_ids"
+            more = more + (is_suffix or key == "attention_mask")
+            longer[key] = torch.cat([given[key], more.to(given[key].dtype)], 1)
+        logits = model(**{**given, **longer}, use_cache=False).logits[0, -len(tokens) :]
+        sums.append(logits.float().log_softmax(-1).gather(1, answer.T).sum())
+    return torch.stack(sums).cpu()
 
 
 def load(name, commit=None):  # the function from an image to what its chosen heads put out
@@ -132,7 +156,8 @@ def load(name, commit=None):  # the function from an image to what its chosen he
     def run(image):
         inputs = encode(processor, image).to(device, dtype=model.dtype)
         model(**inputs, use_cache=False)
-        return [read[n].split(widths[n])[head] for n, head in HEADS]
+        of_heads = {h: read[h[0]].split(widths[h[0]])[h[1]] for h in HEADS if h != ANSWERS}
+        return [of_heads[head] if head in of_heads else said(model, inputs) for head in HEADS]
 
     return run
 

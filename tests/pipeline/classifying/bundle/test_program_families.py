@@ -65,6 +65,26 @@ def test_scores_are_those_of_classify(
         assert row["votes"] == pytest.approx(scores, abs=1e-5)
 
 
+@pytest.mark.parametrize("family", ["qwen2_vl", "llava", "gemma3", "paligemma", "kosmos-2"])
+def test_answers_are_those_of_classify(inputs, tiny_model, tmp_path, monkeypatch, family) -> None:
+    names = [inputs.image(f"{n}.png", n, (60, 80)) for n in range(8)]
+    rows = [{"image": name, "label": "ab"[n % 2]} for n, name in enumerate(names)]
+    file, model = inputs.rows("rows.jsonl", rows), tiny_model(family)
+    given = {"train": file, "model": model, "dtype": "float32", "question": "Which?"}
+    store = extract("general", out=tmp_path / "store", answers="labels", **given).store
+    images = [str(inputs.root / name) for name in names[:3]]
+    for readout in ("answers", "answers-fitted", "answers-lda"):
+        saved = save_selection(select(store, readout=readout), tmp_path / readout)
+        bundle = write_bundle(store, saved, tmp_path / f"{readout}-bundle")
+        assert bundle.note is None
+        found = printed(bundle.path / "predict.py", [*images, "--model", str(model)], monkeypatch)
+        expected = classify(saved, images, model=model).predictions
+        assert [row["prediction"] for row in found] == expected["prediction"].to_list()
+        for row, votes in zip(found, expected["votes"], strict=True):
+            scores = {vote["class"]: vote["score"] for vote in votes}
+            assert row["votes"] == pytest.approx(scores, abs=1e-4)
+
+
 def printed(program: Path, arguments: list[str], monkeypatch) -> list[dict[str, Any]]:
     """Return what a program prints that runs in this process."""
     monkeypatch.setattr(sys, "argv", [str(program), *arguments])
