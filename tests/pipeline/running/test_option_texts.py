@@ -63,6 +63,8 @@ WRONG = [
     *(("answers", text) for text in ("icl:0", "icl:x", "icl:1,icl:2", "labels:3")),
     *(("engine", text) for text in ("ray,actors", "ray,actors=0", "local,actors=2", "ray,x=1")),
     *(("engine", text) for text in ("local,workers=-1", "ray,gpus=x", "ray,cpus=0", "a,cpus=1")),
+    *(("engine", text) for text in ("ray,ranks=2", "vllm,ranks=0", "local,against=a", "vllm,x=1")),
+    *(("program", text) for text in ("local", "ray", "vllm,workers=1", "transformers,ranks=2")),
     *(("target", text) for text in ("pseudo-labels", "pseudo-labels:many")),
     *(("model", text) for text in ("@main", "org/name@")),
 ]
@@ -140,12 +142,12 @@ def test_classes_are_told_from_texts_about_them_by_their_lines(tmp_path) -> None
 
 def test_an_engine_has_numbers() -> None:
     assert parse_engine("local,workers=0,shard_rows=2") == {
-        "engine": "local",
+        "processes": "local",
         "workers": 0,
         "shard_rows": 2,
     }
     assert parse_engine("ray://host:6379,actors=4,cpus=2,gpus=0.5") == {
-        "engine": "ray://host:6379",
+        "processes": "ray://host:6379",
         "actors": 4,
         "actor_cpus": 2,
         "actor_gpus": 0.5,

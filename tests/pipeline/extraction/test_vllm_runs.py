@@ -1,0 +1,166 @@
+"""Runs by vLLM, with the stand-in; `vllm/` has those by vLLM itself."""
+
+import numpy as np
+import pytest
+from stand_in_vllm import VERSION, put_in_place
+
+from savs import classify, extract, open_store
+from savs.pipeline.errors import MissingExtraError, ModelError
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.running.progress import Reporting
+
+
+@pytest.fixture
+def vllm(monkeypatch):
+    return put_in_place(monkeypatch)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def run(inputs, model, said, tmp_path):
+    """Return a function that extracts a few images of two classes into a folder."""
+    files = dict(zip(("train", "test"), inputs.few_shots(), strict=True))
+
+    def extracted(name, **options):
+        given = {"media_root": inputs.root, "model": model, "out": tmp_path / name} | files
+        return extract("general", **given | options, reporting=Reporting(say=said.append))
+
+    return extracted
+
+
+@pytest.fixture
+def model(tiny_model):
+    return tiny_model("qwen2_vl")
+
+
+def test_a_store_of_vllm_is_that_of_transformers(vllm, run, said):
+    sites = "heads,residual,attention,mlp,norm"
+    ours = run("transformers", site=sites)
+    theirs = run("vllm", site=sites, engine="vllm", batch_size=3)
+    for site, store in ours.stores.items():
+        other = theirs.stores[site]
+        assert other.manifest.identity == store.manifest.identity
+        for split in ("train", "test"):
+            np.testing.assert_allclose(other.features(split), store.features(split), atol=2e-5)
+    batching = theirs.store.manifest.batching
+    assert batching["attention"] == {"name": "vllm", "seen": VERSION}
+    assert "0.0% of the heads move" in batching["batches"]["seen"]
+    assert f"vLLM {VERSION} {batching['batches']['seen']}" in said
+    (engine,) = vllm.arguments
+    assert (engine["enforce_eager"], engine["runner"]) == (True, "pooling")
+    assert (engine["load_format"], engine["trust_remote_code"]) == ("safetensors", False)
+
+
+def test_the_run_goes_on_by_either_engine(vllm, run):
+    """Each engine settles anew: what the other has tried says nothing of it."""
+    assert run("store", engine="vllm", retry_skipped=True).rows == 11
+    assert run("store").rows == 0
+    store = run("store", engine="vllm").store
+    (store.path / "test-00000.h5").unlink()
+    assert run("store").rows == 5
+    assert open_store(store.path).manifest.batching["attention"]["name"] != "vllm"
+
+
+def test_other_features_end_the_run_and_leave_no_shard(vllm, run, tmp_path, said):
+    vllm.change = lambda data: data.roll(1)
+    with pytest.raises(ModelError, match=r"^vLLM 0\.0\.1 gives other features of qwen2_vl"):
+        run("store", engine="vllm")
+    assert not list((tmp_path / "store").glob("*.h5"))
+    assert run("store", engine="vllm", batch_check="warn").rows == 11
+    vllm.change = lambda data: data
+    assert run("other", engine="vllm", batch_check="off").rows == 11
+    assert f"vLLM {VERSION} nothing was compared" in said
+
+
+def test_rows_of_another_store_are_what_vllm_is_compared_with(vllm, run, said, inputs):
+    store = run("transformers").store.path
+    run("vllm", engine="vllm", against=store)
+    assert any(f"against 11 rows of {store}: 0.0% of the heads" in line for line in said)
+    with pytest.raises(ModelError, match="has heads of qwen2_vl, expected the sites and heads"):
+        run("norm", engine="vllm", against=store, site="norm")
+    others = [{"image": "images/test0.png", "question": f"{c}?", "label": c} for c in "ab"]
+    files = {name: inputs.rows(f"{name}-other.jsonl", others) for name in ("train", "test")}
+    with pytest.raises(ModelError, match="has none of the examples of this run"):
+        run("other", engine="vllm", against=store, **files)
+
+
+def test_a_prompt_that_vllm_refuses_is_a_skipped_row(vllm, run):
+    vllm.refuse = lambda prompt: len(prompt["prompt_token_ids"]) % 3 == 0
+    done = run("store", engine="vllm", batch_check="off")
+    assert 0 < len(done.skipped) < 11
+    assert {reason for *_, reason in done.skipped} == {"vLLM refuses it: the prompt is too long"}
+    assert done.rows == 11
+
+
+def test_an_engine_that_ends_ends_the_run(vllm, run):
+    vllm.dies = True
+    with pytest.raises(ModelError, match="vLLM has ended while it ran prompts"):
+        run("store", engine="vllm", batch_check="off")
+
+
+def test_values_of_another_width_name_the_plugin(vllm, run):
+    vllm.change = lambda data: data[:-1]
+    with pytest.raises(ModelError, match=r"vLLM embeds 143 values .* expected 144 .*VLLM_PLUGINS"):
+        run("store", engine="vllm")
+
+
+def test_a_classifier_predicts_the_same_by_vllm(vllm, run, model, inputs, tmp_path):
+    from savs import save_selection, select
+
+    store = run("transformers").store
+    save_selection(select(store, heads=3), tmp_path / "vote")
+    options = {"model": model, "media_root": inputs.root, "question": "What is it?"}
+    images = str(inputs.root / "images")
+    ours = classify(tmp_path / "vote", images, **options)
+    theirs = classify(tmp_path / "vote", images, engine="vllm", **options)
+    columns = ["id", "prediction"]
+    assert theirs.predictions[columns].equals(ours.predictions[columns])
+
+
+@pytest.mark.parametrize(
+    ("options", "run_options", "message"),
+    [
+        ({"device": "cuda:1"}, {}, "`device` is for models that transformers runs"),
+        ({"adapter": "some"}, {}, "`adapter` is for models"),
+        ({}, {"answers": "generate"}, "`answers` is for models"),
+        ({}, {"workers": 2}, "`workers` is for models"),
+        ({}, {"pooling": "image-mean"}, "`pooling` is for models"),
+    ],
+)
+def test_what_only_transformers_gives_is_refused(vllm, model, options, run_options, message):
+    from savs.pipeline.extraction.model.vllm_model import require_vllm
+
+    loaded = ModelRun(ModelOptions(model=model), RunOptions())
+    given = ModelOptions(model=model, engine="vllm", **options)
+    with pytest.raises(ModelError, match=message):
+        require_vllm(given, RunOptions(**run_options), loaded.encoder)
+
+
+def test_positions_of_more_axes_than_vllm_knows_are_refused(vllm, run):
+    with pytest.raises(ModelError, match=r"demo have 6 sections \(mrope_section\)"):
+        run("store", model="demo", engine="vllm")
+
+
+def test_without_vllm_nothing_is_loaded(run, weightless):
+    weightless()
+    with pytest.raises(MissingExtraError, match="`engine` is vllm, which is not installed"):
+        run("store", engine="vllm")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "sglang"}, "`engine` is 'sglang', expected transformers or vllm"),
+        ({"ranks": 2}, "`ranks`, from 1 on, and `against` are for `engine` vllm"),
+        ({"against": "store"}, "`ranks`, from 1 on, and `against` are for `engine` vllm"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ModelError, match=message):
+        ModelOptions(model="demo", **options)
