@@ -4,6 +4,7 @@ The plugin's class is made of a model of transformers, whose layers pass on toke
 places; vLLM's own steps, chunks and ranks are not here (`just vllm` has those).
 """
 
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -12,6 +13,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from savs.pipeline.extraction.model import vllm_heads, vllm_model
+from savs.pipeline.names import HEADS_IN_VLLM
 
 VERSION = "0.0.1"
 MODULES = (
@@ -67,6 +69,8 @@ class StandIn:
         """As `vllm.LLM`: an engine with a checkpoint."""
         self.arguments.append(arguments)
         path = arguments["model"]
+        if wanted := os.environ.get(HEADS_IN_VLLM):
+            vllm_heads.put_heads(wanted)  # as its plugin does
         dtype = getattr(torch, arguments["dtype"])
         whole = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype).eval()
         processor = AutoProcessor.from_pretrained(path)
@@ -88,7 +92,7 @@ class StandIn:
             raise ValueError("the prompt is too long\nmore words")
         outputs = []
         for prompt in prompts:
-            text = processor.tokenizer.decode(prompt["prompt_token_ids"])
+            text = prompt.get("prompt") or processor.tokenizer.decode(prompt["prompt_token_ids"])
             images = prompt.get("multi_modal_data", {}).get("image")
             inputs = processor(text=[text], images=images, return_tensors="pt")
             with torch.inference_mode():

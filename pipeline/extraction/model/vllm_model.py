@@ -5,12 +5,14 @@ named, and the identity of the features does not say which engine ran. vLLM star
 prompt, and embeds each as what its sites say, see `vllm_heads`.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
@@ -304,6 +306,32 @@ def load_in_vllm(options: ModelOptions, encoder: PromptEncoder, tokens: int | No
         engine=Engine(arguments, architecture),
         step_tokens=tokens,
     )
+
+
+def installed_architectures() -> tuple[str, frozenset[str]]:
+    """Return the version of the vLLM that is installed, and the architectures it has classes for.
+
+    Those that it leaves to transformers are not among them.
+    """
+    import vllm  # pyright: ignore[reportMissingImports]
+
+    return vllm.__version__, frozenset(
+        name
+        for name, entry in vllm.ModelRegistry.models.items()
+        if ".transformers" not in getattr(entry, "module_name", "")
+    )
+
+
+def vllm_support(architecture: str) -> str:
+    """Say whether vLLM has an architecture: the one that is installed, or the one that was read."""
+    if find_spec(VLLM) is not None:
+        version, names = installed_architectures()
+    else:
+        text = files("savs.pipeline.extraction").joinpath("vllm.json").read_text("utf-8")
+        read = json.loads(text)
+        version, names = read["vllm"], frozenset(read["architectures"])
+    has = "has" if architecture in names else "does not have"
+    return f"{version} {has} {architecture}"
 
 
 def without_vllm(options: ModelOptions) -> ModelOptions:

@@ -1,7 +1,9 @@
 """Runs by vLLM, with the stand-in; `vllm/` has those by vLLM itself."""
 
 import numpy as np
+import polars as pl
 import pytest
+from doc_pages import ROOT, blocks
 from stand_in_vllm import VERSION, put_in_place
 
 from savs import classify, extract, open_store
@@ -9,7 +11,10 @@ from savs.pipeline.errors import MissingExtraError, ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.names import HEADS_IN_VLLM
 from savs.pipeline.running.progress import Reporting
+
+PAGE = ROOT / "docs" / "guide" / "vllm.md"
 
 
 @pytest.fixture
@@ -121,6 +126,30 @@ def test_a_classifier_predicts_the_same_by_vllm(vllm, run, model, inputs, tmp_pa
     theirs = classify(tmp_path / "vote", images, engine="vllm", **options)
     columns = ["id", "prediction"]
     assert theirs.predictions[columns].equals(ours.predictions[columns])
+
+
+def test_the_program_of_the_page_classifies_what_vllm_embeds(
+    vllm, model, inputs, tmp_path, monkeypatch
+):
+    """With a tiny checkpoint; its prompts are those of a run, and so are its heads."""
+    monkeypatch.setenv(HEADS_IN_VLLM, "")  # the program sets it
+    monkeypatch.chdir(inputs.root)
+    question = "Which animal is this?"
+    rows = [
+        {"image": inputs.image(f"{n}.png", n), "label": "ab"[n % 2], "split": split}
+        for n, split in enumerate(["train"] * 6 + ["test"] * 4)
+    ]
+    pl.DataFrame(rows).write_csv("rows.csv")
+    (code,) = blocks(PAGE, "python")
+    code = code.replace('"Qwen/Qwen2-VL-7B-Instruct", 128', f"{str(model)!r}, 12")
+    exec(compile(code, str(PAGE), "exec"), {"__name__": "__main__"})
+    imported = open_store("own")
+    asked = [row | {"question": question} for row in rows]
+    files = {s: [r for r in asked if r["split"] == s] for s in ("train", "test")}
+    store = extract(
+        "general", **files, media_root=inputs.root, model=model, out=tmp_path / "store"
+    ).store
+    np.testing.assert_allclose(imported.features("test"), store.features("test"), atol=2e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from stand_in_vllm import Registry, put_in_place
+from stand_in_vllm import VERSION, Registry, put_in_place
 from tiny_models import marked
 from tiny_parts import picture
 from torch import nn
@@ -20,7 +20,7 @@ from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import Site
 from savs.pipeline.extraction.model.vllm_heads import Kept, put_heads
-from savs.pipeline.extraction.model.vllm_model import load_in_vllm
+from savs.pipeline.extraction.model.vllm_model import load_in_vllm, vllm_support
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import HEADS_IN_VLLM
@@ -169,6 +169,19 @@ def test_a_checkpoint_without_a_type_needs_one(tiny_model):
     encoder.config.dtype = None
     with pytest.raises(ModelError, match="names no dtype; give `dtype`"):
         load_in_vllm(options, encoder, None)
+
+
+def test_the_architectures_are_those_of_the_vllm_that_is_installed_or_was_read(monkeypatch):
+    """Those that vLLM leaves to transformers have no modules of vLLM, where hooks are."""
+    assert vllm_support(ARCHITECTURE).endswith(f" has {ARCHITECTURE}")
+    assert (
+        vllm_support("BlipForConditionalGeneration").partition(" ")[2].startswith("does not have")
+    )
+    stand_in = put_in_place(monkeypatch)
+    left = SimpleNamespace(module_name="vllm.model_executor.models.transformers")
+    stand_in.registry.models["GlmForCausalLM"] = left
+    assert vllm_support(ARCHITECTURE) == f"{VERSION} has {ARCHITECTURE}"
+    assert vllm_support("GlmForCausalLM") == f"{VERSION} does not have GlmForCausalLM"
 
 
 @pytest.mark.parametrize(("given", "least", "most"), [(None, 512, 8192), (100, 100, 100)])
