@@ -19,7 +19,7 @@ def main() -> None:
     options = parser.parse_args()
     version, names = installed_architectures()
     value = {"vllm": version, "architectures": sorted(names)}
-    options.out.write_text(json.dumps(value, indent=0) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(value) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

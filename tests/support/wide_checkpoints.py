@@ -15,15 +15,18 @@ TOWER = ("vision_tower.", "vision_tower.vision_model.")
 
 
 def build_wide(family: str, folder: Path) -> Path:
-    """Save a random checkpoint of `qwen2_vl`, `llava` or `gemma3`; the same weights each time."""
+    """Save a random checkpoint of a family of `tests`; the same weights each time."""
     with TemporaryDirectory() as narrow:
         build(family, Path(narrow))
         config = hf.AutoConfig.from_pretrained(narrow)
         processor = hf.AutoProcessor.from_pretrained(narrow)
     text = config.get_text_config()
     text.hidden_size, text.head_dim = WIDTH, HEAD
-    if family == "qwen2_vl":
+    if family == "qwen3_vl":
+        config.vision_config.out_hidden_size = WIDTH
+    if family.startswith("qwen"):
         text.rope_parameters["mrope_section"] = [8, 4, 4]
+    if family == "qwen2_vl":
         config.vision_config.hidden_size = WIDTH
     if family == "gemma3":
         text.query_pre_attn_scalar = HEAD
@@ -31,7 +34,7 @@ def build_wide(family: str, folder: Path) -> Path:
         processor.tokenizer.add_tokens(["\n" * count for count in (1, 2, 3, 4)])
     torch.manual_seed(0)
     save(folder, hf.AutoModelForImageTextToText.from_config(config), processor)
-    if family != "qwen2_vl":
+    if not family.startswith("qwen"):
         weights = load_file(folder / "model.safetensors")
         renamed = {name.replace(*TOWER): values for name, values in weights.items()}
         save_file(renamed, folder / "model.safetensors", {"format": "pt"})

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,16 @@ from savs.pipeline.extraction.checks.decisions import (
 from savs.pipeline.extraction.checks.trial import (
     COMPARED,
     Choice,
-    Trial,
     Verdict,
     compare,
     error_line,
+    run_single,
     stacked,
 )
 from savs.pipeline.extraction.line.feed import MediaOf
 from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.reading import RefusedPromptError
 from savs.pipeline.extraction.model.vllm_model import VllmModel
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
@@ -77,34 +78,63 @@ def batching_of_vllm(model: VllmModel, run: RunOptions, verdict: Verdict) -> Bat
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Prompts as transformers reads them, each by itself."""
+
+    heads: Array
+    """`(prompts, heads, head_dim)` float32."""
+    nudged: Array
+    """The same with inputs off by one bit, see `read_nudged`."""
+    tokens: list[list[int]]
+
+
 def compare_here(
     model: VllmModel, prompts: Sequence[Pieces], load: Callable[[], LoadedModel]
 ) -> Verdict:
-    """Run some prompts by transformers, free its memory, and compare; each with its tokens.
+    """Run some prompts by transformers, free its memory, and compare them, and their tokens.
 
     `load` loads the model with the hook points of `model`. Where transformers cannot run it,
     nothing is compared.
+
+    Raises
+    ------
+    ModelError
+        vLLM refuses all prompts.
     """
     name = f"transformers {transformers.__version__}"
     try:
-        reference = load()
-        trial = Trial(reference, prompts)
-        trial.run_alone()
-        ids = [reference.inputs([pieces])[IDS][0].tolist() for pieces in prompts]
+        reference = _reference(load, prompts)
     except Exception as error:  # the run by vLLM need not fail by it
         return Verdict(True, f"nothing was compared: {name} does not run it ({error_line(error)})")
     finally:
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-    other, tokens = _by_vllm(model, prompts)
-    for here, there in zip(tokens, ids, strict=True):
+    refusals = [_refusal(model, pieces) for pieces in prompts]
+    taken = [n for n, refusal in enumerate(refusals) if refusal is None]
+    if not taken:
+        raise ModelError(f"{refusals[0]}; so it does with all prompts that were tried")
+    other, tokens = _by_vllm(model, [prompts[n] for n in taken])
+    for here, there in zip(tokens, (reference.tokens[n] for n in taken), strict=True):
         if here != there:
             return Verdict(
-                False, f"a prompt has {len(here)} tokens, of which {name} makes {len(there)} others"
+                False, f"{name} makes {len(there)} tokens of a prompt, and vLLM others, {len(here)}"
             )
-    verdict = trial.compare(other)
-    return Verdict(verdict.same, f"against {name}, {len(prompts)} prompts: {verdict.seen}")
+    alone, nudged = reference.heads[taken], reference.nudged[taken]
+    verdict = compare(alone, nudged, other, model.dtype)
+    return Verdict(verdict.same, f"against {name}, {len(taken)} prompts: {verdict.seen}")
+
+
+def _reference(load: Callable[[], LoadedModel], prompts: Sequence[Pieces]) -> Reference:
+    """Return what transformers reads; its model is free when this ends."""
+    model = load()
+    singles = [run_single(model, pieces) for pieces in prompts]
+    return Reference(
+        np.stack([single.heads for single in singles]),
+        np.stack([single.nudged for single in singles]),
+        [model.inputs([pieces])[IDS][0].tolist() for pieces in prompts],
+    )
 
 
 def compare_with(store: str | Path, model: VllmModel, examples: Splits, media: MediaOf) -> Verdict:
@@ -162,6 +192,14 @@ def _rows_of_both(
                         )
                 except MediaError:
                     continue
+
+
+def _refusal(model: VllmModel, pieces: Pieces) -> str | None:
+    try:
+        _by_vllm(model, [pieces])
+    except RefusedPromptError as error:
+        return str(error)
+    return None
 
 
 def _by_vllm(

@@ -95,7 +95,7 @@ class Engine:
                 "vLLM has ended while it ran prompts, see its messages above; with fewer"
                 " `batch_tokens` it needs less memory"
             ) from error
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # it has a class for each fault of a prompt
             raise RefusedPromptError(f"vLLM refuses it: {_first_line(error)}") from error
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
         An option, or the model, needs transformers.
     """
     if find_spec(VLLM) is None:
-        raise MissingExtraError(f"`engine` is vllm, which is not installed; {INSTALL}")
+        raise MissingExtraError(f"`engine` needs vLLM, which is not installed; {INSTALL}")
     asked = {
         "device": options.device != AUTO,  # it takes the GPUs that it sees
         "attention": options.attention != AUTO,

@@ -178,8 +178,28 @@ def test_positions_of_more_axes_than_vllm_knows_are_refused(vllm, run):
 
 def test_without_vllm_nothing_is_loaded(run, weightless):
     weightless()
-    with pytest.raises(MissingExtraError, match="`engine` is vllm, which is not installed"):
+    with pytest.raises(MissingExtraError, match="`engine` needs vLLM, which is not installed"):
         run("store", engine="vllm")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("extract", "general", "--out", "o"), "--engine vllm needs vLLM, which is not installed"),
+        (("train",), "--engine needs vLLM, which is not installed"),
+        (("train", "--engine", "local"), "--engine is 'local', expected transformers, or vllm"),
+        (("train", "--engine", "vllm,workers=1"), "expected transformers, or vllm, then"),
+    ],
+    ids=["extract", "train", "local", "workers"],
+)
+def test_commands_take_the_engine(savs, inputs, command, message):
+    train, test = inputs.few_shots()
+    files = ("--test", test, "--media-root", inputs.root, "--model", "demo")
+    source = ("--train", train) if command[0] == "extract" else (train, "--out", inputs.root / "o")
+    words = ("--engine", "vllm,ranks=2") if "--engine" not in command else ()
+    done = savs(*command, *source, *files, *words)
+    assert done.returncode == (2 if command[0] == "train" and not words else 1), done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -260,3 +260,10 @@ def test_a_recorded_request_becomes_words_and_what_python_alone_has() -> None:
 def test_an_edited_request_gives_no_error() -> None:
     asked = {"test": None, "shots": {}, "hold_out": 3, "audio_max_seconds": "x", "templates": 1}
     assert "--classes" in command_words(asked)
+
+
+def test_the_engine_of_a_record_is_one_option() -> None:
+    asked = {"benchmark": "general", "engine": "vllm", "shard_rows": 8}
+    assert command_words(asked)[-2:] == ["--engine", "vllm,shard_rows=8"]
+    assert command_words({"shard_rows": 8})[-2:] == ["--engine", "local,shard_rows=8"]
+    assert not python_words(asked)

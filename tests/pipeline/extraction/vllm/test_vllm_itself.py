@@ -22,7 +22,7 @@ from savs.pipeline.extraction.model_run import ModelRun  # noqa: E402
 from savs.pipeline.extraction.run_options import RunOptions  # noqa: E402
 from savs.pipeline.prompts.chat import PROMPTS  # noqa: E402
 
-FAMILIES = ("qwen2_vl", "llava", "gemma3")
+FAMILIES = ("qwen2_vl", "llava")
 SITES = [Site(name) for name in NAMES]
 PROMPTS_TRIED = [
     ("Is the sky blue?",),
@@ -30,6 +30,8 @@ PROMPTS_TRIED = [
     ("First ", picture(56, 56, 1), " and then ", picture(84, 56, 2), ": which is brighter?"),
     (picture(56, 84), "What is it? Look at every part of it, one after the other. " * 3),
 ]
+
+SHOWN = [pieces for pieces in PROMPTS_TRIED if len(pieces) > 1]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,10 @@ def test_every_site_is_that_of_transformers_with_cached_prefixes_and_without(
                     alone = np.concatenate([one.heads[place] for one in expected], axis=1)
                     apart = distances(alone, read.heads[place])
                     assert apart.max() < 1e-4, (point.site.label, point.grid.layer, apart)
+            if caching:
+                names = ",".join(NAMES)
+                outputs = model.engine.embed(prompts, names, model.tokens)
+                assert max(output.num_cached_tokens for output in outputs) > 0
             verdict = compare_here(model, PROMPTS_TRIED, lambda: reference)
         finally:
             model.engine.close()
@@ -90,7 +96,23 @@ def test_every_site_is_that_of_transformers_with_cached_prefixes_and_without(
                 print(f"  {site.label}: {max(far):.1e}")
 
 
-def test_two_ranks_give_what_transformers_gives(checkpoint, capsys):
+def test_gemma_equals_transformers_in_text_and_is_refused_with_images(checkpoint, capsys):
+    """Its image tokens see each other, which vLLM 0.32 leaves out on a CPU: a mask of its own."""
+    options = ModelOptions(model=checkpoint("gemma3"), engine="vllm")
+    model, reference = at_sites(options), at_sites(without_vllm(options))
+    texts = [(question,) for question in ("Is it?", "What is it? " * 20, "Why is the sky blue?")]
+    try:
+        verdicts = [compare_here(model, some, lambda: reference) for some in (texts, SHOWN)]
+    finally:
+        model.engine.close()
+    assert [verdict.same for verdict in verdicts] == [True, False]
+    with capsys.disabled():
+        for words, verdict in zip(("texts", "images"), verdicts, strict=True):
+            print(f"\ngemma3, {words}: {verdict.seen}")
+
+
+def test_two_ranks_give_what_transformers_gives(checkpoint, capsys, monkeypatch):
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
     options = ModelOptions(model=checkpoint("qwen2_vl"), engine="vllm", ranks=2)
     model, reference = at_sites(options), at_sites(without_vllm(options))
     try:
