@@ -96,9 +96,13 @@ def test_every_site_is_that_of_transformers_with_cached_prefixes_and_without(
                 print(f"  {site.label}: {max(far):.1e}")
 
 
-def test_gemma_equals_transformers_in_text_and_is_refused_with_images(checkpoint, capsys):
-    """Its image tokens see each other, which vLLM 0.32 leaves out on a CPU: a mask of its own."""
-    options = ModelOptions(model=checkpoint("gemma3"), engine="vllm")
+@pytest.mark.parametrize("family", ["gemma3", "qwen3_vl"])
+def test_families_that_differ_with_images_are_refused(family, checkpoint, capsys):
+    """Gemma's image tokens see each other, and attention of the CPU build has no such mask.
+
+    Why Qwen3-VL differs is not known.
+    """
+    options = ModelOptions(model=checkpoint(family), engine="vllm")
     model, reference = at_sites(options), at_sites(without_vllm(options))
     texts = [(question,) for question in ("Is it?", "What is it? " * 20, "Why is the sky blue?")]
     try:
@@ -108,7 +112,7 @@ def test_gemma_equals_transformers_in_text_and_is_refused_with_images(checkpoint
     assert [verdict.same for verdict in verdicts] == [True, False]
     with capsys.disabled():
         for words, verdict in zip(("texts", "images"), verdicts, strict=True):
-            print(f"\ngemma3, {words}: {verdict.seen}")
+            print(f"\n{family}, {words}: {verdict.seen}")
 
 
 def test_two_ranks_give_what_transformers_gives(checkpoint, capsys, monkeypatch):
