@@ -288,8 +288,7 @@ class ModelRun:
             See `load_model`.
         """
         if self.options.engine == VLLM:
-            self.reporting.say(f"reading the structure of {self.options.model}, which vLLM runs")
-            return load_in_vllm(self.options, self.encoder, self.run.batch_tokens)
+            raise ModelError("`engine` vllm is for runs that store or classify examples; drop it")
         placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
         self.reporting.say(f"loading {self.options.model} on {placement.text}")
         return load(self.options, self.encoder, placement, last_layer=last_layer)
@@ -449,6 +448,8 @@ class ModelRun:
         if self.whole is None:
             sink.note("loading")
             self.whole = self._load_first_layers(checked)
+            if self.options.engine == VLLM:
+                self.whole = load_in_vllm(self.options, self.encoder, self.run.batch_tokens)
             if self.whole is None:
                 self.whole = self.load()
                 self._say_layers(self.whole, heads, "runs")
@@ -579,6 +580,7 @@ class ModelRun:
             verdict = compare_here(model, checked.prompts, load)
         self.reporting.say(f"vLLM {model.version} {verdict.seen}")
         if not verdict.same and self.run.batch_check in (None, STRICT):
+            model.engine.close()
             raise ModelError(
                 f"vLLM {model.version} gives other features of {model.name} than transformers"
                 f" ({verdict.seen}); leave out `engine`, or the sites that differ"

@@ -16,6 +16,7 @@ from savs.pipeline.extraction.model import vllm_heads, vllm_model
 from savs.pipeline.names import HEADS_IN_VLLM
 
 VERSION = "0.0.1"
+ARCHITECTURE = "Qwen2VLForConditionalGeneration"
 MODULES = (
     "vllm",
     "vllm.v1",
@@ -57,13 +58,15 @@ class StandIn:
     """What a test sees and changes of the stand-in."""
 
     def __init__(self):
-        self.registry = Registry("Qwen2VLForConditionalGeneration")
+        self.registry = Registry(ARCHITECTURE)
         self.arguments = []
         """Of each engine that was started."""
         self.change = lambda data: data
         """Changes what is embedded."""
         self.refuse = lambda prompt: False
         self.dies = False
+        self.sent = False
+        """Whether it takes images for known that it never got."""
 
     def llm(self, **arguments):
         """As `vllm.LLM`: an engine with a checkpoint."""
@@ -80,8 +83,12 @@ class StandIn:
         core = SimpleNamespace(shutdown=lambda: None)
         return SimpleNamespace(
             encode=lambda prompts, **options: self.encode(model, processor, prompts, **options),
-            llm_engine=SimpleNamespace(engine_core=core),
+            llm_engine=SimpleNamespace(engine_core=core, reset_mm_cache=self.reset),
         )
+
+    def reset(self):
+        """As `LLMEngine.reset_mm_cache`."""
+        self.sent = False
 
     def encode(self, model, processor, prompts, *, pooling_task, use_tqdm):
         """As `LLM.encode`."""
@@ -89,7 +96,11 @@ class StandIn:
         if self.dies:
             raise EngineDeadError
         if any(map(self.refuse, prompts)):
+            self.sent = True
             raise ValueError("the prompt is too long\nmore words")
+        if self.sent:
+            none = SimpleNamespace(data=torch.zeros(0))
+            return [SimpleNamespace(outputs=none, prompt_token_ids=[]) for _ in prompts]
         outputs = []
         for prompt in prompts:
             text = prompt.get("prompt") or processor.tokenizer.decode(prompt["prompt_token_ids"])

@@ -34,6 +34,7 @@ from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import Launched, RefusedPromptError
 from savs.pipeline.extraction.model.sites import LAST
+from savs.pipeline.extraction.model.vllm_heads import put_heads
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import HEADS_IN_VLLM
 from savs.pipeline.prompts.chat import PROMPTS
@@ -89,14 +90,24 @@ class Engine:
         from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
 
         try:
-            return self._llm.encode(list(prompts), pooling_task="embed", use_tqdm=False)
+            outputs = self._llm.encode(list(prompts), pooling_task="embed", use_tqdm=False)
         except EngineDeadError as error:
             raise ModelError(
                 "vLLM has ended while it ran prompts, see its messages above; with fewer"
                 " `batch_tokens` it needs less memory"
             ) from error
         except Exception as error:  # it has a class for each fault of a prompt
+            self._forget_media()
             raise RefusedPromptError(f"vLLM refuses it: {_first_line(error)}") from error
+        if not all(len(output.outputs.data) for output in outputs):
+            self._forget_media()
+            raise RefusedPromptError("vLLM gives no values for it, see its messages above")
+        return outputs
+
+    def _forget_media(self) -> None:
+        # Images of prompts that were prepared, and then not run for the fault of another one, count
+        # as known to the engine, which never got them: it would fail on the next prompt with them.
+        self._llm.llm_engine.reset_mm_cache()
 
     def close(self) -> None:
         """End its processes; more prompts start others."""
@@ -107,12 +118,13 @@ class Engine:
     def _started(self, sites: str, tokens: int) -> Any:
         if not any(point.name == "savs" for point in entry_points(group=GROUP)):
             raise ModelError(f"savs is not installed as a plugin of vLLM ({GROUP}); {INSTALL}")
-        with _environment({**ENVIRONMENT, HEADS_IN_VLLM: f"{self.architecture}/{sites}"}):
+        wanted = f"{self.architecture}/{sites}"
+        with _environment({**ENVIRONMENT, HEADS_IN_VLLM: wanted}):
             import vllm  # pyright: ignore[reportMissingImports]
 
-            from savs.pipeline.extraction.model.vllm_heads import put_heads
-
-            put_heads(os.environ[HEADS_IN_VLLM])  # here plugins may have been loaded before
+            classes = vllm.ModelRegistry.models
+            plain = classes.get(self.architecture)
+            put_heads(wanted)  # here plugins may have been loaded before
             try:
                 return vllm.LLM(max_num_batched_tokens=tokens, **self.arguments)
             except Exception as error:  # every layer below has its own
@@ -120,17 +132,20 @@ class Engine:
                     f"vLLM {vllm.__version__} cannot start {self.arguments['model']}:"
                     f" {_first_line(error)}; its messages above say more, or leave out `engine`"
                 ) from error
+            finally:
+                classes[self.architecture] = plain  # for another vLLM of this process
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that are not set, for processes that start inside; forget what plugins read."""
-    os.environ.update({name: value for name, value in variables.items() if name not in os.environ})
-    os.environ[HEADS_IN_VLLM] = variables[HEADS_IN_VLLM]
+    """Set variables that are not set, and what plugins read, for processes that start inside."""
+    before = dict(os.environ)
+    os.environ.update({**variables, **before, HEADS_IN_VLLM: variables[HEADS_IN_VLLM]})
     try:
         yield
     finally:
         del os.environ[HEADS_IN_VLLM]
+        os.environ.update(before)
 
 
 def _first_line(error: Exception) -> str:

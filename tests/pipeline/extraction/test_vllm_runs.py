@@ -1,14 +1,18 @@
 """Runs by vLLM, with the stand-in; `vllm/` has those by vLLM itself."""
 
+import os
+
 import numpy as np
 import polars as pl
 import pytest
 from doc_pages import ROOT, blocks
-from stand_in_vllm import VERSION, put_in_place
+from stand_in_vllm import ARCHITECTURE, VERSION, put_in_place
 
 from savs import classify, extract, open_store
 from savs.pipeline.errors import MissingExtraError, ModelError
+from savs.pipeline.extraction.entry_points import check_model
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.vllm_heads import READS_SITES
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import HEADS_IN_VLLM
@@ -57,6 +61,8 @@ def test_a_store_of_vllm_is_that_of_transformers(vllm, run, said):
     assert batching["attention"] == {"name": "vllm", "seen": VERSION}
     assert "0.0% of the heads move" in batching["batches"]["seen"]
     assert f"vLLM {VERSION} {batching['batches']['seen']}" in said
+    assert not hasattr(vllm.registry.models[ARCHITECTURE].load_model_cls(), READS_SITES)
+    assert HEADS_IN_VLLM not in os.environ  # another vLLM of this process is left alone
     (engine,) = vllm.arguments
     assert (engine["enforce_eager"], engine["runner"]) == (True, "pooling")
     assert (engine["load_format"], engine["trust_remote_code"]) == ("safetensors", False)
@@ -174,6 +180,11 @@ def test_what_only_transformers_gives_is_refused(vllm, model, options, run_optio
 def test_positions_of_more_axes_than_vllm_knows_are_refused(vllm, run):
     with pytest.raises(ModelError, match=r"demo have 6 sections \(mrope_section\)"):
         run("store", model="demo", engine="vllm")
+
+
+def test_what_reads_the_model_itself_is_not_for_vllm(vllm, model):
+    with pytest.raises(ModelError, match="`engine` vllm is for runs that store or classify"):
+        check_model(model, engine="vllm")
 
 
 def test_without_vllm_nothing_is_loaded(run, weightless):

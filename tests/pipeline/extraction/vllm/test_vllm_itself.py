@@ -15,9 +15,10 @@ from savs import evaluate, extract, open_store, select  # noqa: E402
 from savs.pipeline.extraction.checks.engines import compare_here  # noqa: E402
 from savs.pipeline.extraction.checks.trial import distances  # noqa: E402
 from savs.pipeline.extraction.model.hook_points import find_site_points  # noqa: E402
+from savs.pipeline.extraction.model.load import load_encoder  # noqa: E402
 from savs.pipeline.extraction.model.model_options import ModelOptions  # noqa: E402
 from savs.pipeline.extraction.model.sites import NAMES, Site  # noqa: E402
-from savs.pipeline.extraction.model.vllm_model import without_vllm  # noqa: E402
+from savs.pipeline.extraction.model.vllm_model import load_in_vllm, without_vllm  # noqa: E402
 from savs.pipeline.extraction.model_run import ModelRun  # noqa: E402
 from savs.pipeline.extraction.run_options import RunOptions  # noqa: E402
 from savs.pipeline.prompts.chat import PROMPTS  # noqa: E402
@@ -52,7 +53,10 @@ def small_cache(monkeypatch):
 
 
 def at_sites(options, run=RunOptions()):  # noqa: B008
-    model = ModelRun(options, run).load()
+    if options.engine == "vllm":
+        model = load_in_vllm(options, load_encoder(options), run.batch_tokens)
+    else:
+        model = ModelRun(options, run).load()
     return replace(model, hook_points=find_site_points(model.model, model.hook_points, SITES))
 
 
