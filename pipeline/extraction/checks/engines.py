@@ -29,6 +29,7 @@ from savs.pipeline.extraction.checks.trial import (
     Choice,
     Verdict,
     compare,
+    distance,
     error_line,
     run_single,
     stacked,
@@ -167,8 +168,13 @@ def compare_with(store: str | Path, model: VllmModel, examples: Splits, media: M
         )
     other, _ = _by_vllm(model, prompts, points)
     alone = np.stack(stored)
-    verdict = compare(alone, alone, other, model.dtype)
-    return Verdict(verdict.same, f"against {len(prompts)} rows of {found.path}: {verdict.seen}")
+    verdict = compare(alone, alone, other, model.dtype)  # what rounding does there is not stored
+    moved = verdict.seen.partition(" (")[0]
+    return Verdict(
+        verdict.same,
+        f"against {len(prompts)} rows of {found.path}: {moved}, the largest relative distance is"
+        f" {distance(alone, other):.1e} in {model.dtype}",
+    )
 
 
 def _rows_of_both(
