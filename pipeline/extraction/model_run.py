@@ -49,6 +49,7 @@ from savs.pipeline.extraction.checks.engines import (
     compare_here,
     compare_with,
     is_of_vllm,
+    one_of_each,
 )
 from savs.pipeline.extraction.checks.flash import use_attention
 from savs.pipeline.extraction.checks.refusals import require_kind, require_video_sound
@@ -571,13 +572,12 @@ class ModelRun:
             other = ModelRun(without_vllm(self.options), RunOptions(), self.reporting)
             return checked.at_chosen(checked.at_sites(other.load()))
 
-        verdict = Verdict(True, NOTHING_COMPARED)
+        verdict, rows = Verdict(True, NOTHING_COMPARED), checked.examples
         if self.options.against is not None:
-            verdict = compare_with(
-                self.options.against, model, checked.examples.examples, checked.examples.media
-            )
+            verdict = compare_with(self.options.against, model, rows.examples, rows.media)
         elif self.run.batch_check != OFF and checked.prompts:
-            verdict = compare_here(model, checked.prompts, load)
+            prompts = one_of_each(checked.prompts, rows.new, rows.media, self.encoder)
+            verdict = compare_here(model, prompts, load)
         self.reporting.say(f"vLLM {model.version} {verdict.seen}")
         if not verdict.same and self.run.batch_check in (None, STRICT):
             model.engine.close()

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,14 @@ from savs.pipeline.extraction.checks.trial import (
 from savs.pipeline.extraction.line.feed import MediaOf
 from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import RefusedPromptError
 from savs.pipeline.extraction.model.vllm_model import VllmModel
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.chat import PROMPTS
 from savs.pipeline.prompts.input_names import IDS
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media import Pieces, images_in
 from savs.pipeline.running.option_texts import VLLM
 from savs.stores import FeatureStore, open_store
 
@@ -88,6 +90,27 @@ class Reference:
     nudged: Array
     """The same with inputs off by one bit, see `read_nudged`."""
     tokens: list[list[int]]
+
+
+def one_of_each(
+    prompts: Sequence[Pieces], examples: Splits, media: MediaOf, encoder: PromptEncoder
+) -> list[Pieces]:
+    """Return prompts, and one for each other number of images that examples have.
+
+    Engines may cut several images of a prompt otherwise (LLaVA-OneVision).
+    """
+    found, known = [*prompts], set(map(images_in, prompts))
+    for example in chain.from_iterable(examples.values()):
+        if len(example.media) in known or len(found) == 2 * COMPARED:
+            continue
+        try:
+            pieces = pieces_of(example, media(example), encoder)
+            encoder.encode([pieces])
+        except Exception:  # the run itself skips it, and says so
+            continue
+        known.add(len(example.media))
+        found.append(pieces)
+    return found
 
 
 def compare_here(

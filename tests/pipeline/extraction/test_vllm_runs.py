@@ -1,5 +1,6 @@
 """Runs by vLLM, with the stand-in; `vllm/` has those by vLLM itself."""
 
+import json
 import os
 
 import numpy as np
@@ -107,6 +108,17 @@ def test_a_prompt_that_vllm_refuses_is_a_skipped_row(vllm, run):
     assert 0 < len(done.skipped) < 11
     assert {reason for *_, reason in done.skipped} == {"vLLM refuses it: the prompt is too long"}
     assert done.rows == 11
+
+
+def test_a_prompt_of_each_number_of_images_is_compared(vllm, run, inputs):
+    """Of 12 rows one has two images: it runs alone, with all that are compared, and as a row."""
+    images = []
+    vllm.refuse = lambda prompt: images.append(len(prompt["multi_modal_data"]["image"]))
+    two = [inputs.image("one.png", 50), inputs.image("two.png", 51)]
+    rows = [json.loads(line) for line in (inputs.root / "test.jsonl").read_text().splitlines()]
+    rows.append({"images": two, "question": "Which?", "label": "a"})
+    run("store", engine="vllm", test=inputs.rows("more.jsonl", rows))
+    assert images.count(2) == 3
 
 
 def test_an_engine_that_ends_ends_the_run(vllm, run):
