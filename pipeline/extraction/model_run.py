@@ -35,16 +35,25 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
     GIVEN,
     IN_RUNS,
+    OFF,
     PREFIXES,
+    STRICT,
     WHOLE,
     Batching,
     images_recur,
     is_valid,
     preflight,
 )
+from savs.pipeline.extraction.checks.engines import (
+    batching_of_vllm,
+    compare_here,
+    compare_with,
+    is_of_vllm,
+    one_of_each,
+)
 from savs.pipeline.extraction.checks.flash import use_attention
 from savs.pipeline.extraction.checks.refusals import require_kind, require_video_sound
-from savs.pipeline.extraction.checks.trial import sample
+from savs.pipeline.extraction.checks.trial import NOTHING_COMPARED, Verdict, sample
 from savs.pipeline.extraction.chosen_heads import (
     ChosenHeads,
     has_the_heads,
@@ -79,6 +88,12 @@ from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement, layer_count
 from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
+from savs.pipeline.extraction.model.vllm_model import (
+    VllmModel,
+    load_in_vllm,
+    require_vllm,
+    without_vllm,
+)
 from savs.pipeline.extraction.recorded_options import ASKED, options_of_site
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
@@ -86,6 +101,7 @@ from savs.pipeline.prompts.media import SOUNDS, VIDEOS, Pieces, images_in, is_pl
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
+from savs.pipeline.running.option_texts import VLLM
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import Identity
 from savs.stores.format.layout import UNLABELLED, Facts
@@ -272,6 +288,8 @@ class ModelRun:
         ModelError
             See `load_model`.
         """
+        if self.options.engine == VLLM:
+            raise ModelError("`engine` vllm is for runs that store or classify examples; drop it")
         placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
         self.reporting.say(f"loading {self.options.model} on {placement.text}")
         return load(self.options, self.encoder, placement, last_layer=last_layer)
@@ -311,6 +329,8 @@ class ModelRun:
         """Refuse what cannot be run; None if the sink has all that this run would give it."""
         sites = wanted_sites(self.run, heads)
         self._require_sites(sites, examples)
+        if self.options.engine == VLLM:
+            require_vllm(self.options, self.run, self.encoder)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
             require_kind(self.encoder, VIDEOS)
             if examples.rules.video == WITH_SOUND:
@@ -341,7 +361,8 @@ class ModelRun:
         left = self._rows_left(checked)
         if left is None:
             return None
-        workers = count_workers(self.run, self.options.device, tried.seconds * left, self.rank)
+        device = "cpu" if self.options.engine == VLLM else self.options.device
+        workers = count_workers(self.run, device, tried.seconds * left, self.rank)
         if workers:
             start_server()  # it imports while the weights are loaded
         return replace(checked, workers=workers)
@@ -428,6 +449,8 @@ class ModelRun:
         if self.whole is None:
             sink.note("loading")
             self.whole = self._load_first_layers(checked)
+            if self.options.engine == VLLM:
+                self.whole = load_in_vllm(self.options, self.encoder, self.run.batch_tokens)
             if self.whole is None:
                 self.whole = self.load()
                 self._say_layers(self.whole, heads, "runs")
@@ -515,6 +538,12 @@ class ModelRun:
     def _settle(self, checked: Checked, model: LoadedModel, *, shared: bool) -> Settled:
         """Return how batches are made; of one prompt alone they were not compared earlier."""
         settled, prompts = self.settled, checked.prompts
+        if isinstance(model, VllmModel):
+            record = checked.sink.settle(
+                lambda record: is_of_vllm(record, model.version, self.run),
+                lambda: self._compared(checked, model).to_json(),
+            )
+            return Settled(msgspec.convert(record, Batching), None)
         if settled is None or (len(prompts) > 1 and not settled.batching.is_compared):
             scale, attention = find_scale(self.encoder, prompts), self.options.attention
             record = checked.sink.settle(
@@ -536,6 +565,28 @@ class ModelRun:
         set_runs(model.model, runs=settled.batching.tower.name == IN_RUNS)  # also if recorded
         return settled
 
+    def _compared(self, checked: Checked, model: VllmModel) -> Batching:
+        """Compare vLLM with transformers; ModelError where they differ and `strict` is asked."""
+
+        def load() -> LoadedModel:
+            other = ModelRun(without_vllm(self.options), RunOptions(), self.reporting)
+            return checked.at_chosen(checked.at_sites(other.load()))
+
+        verdict, rows = Verdict(True, NOTHING_COMPARED), checked.examples
+        if self.options.compare_with is not None:
+            verdict = compare_with(self.options.compare_with, model, rows.examples, rows.media)
+        elif self.run.batch_check != OFF and checked.prompts:
+            prompts = one_of_each(checked.prompts, rows.new, rows.media, self.encoder)
+            verdict = compare_here(model, prompts, load)
+        self.reporting.say(f"vLLM {model.version} {verdict.seen}")
+        if not verdict.same and self.run.batch_check in (None, STRICT):
+            model.engine.close()
+            raise ModelError(
+                f"vLLM {model.version} gives other features of {model.name} than transformers"
+                f" ({verdict.seen}); leave out `engine`, or the sites that differ"
+            )
+        return batching_of_vllm(model, self.run, verdict)
+
     # --- passes over shards, with the other processes that fill the sink
 
     def _fill(self, checked: Checked, loaded: Loaded, decided: Decided) -> None:
@@ -556,6 +607,9 @@ class ModelRun:
             if sink.left_behind:
                 interruption.explain(say, sink.left_behind)
             raise
+        finally:
+            if isinstance(loaded.model, VllmModel):
+                loaded.model.engine.close()
         if cuts:
             batches = "1 batch" if cuts == 1 else f"{cuts} batches"
             say(
@@ -629,6 +683,8 @@ def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
         "versions": {package: version(package) for package in packages},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if isinstance(model, VllmModel):
+        record["versions"][VLLM] = model.version
     if model.device.type == "cuda":
         record |= {
             "gpu": torch.cuda.get_device_name(model.device),

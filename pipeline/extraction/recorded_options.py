@@ -15,7 +15,10 @@ from savs.pipeline.running.options import Option, options_of
 
 ASKED = "asked"
 """Fact of a run: `benchmark`, and field -> value of the options that are not the default."""
-UNRECORDED = ("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs")
+UNRECORDED = (
+    *("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs"),
+    *("ranks", "compare_with"),
+)
 """Options that change nothing in a store, that its identity has, or that may hold a secret."""
 UNKNOWN = {"train": "TRAIN", "test": "TEST", "unlabelled": "UNLABELLED"}
 """What stands in a command for rows that were in memory."""
@@ -75,8 +78,9 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
             continue
         text = values.get(field) if option.write is None else _written(option.write, values)
         words += _option_words(option.name or field, text)
-    if "shard_rows" in left:
-        words += ["--engine", f"local,shard_rows={left['shard_rows']}"]
+    if left.keys() & {"engine", "shard_rows"}:
+        rows = [f"shard_rows={left['shard_rows']}"] if "shard_rows" in left else []
+        words += ["--engine", ",".join([str(left.get("engine", "local")), *rows])]
     if text := _written(write_allowed, left):
         words += ["--allow", str(text)]
     return words
@@ -84,7 +88,9 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
 
 def python_words(asked: Mapping[str, Any]) -> list[str]:
     """Return the options of a command that only Python has, as keyword arguments."""
-    in_shell = {"shard_rows"} | {name for option in OPTIONS.values() for name in option.fills}
+    in_shell = {"shard_rows", "engine"} | {
+        name for option in OPTIONS.values() for name in option.fills
+    }
     in_shell |= {name for one in PERMISSIONS.values() for name in (one.field, one.amount) if name}
     return [
         f"{field}={value!r}"

@@ -7,12 +7,13 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import torch
+from PIL import Image
 
 from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.input_names import KINDS, MASK
+from savs.pipeline.prompts.input_names import IDS, KINDS, MASK
 from savs.pipeline.prompts.media import (
     KINDS_OF_MEDIA,
     SOUNDS,
@@ -68,6 +69,53 @@ def pictured_inputs(
     return chat_inputs(processor, prompts, image_options)
 
 
+PROMPTS = "prompts"
+"""Input of an engine that has a processor of its own: what `worded_prompts` makes."""
+
+
+def worded_prompts(
+    processor: Any, prompts: Sequence[Pieces], *, needs_image: bool = False
+) -> dict[str, Any]:
+    """Return prompts for vLLM, which makes the model's inputs of them: tokens, and images in order.
+
+    The tokens are those of `chat_inputs` before the mark of an image becomes as many as it has
+    patches. Control tokens in a prompt's text would be run as such, so they are refused.
+
+    Raises
+    ------
+    ValueError
+        As there; or a prompt has media that are no images, control tokens, or no image where the
+        model `needs_image`.
+    """
+    _require_media(processor, prompts)
+    if any(kind.among(pieces) for kind in (VIDEOS, SOUNDS) for pieces in prompts):
+        raise ValueError("vLLM is given texts and images, no videos and no sounds")
+    if needs_image and not all(map(images_in, prompts)):
+        raise ValueError("this model takes no prompt without an image")
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if _mention_control_tokens(tokenizer, prompts):
+        raise ValueError(
+            "the prompt's text holds one of the model's control tokens, which vLLM would run on as"
+            " that token"
+        )
+    worded = []
+    for pieces in prompts:
+        turn, options = _turn(processor, pieces), dict[str, Any]()
+        places = media_places(processor)
+        if places is not None and JOINED in turn:
+            options["chat_template"] = places.joining(kinds_of(pieces))
+        with template_errors():
+            text = processor.apply_chat_template(
+                [turn], add_generation_prompt=True, tokenize=False, **options
+            )
+        begins = processor is tokenizer or text.startswith(tokenizer.bos_token or "\0")
+        tokens = tokenizer(text, add_special_tokens=not begins)[IDS]
+        images = [piece for piece in pieces if isinstance(piece, Image.Image)]
+        media = {"multi_modal_data": {"image": images}} if images else {}
+        worded.append({"prompt_token_ids": [*tokens], **media})
+    return {PROMPTS: worded}
+
+
 def conversation_inputs(
     processor: Any, demonstrations: Sequence[tuple[Pieces, str]], question: Pieces | None = None
 ) -> Any:
@@ -96,6 +144,7 @@ def _apply(
     answer: bool = True,
 ) -> Any:
     """Return conversations as a processor makes them; with `answer` an answer is to follow."""
+    mentioned = _mention_control_tokens(getattr(processor, "tokenizer", processor), prompts)
     if not hasattr(processor, "tokenizer"):
         with template_errors():
             return processor.apply_chat_template(
@@ -106,7 +155,7 @@ def _apply(
                 return_tensors="pt",
                 padding=True,
                 tokenizer_kwargs={"padding_side": "left"},
-                sanitize_control_tokens=_mention_control_tokens(processor, prompts),
+                **({"sanitize_control_tokens": True} if mentioned else {}),
             )
     media = {kind: list(chain.from_iterable(map(kind.among, prompts))) for kind in KINDS_OF_MEDIA}
     videos: list[Video] = media[VIDEOS]
@@ -119,7 +168,6 @@ def _apply(
     if KINDS in getattr(processor, "model_input_names", ()):
         options[f"return_{KINDS}"] = True  # not every processor does that by itself
     is_heard = any(video.sound is not None for video in videos)
-    mentioned = _mention_control_tokens(processor.tokenizer, prompts)
     places = media_places(processor)
     is_joined = places is not None and any(JOINED in conversation[0] for conversation in turns)
     template = places.joining("".join(map(kinds_of, prompts))) if places and is_joined else None
@@ -143,7 +191,7 @@ def _apply(
                         tokenize=True,
                         return_dict=True,
                         return_tensors="pt",
-                        sanitize_control_tokens=mentioned,
+                        **({"sanitize_control_tokens": True} if mentioned else {}),  # since 5.24
                         processor_kwargs=options,
                     )
         except NotImplementedError as error:

@@ -279,33 +279,59 @@ def write_classes(values: Mapping[str, Any]) -> list[str]:
     return [str(values[name]) for name in ("classes", "templates") if name in values]
 
 
+TRANSFORMERS, VLLM = "transformers", "vllm"
+"""Programs that run a model."""
 ENGINE_KEYS = {
     "workers": ("workers", 0),
     "shard_rows": ("shard_rows", 1),
     "actors": ("actors", 1),
     "cpus": ("actor_cpus", 1),
     "gpus": ("actor_gpus", 0),
+    "ranks": ("ranks", 1),
 }
 """Key -> the field that it fills, and its smallest value."""
 OF_ACTORS = ("actors", "cpus", "gpus")
+AGAINST, COMPARE_WITH = "against", "compare_with"
+OF_VLLM = ("ranks", AGAINST)
 
 
 def parse_engine(text: str) -> Fields:
-    """Return where processes run, and how many there are, of what size.
+    """Return where processes run, and how many there are, of what size; or which program runs.
 
     >>> parse_engine("ray,actors=4,gpus=0.5")
-    {'engine': 'ray', 'actors': 4, 'actor_gpus': 0.5}
+    {'processes': 'ray', 'actors': 4, 'actor_gpus': 0.5}
+    >>> parse_engine("vllm,ranks=2,against=pets")
+    {'processes': 'local', 'engine': 'vllm', 'ranks': 2, 'compare_with': 'pets'}
     """
     name, *parts = parse_names(text)
-    found: Fields = {"engine": name}
+    found: Fields = {"processes": name}
+    if name in (TRANSFORMERS, VLLM):
+        found = {"processes": "local", "engine": name}
     for part in parts:
-        key, mark, amount = part.partition("=")
-        if key not in ENGINE_KEYS or not mark or ENGINE_KEYS[key][0] in found:
-            raise ValueError(f"expected NAME, then {', '.join(f'{k}=N' for k in ENGINE_KEYS)}")
+        key, mark, value = part.partition("=")
+        field, least = ENGINE_KEYS.get(key, (COMPARE_WITH, 0))
+        if key not in (*ENGINE_KEYS, AGAINST) or not mark or field in found:
+            keys = ", ".join([*(f"{k}=N" for k in ENGINE_KEYS), f"{AGAINST}=STORE"])
+            raise ValueError(f"expected NAME, then {keys}")
         if key in OF_ACTORS and not name.startswith("ray"):
             raise ValueError(f"where {key} is for actors of ray; leave it out")
-        field, least = ENGINE_KEYS[key]
-        found[field] = _amount(key, amount, least)
+        if key in OF_VLLM and name != VLLM:
+            raise ValueError(f"where {key} is for {VLLM}; leave it out")
+        found[field] = value if key == AGAINST else _amount(key, value, least)
+    return found
+
+
+def parse_program(text: str) -> Fields:
+    """As `parse_engine`, where no processes can be chosen.
+
+    >>> parse_program("vllm,against=pets")
+    {'engine': 'vllm', 'compare_with': 'pets'}
+    """
+    found = parse_engine(text)
+    del found["processes"]
+    if "engine" not in found or not {*found} <= {"engine", "ranks", COMPARE_WITH}:
+        keys = f"ranks=N, {AGAINST}=STORE"
+        raise ValueError(f"expected {TRANSFORMERS}, or {VLLM}, then optionally {keys}")
     return found
 
 

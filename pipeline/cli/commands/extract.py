@@ -58,13 +58,17 @@ def extract(
     gpus: Annotated[str, Option(metavar="all|N|0,2")] = "none",
     dry_run: bool = False,
     page: Annotated[str | None, Option(metavar="FILE.html")] = None,
-    engine: Annotated[
+    processes: Annotated[
         str,
         Option(
             level="more",
-            metavar="NAME[,KEY=N...]",
+            name="engine",
+            metavar="NAME[,KEY=VALUE...]",
             parse=parse_engine,
             fills={
+                "engine": "vllm",
+                "ranks": "vllm,ranks=N",
+                "compare_with": "vllm,against=STORE",
                 "workers": "local,workers=N",
                 "shard_rows": "local,shard_rows=N",
                 "actors": "ray,actors=N",
@@ -92,10 +96,11 @@ def extract(
         Estimate disk space and time; store nothing.
     page
         With `dry_run`: write a page of examples of every class as the model reads them.
-    engine
-        Where processes run: local, ray or ray://HOST:PORT, or the engine of a package; then with
-        commas what you want otherwise: workers=N (to decode; 0: none) and shard_rows=N (examples
-        per file); of Ray actors=N, cpus=N and gpus=N of each (default: one per GPU).
+    processes
+        Where processes run: local, ray or ray://HOST:PORT, or the engine of a package; or vllm: the
+        model runs in vLLM. Then with commas what you want otherwise: workers=N (to decode; 0: none)
+        and shard_rows=N (examples per file); of Ray actors=N, cpus=N and gpus=N of each (default:
+        one per GPU); of vllm ranks=N (GPUs per model) and against=STORE (compare with its rows).
     actors
         Ray actors (default: one per GPU of the cluster).
     actor_cpus
@@ -128,8 +133,8 @@ def extract(
             )
         reporting.say("dry run: reading the input, loading the model, timing a few examples")
         return Planned(estimate(chosen, inputs, model, run, place), content)
-    scheme, _, address = engine.partition("://")
-    require_own_devices(gpus, model.device, engine)
+    scheme, _, address = processes.partition("://")
+    require_own_devices(gpus, model.device, processes)
     from savs.pipeline.extraction.run_extraction import (
         earlier_skips,
         run_extraction,
@@ -142,13 +147,13 @@ def extract(
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.cluster.ray_engine import RayOptions
 
-        place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
+        place_of_cluster = processes if address.endswith(CLIENT_PORT) else address or None
         options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)
         return Done(extract_on_ray(options, folders, _here(run)), before)
-    if engine != "local":
+    if processes != "local":
         from savs.pipeline.cli.node_run import extract_on_engine
 
-        return Done(extract_on_engine(engine, folders, _here(run)), before)
+        return Done(extract_on_engine(processes, folders, _here(run)), before)
     if gpus != "none":
         from savs.pipeline.cli.node_run import extract_on_node
 

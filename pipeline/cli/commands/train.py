@@ -10,6 +10,7 @@ from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.commands.evaluate import words_of
 from savs.pipeline.cli.output import REPORTING, Shown, skipped_examples
 from savs.pipeline.cluster.node import NONE
+from savs.pipeline.extraction.model.model_options import EngineKeywords
 from savs.pipeline.extraction.run_options import GpuKeywords
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.running.formatting import counted, percent
@@ -125,7 +126,7 @@ COMMAND = Command(
         "savs train photos.csv --question 'Is it asleep?' --shots 20 --model demo --out asleep",
         "savs train pets",
     ),
-    kinds=(TrainKeywords, GpuKeywords),
+    kinds=(TrainKeywords, GpuKeywords, EngineKeywords),
     own={"gpus": GPUS},
     allows=("removed", "skips"),
     prepare=prepare,

@@ -70,6 +70,7 @@ from savs.pipeline.extraction.model.tower_attention import (
 )
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 from savs.pipeline.prompts.media import Pieces, images_in, inverted, is_plain, map_images, shape_of
+from savs.pipeline.running.option_texts import VLLM
 
 TOGETHER = "together"
 """Name of the way that puts examples into batches."""
@@ -91,7 +92,7 @@ ANSWER_WORDS = {
 PREFIXES, IMAGES = "prefixes", "images"
 LEVELS = (PREFIXES, IMAGES)
 """What can be shared, the most first: all up to the last image, or the images alone."""
-OFF = "off"
+OFF, STRICT = "off", "strict"
 UNNEEDED = "unneeded"
 """Each image has one prompt, so that nothing was decided."""
 LONGER = " Say it in one word."
@@ -109,12 +110,14 @@ MOST_TOKENS = 65_536
 """Larger batches keep no GPU busier."""
 MEMORY_SHARE = 0.6
 """Of the free memory that a batch may take: another batch is on its way, and memory has gaps."""
+STEPS = 8
+"""Of vLLM, that one call may take."""
 ALONE, ANYHOW, UNCOMPARED = "alone", "anyhow", "uncompared"
 """How examples run where batches change features, by `strict` and by `warn`, and where that is not
 known: the last two in batches."""
 DEFAULTS: Mapping[str, Any] = {
     "batch_size": DEFAULT_BATCH_SIZE,
-    "batch_check": "strict",
+    "batch_check": STRICT,
     "reuse": "auto",
     "tower_attention": AUTO,
 }
@@ -172,7 +175,12 @@ class Batching:
 
     @property
     def limits(self) -> BatchLimits:
-        """How large a batch may be: one example where batches change features."""
+        """How large a batch may be: one example where batches change features.
+
+        One for vLLM is as many steps of it as keep it busy while the next is prepared.
+        """
+        if self.attention.name == VLLM:
+            return BatchLimits(self.batch_size, STEPS * self.batch_tokens)
         rows = 1 if self.batches.name == ALONE else self.batch_size
         return BatchLimits(rows, self.batch_tokens)
 
@@ -214,6 +222,7 @@ def is_valid(record: Mapping[str, Any], run: RunOptions, attention: str, *, shar
     decided = ("batch_tokens", *DEFAULTS)
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in decided)
     is_same &= attention in (AUTO, attention_of(batching.attention.name))
+    is_same &= batching.attention.name != VLLM
     return is_same and (batching.sharing.name != UNNEEDED or not shared)
 
 
@@ -257,7 +266,7 @@ def preflight(
     host_inputs = choose(COMPUTED, host_ways(trial, towers, rows))
 
     tried = batch_ways(trial) if check != "off" and rows > 1 else ()
-    batches = choose(ALONE if check == "strict" else ANYHOW, tried, untried=UNCOMPARED)
+    batches = choose(ALONE if check == STRICT else ANYHOW, tried, untried=UNCOMPARED)
     answering = Choice(NO_ANSWERS_KEPT, "")
     if answers:
         together = rows > 1 and batches.name != ALONE

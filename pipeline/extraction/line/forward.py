@@ -14,7 +14,8 @@ from savs.pipeline.extraction.model.answers import ICL, AnswerQuery, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.reading import Launched
+from savs.pipeline.extraction.model.reading import Launched, RefusedPromptError
+from savs.pipeline.prompts.chat import PROMPTS
 from savs.pipeline.prompts.input_names import GRID, MASK, PIXELS
 
 RECOVERY = 64
@@ -82,6 +83,11 @@ class Forward:
             outcome = self._try(batch, job)  # another process may have freed memory
         if isinstance(outcome, Launched):
             yield batch.requests, outcome
+        elif isinstance(outcome, RefusedPromptError):
+            if is_single:
+                yield Refused(batch.requests[0], str(outcome))
+            else:
+                yield from self._run_halves(batch, job)
         elif not is_out_of_memory(outcome):
             self.unshared = f"{type(outcome).__name__}: {outcome}"
             self.shared.forget()
@@ -92,7 +98,7 @@ class Forward:
             yield from self._run_halves(batch, job)
 
     def _try(self, batch: Prepared, job: Job) -> Launched | Exception:
-        """Start a batch, or return why not: it does not fit the memory, or sharing fails."""
+        """Start a batch, or return why not: it is too large, refused, or sharing fails."""
         labels = {request.number: request.labels for request in job.requests}
         query = self.answers.query(
             [labels.get(number, ()) for number in batch.requests],
@@ -106,7 +112,8 @@ class Forward:
                 launched = self.model.launch(inputs, query, self._scale_of(batch))
             launched = self._in_context(batch, job, query, launched)
         except Exception as raised:
-            if not batch.image_keys and not is_out_of_memory(raised):
+            is_refusal = isinstance(raised, RefusedPromptError)
+            if not batch.image_keys and not is_refusal and not is_out_of_memory(raised):
                 raise
             error = raised.with_traceback(None)  # its frames hold the activations
         else:
@@ -210,6 +217,9 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
     ValueError
         A tensor has another number of items, or prompts have videos or sounds.
     """
+    if PROMPTS in batch.inputs:
+        kept = {**batch.inputs, PROMPTS: batch.inputs[PROMPTS][rows]}
+        return replace(batch, requests=batch.requests[rows], inputs=kept)
     if not batch.is_plain:
         raise ValueError("how each processor lays out videos and sounds is not known")
     count, images = len(batch.requests), batch.images

@@ -30,6 +30,8 @@ ATTENTION_NAMES = ("self_attn", "self_attention", "attn")
 """What transformers calls a decoder layer's self-attention."""
 PROJECTION_NAMES = ("o_proj", "out_proj", "dense")
 """What it calls the output projection of that."""
+WIDTHS = ("in_features", "input_size_per_partition")
+"""What linear layers call the width of their input; the second are those of vLLM, of one rank."""
 LINEAR = "linear_attention"
 """What `layer_types` of its configurations calls layers that attend without a softmax."""
 MLP_NAMES = ("mlp", "feed_forward", "ffn")
@@ -132,11 +134,12 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
             continue
         for projection_name in PROJECTION_NAMES:
             projection = getattr(attention, projection_name, None)
-            if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
+            if not any(hasattr(projection, name) for name in WIDTHS):  # a gate before it (Inkling)
                 projection = getattr(projection, "linear", projection)
             if projection is None:
                 continue
-            width = getattr(projection, "in_features", None)
+            widths = (getattr(projection, name, None) for name in WIDTHS)
+            width = next(filter(None, widths), None)
             if not width or int(width) % heads:
                 raise ModelError(
                     f"layer {number}: its output projection, a {type(projection).__name__}, takes"

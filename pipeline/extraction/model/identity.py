@@ -22,8 +22,11 @@ from savs.stores.format.layout import (
 NO_MATTER = (
     *("device_map", "max_memory", "offload_folder", "offload_buffers"),
     *("cache_dir", "force_download", "local_files_only", "token"),
+    *("gpu_memory_utilization", "kv_cache_memory_bytes", "cpu_offload_gb", "max_model_len"),
+    *("max_num_seqs", "enable_prefix_caching", "mm_processor_cache_gb"),
 )
-"""Keyword arguments of `from_pretrained` that change where weights are, not what they are."""
+"""Keyword arguments of `from_pretrained`, or of vLLM, that change where weights are or what fits,
+not what they are."""
 
 CODE = "checkpoint_code"
 """Digest of the Python files that came with a checkpoint and ran."""

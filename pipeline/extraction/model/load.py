@@ -75,6 +75,7 @@ from savs.pipeline.prompts.chat import (
     chat_inputs,
     pictured_inputs,
     require_plain_mark,
+    worded_prompts,
 )
 from savs.pipeline.prompts.media_places import IMAGE, media_places
 from savs.pipeline.prompts.mistral_processor import (
@@ -89,6 +90,7 @@ from savs.pipeline.prompts.prompt_form import (
     begin_text,
     find_form,
 )
+from savs.pipeline.running.option_texts import VLLM
 from savs.stores import LayerGrid
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
@@ -167,6 +169,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     if recipe is not None:
         _require_recipe_fits(name, recipe, config, processor)
         form, to_inputs = recipe.form, partial(embedding_inputs, recipe=recipe)
+    if options.engine == VLLM:
+        to_inputs = partial(worded_prompts, needs_image=needs_image)
     mark = None
     if form is not None:
         mark = (recipe and recipe.image_mark) or _image_mark(config, processor)
@@ -409,14 +413,15 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
     """Return whether `load` can leave out the layers of a checkpoint after `last_layer`.
 
     Not if there are none, or the configuration does not say how many there are; not with an
-    adapter, which has weights for all layers, with code of the user or of the checkpoint, where the
-    user places the layers, for outputs of an encoder or embedder, and in a quantised model: which
-    modules stay as they are depends on the last ones.
+    adapter, which has weights for all layers, in vLLM, with code of the user or of the checkpoint,
+    where the user places the layers, for outputs of an encoder or embedder, and in a quantised
+    model: which modules stay as they are depends on the last ones.
     """
     arguments = options.model_kwargs or {}
     layers = getattr(encoder.config.get_text_config(), "num_hidden_layers", None)
     return (
         encoder.has_heads
+        and options.engine != VLLM
         and isinstance(layers, int)
         and last_layer + 1 < layers
         and type(encoder.config) in encoder.kind._model_mapping

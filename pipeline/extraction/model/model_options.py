@@ -21,7 +21,7 @@ from savs.pipeline.extraction.model.model_texts import (
     write_kwargs,
     write_recipe,
 )
-from savs.pipeline.running.option_texts import parse_model
+from savs.pipeline.running.option_texts import TRANSFORMERS, VLLM, parse_model, parse_program
 from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -61,6 +61,25 @@ class PlacingKeywords(TypedDict, total=False):
     model_code: str | Path | None
     model_kwargs: Mapping[str, Any] | None
     trust_remote_code: bool
+    engine: str
+    ranks: int
+    compare_with: str | Path | None
+
+
+class EngineKeywords(TypedDict, total=False):
+    """The program that runs the model, as `train` and `classify` take it on the command line."""
+
+    engine: Annotated[
+        str,
+        Option(
+            "Run the model in vLLM: vllm, then optionally ranks=N (GPUs per model) and"
+            " against=STORE (compare with its rows).",
+            "more",
+            metavar="vllm[,KEY=VALUE...]",
+            parse=parse_program,
+            fills={"ranks": "vllm,ranks=N", "compare_with": "vllm,against=STORE"},
+        ),
+    ]
 
 
 class ClassifiedKeywords(TypedDict, total=False):
@@ -206,6 +225,15 @@ class ModelOptions:
         None
     )
     """By the processor of the model, as `max_pixels`."""
+    engine: Annotated[
+        str, Option("Program that runs the model: transformers or vllm.", "python")
+    ] = TRANSFORMERS
+    """`vllm` needs an environment of its own, see `VllmModel`."""
+    ranks: Annotated[int, Option("GPUs that share the model, by `engine` vllm.", "python")] = 1
+    compare_with: Annotated[
+        str | Path | None,
+        Option("Store that transformers wrote, to compare `engine` vllm with.", "python"),
+    ] = None
     max_pixels: Annotated[
         int | None, Option("Shrink larger images to N pixels.", "more", min=1)
     ] = None
@@ -231,6 +259,12 @@ class ModelOptions:
             raise ModelError(
                 f"`min_pixels` is {low:,}, expected {MOST_MIN_PIXELS:,} at most: every smaller"
                 " image is enlarged to it"
+            )
+        if self.engine not in (TRANSFORMERS, VLLM):
+            raise ModelError(f"`engine` is {self.engine!r:.50}, expected {TRANSFORMERS} or {VLLM}")
+        if self.ranks < 1 or (self.engine != VLLM and (self.ranks > 1 or self.compare_with)):
+            raise ModelError(
+                "`ranks`, from 1 on, and `compare_with` are for `engine` vllm; drop them"
             )
         for key in self.model_kwargs or {}:
             if key in OWN_OPTIONS:

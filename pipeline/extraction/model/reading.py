@@ -65,6 +65,10 @@ class Launched:
         return Read([heads[index] for index in sorted(heads)], outputs)
 
 
+class RefusedPromptError(ValueError):
+    """An engine takes none of some prompts, for what one of them is; none has run."""
+
+
 class LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
     """All was read; what the model would still compute is not needed."""
 

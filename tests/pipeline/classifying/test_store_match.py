@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from doc_pages import ROOT, blocks, commands
 from input_folder import Inputs
 
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.thorough
 
 QUESTION = "Which animal is this?"
 PAGE = ROOT / "docs" / "guide" / "own-features.md"
-EXAMPLE = ROOT / "docs" / "examples" / "from_engines.py"
 
 
 @pytest.fixture(scope="module")
@@ -139,33 +137,13 @@ def test_what_cannot_be_compared_says_why(folder, tiny_model, tmp_path):
         compare_with_store("demo", package.open_store(folder / "pets"), media_root=moved)
 
 
-def test_the_page_takes_in_what_three_tools_write(folder, monkeypatch, savs):
-    """Files in the form of each tool, the example of the page, and its commands."""
-    values = as_array(folder)
-    rows, layers = values.shape[:2]
-    states = torch.randn(rows, 2, 24, generator=torch.Generator().manual_seed(0)).bfloat16()
-    torch.save({"layers": [8, 16], "states": list(states)}, folder / "lens.pt")
-    cache = {
-        f"model.layers.{layer}": {"layer_num": layer, "hidden_states": [*states[:, n]]}
-        for n, layer in enumerate((8, 16))
-    }
-    cache["model.layers.16"]["hidden_states"][3] = torch.stack([states[0, 0], states[3, 1]])
-    torch.save({"config": {}, "hs_cache": cache}, folder / "hidden_states.pt")
-    np.savez(folder / "nnsight.npz", heads=values.reshape(rows, layers, -1))
+def test_the_page_checks_features_of_another_program(folder, monkeypatch, savs):
+    imported(folder, "own", as_array(folder))
     monkeypatch.chdir(folder)
-    exec(compile(EXAMPLE.read_text("utf-8"), str(EXAMPLE), "exec"), {})
-    calls = [words for code in blocks(PAGE, "bash")[1:] for words in commands(code)]
-    for words in calls:
-        given = ["demo" if word.startswith("Qwen/") else word for word in words]
-        done = savs(*given)
-        assert done.returncode == 0, done.stderr
+    assert savs("select", "own").returncode == 0
+    (*_, words) = [words for code in blocks(PAGE, "bash")[1:] for words in commands(code)]
+    done = savs(*["demo" if word.startswith("Qwen/") else word for word in words])
+    assert done.returncode == 0, done.stderr
     distance = re.search(r"relative distance      median (\S+), largest (\S+)", done.stdout)
     assert float(distance[2]) < 1e-5  # rounding: batches may differ
     assert "the store's classifier predicts the same    yes" in done.stdout
-    splits = {split: package.open_store("own").rows(split) for split in ("train", "test")}
-    for name in ("lens", "hook"):
-        store = package.open_store(name)
-        assert store.heads == [(8, 0), (16, 0)]
-        assert store.manifest.identity.dtype == "bfloat16"
-        found = np.concatenate([store.features(split) for split in splits], axis=1)
-        np.testing.assert_array_equal(found, states.float().numpy().swapaxes(0, 1))

@@ -65,6 +65,8 @@ WRONG = [
     *(("answers", text) for text in ("icl:0", "icl:x", "icl:1,icl:2", "labels:3")),
     *(("engine", text) for text in ("ray,actors", "ray,actors=0", "local,actors=2", "ray,x=1")),
     *(("engine", text) for text in ("local,workers=-1", "ray,gpus=x", "ray,cpus=0", "a,cpus=1")),
+    *(("engine", text) for text in ("ray,ranks=2", "vllm,ranks=0", "local,against=a", "vllm,x=1")),
+    *(("program", text) for text in ("local", "ray", "vllm,workers=1", "transformers,ranks=2")),
     *(("target", text) for text in ("pseudo-labels", "pseudo-labels:many")),
     *(("model", text) for text in ("@main", "org/name@")),
     *(("classifiers", text) for text in ("pets,", "pets,fur=")),
@@ -151,12 +153,12 @@ def test_classes_are_told_from_texts_about_them_by_their_lines(tmp_path) -> None
 
 def test_an_engine_has_numbers() -> None:
     assert parse_engine("local,workers=0,shard_rows=2") == {
-        "engine": "local",
+        "processes": "local",
         "workers": 0,
         "shard_rows": 2,
     }
     assert parse_engine("ray://host:6379,actors=4,cpus=2,gpus=0.5") == {
-        "engine": "ray://host:6379",
+        "processes": "ray://host:6379",
         "actors": 4,
         "actor_cpus": 2,
         "actor_gpus": 0.5,
@@ -273,3 +275,10 @@ def test_a_recorded_request_becomes_words_and_what_python_alone_has() -> None:
 def test_an_edited_request_gives_no_error() -> None:
     asked = {"test": None, "shots": {}, "hold_out": 3, "audio_max_seconds": "x", "templates": 1}
     assert "--classes" in command_words(asked)
+
+
+def test_the_engine_of_a_record_is_one_option() -> None:
+    asked = {"benchmark": "general", "engine": "vllm", "shard_rows": 8}
+    assert command_words(asked)[-2:] == ["--engine", "vllm,shard_rows=8"]
+    assert command_words({"shard_rows": 8})[-2:] == ["--engine", "local,shard_rows=8"]
+    assert not python_words(asked)

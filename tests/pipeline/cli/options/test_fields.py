@@ -28,7 +28,7 @@ class Some(TypedDict, total=False):
 
 PYTHON_ALONE = {
     *("strict", "placeholders", "batch_tokens", "batch_check", "reuse", "tower_attention"),
-    *("slices", "pooling", "workers", "shard_rows"),
+    *("slices", "pooling", "workers", "shard_rows", "engine", "ranks", "compare_with"),
 }
 """What a run decides by itself, or `--site` and `--engine` say."""
 PARAMETERS = {p.name: p for kind in CLASSES for p in parameters_of_fields(kind)}

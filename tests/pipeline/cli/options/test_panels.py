@@ -9,7 +9,7 @@ from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
 from savs.pipeline.cli.options.shared import MORE
 
 MOST, MOST_OF_ONE = 125, 32
-MOST_IN_ALL = 160
+MOST_IN_ALL = 165
 """With those of `--help-all`."""
 
 
