@@ -164,7 +164,7 @@ def answer(
     levels: Annotated[
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="level")
     ] = None,
-    answers: Annotated[str, Option(metavar="labels|letters|numbers")] = "labels",
+    answers: Annotated[str, Option(level="more", metavar="labels|letters|numbers")] = "labels",
     model: Annotated[str | Path | None, Option(metavar="ID")] = None,
     out: Annotated[
         Sequence[str | Path] | None, Option(metavar="FILE|STORE", is_repeated=True)
