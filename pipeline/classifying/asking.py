@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
 YES_NO = ("Yes", "No")
 """The answers where none are given."""
-LABELS, LETTERS, NUMBERS = WAYS = ("labels", "letters", "numbers")
+LABELS, LETTERS, _ = WAYS = ("labels", "letters", "numbers")
 """What the model answers with: the answer itself, or what stands for it in a list."""
 LISTED = "{question}\n{options}\nAnswer with the option's {noun} from the given choices directly."
 """A prompt with a list; LLaVA 1.5 was trained with the last line (arXiv 2310.03744)."""

@@ -407,10 +407,11 @@ class Results:
         ResultError
             There is none, or no default among several.
         """
-        if name is not None and Path(name).parent == Path(self.store, RESULTS):
+        is_far = is_remote(self.store)
+        if name is not None and not is_far and Path(name).parent == Path(self.store, RESULTS):
             return self[Path(name).name]
         if name is not None:
-            is_place = is_remote(self.store) or Path(name).exists() or Path(name).parts[1:]
+            is_place = is_far or Path(name).exists() or Path(name).parts[1:]
             return Result.at(name) if is_place else self[str(name)]
         if (default := self.default) is not None:
             return default

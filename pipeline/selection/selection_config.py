@@ -179,11 +179,12 @@ class SelectionConfig:
             return store
         return with_answers(store, {task.subtask: task.written for task in self.tasks})
 
-    def widths(self) -> dict[Head, int]:
-        """Return the width of each head, and of each chosen neuron."""
+    def widths(self, *tasks: TaskConfig) -> dict[Head, int]:
+        """Return the width of each head, and of each neuron of some tasks, by default of all."""
         most = max(len(task.classes) for task in self.tasks)
         widths = grid_widths(self.source.grid)
-        neurons = [head for head in self.heads if is_neuron(head) and is_held(head, widths)]
+        chosen = [head for task in tasks or self.tasks for head in task.heads]
+        neurons = [head for head in chosen if is_neuron(head) and is_held(head, widths)]
         return {**widths, **dict.fromkeys(neurons, 1), ANSWERS_HEAD: most}
 
     @property
@@ -203,7 +204,7 @@ class SelectionConfig:
 
     def lengths(self, task: TaskConfig) -> dict[str, int]:
         """Return the length of each of the axes that a task's arrays may have, see `AXES`."""
-        widths = self.widths()
+        widths = self.widths(task)
         return {
             "heads": len(task.heads),
             "classes": len(task.classes),

@@ -186,8 +186,8 @@ def holder(head: Head) -> Head:
 
 def is_held(head: Head, widths: Mapping[Head, int]) -> bool:
     """Return whether a head, or a neuron of one, is among the heads that have these widths."""
-    width = widths.get(holder(head), 0)
-    return head[1] % NEURONS < width if is_neuron(head) else bool(width)
+    width = widths.get(holder(head))
+    return width is not None and (not is_neuron(head) or head[1] % NEURONS < width)
 
 
 def pick(

@@ -77,7 +77,9 @@ def test_hints_are_quoted_for_the_shell(savs, tmp_path, command, expected) -> No
 
 
 @pytest.mark.thorough
-def test_a_trained_store_of_imported_features_is_not_classified_by(savs, tmp_path) -> None:
+def test_a_trained_store_of_imported_features_says_how_new_ones_are_classified(
+    savs, tmp_path
+) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.normal(size=(24, 2, 4)).astype(np.float32))
     rows = [{"label": "ab"[n % 2], "split": "test" if n < 8 else "train"} for n in range(24)]
@@ -86,10 +88,13 @@ def test_a_trained_store_of_imported_features_is_not_classified_by(savs, tmp_pat
     assert savs("import", tmp_path / "x.npy", *given).returncode == 0
     done = savs("train", tmp_path / "s")
     assert done.returncode == 0, done.stderr
-    assert "savs classify" not in done.stderr
-    (hint,) = [line.strip() for line in done.stderr.splitlines() if "savs evaluate" in line]
-    words = [str(tmp_path / "s") if word == "NEW" else word for word in shlex.split(hint)]
-    assert savs(*words[1:], "--out", tmp_path / "r").returncode == 0
+    np.save(tmp_path / "new.npy", rng.normal(size=(5, 2, 4)).astype(np.float32))
+    files = {"NEW.npy": tmp_path / "new.npy", "NEW": tmp_path / "new"}
+    hints = [line.strip() for line in done.stderr.splitlines() if " NEW" in line]
+    assert [shlex.split(hint.removeprefix("next: "))[1] for hint in hints] == ["import", "classify"]
+    for hint in hints:
+        words = [str(files.get(word, word)) for word in shlex.split(hint.removeprefix("next: "))]
+        assert savs(*words[1:]).returncode == 0
 
 
 def test_no_error_of_labels_names_an_option_that_is_not_there(tmp_path, monkeypatch) -> None:
