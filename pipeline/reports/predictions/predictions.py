@@ -94,7 +94,7 @@ class PredictionContent:
     @property
     def title(self) -> str:
         """The question, where all examples have the same, else the name of the page."""
-        one_line = len(self.prompts) == 1 and len(self.prompts[0]) <= LONGEST_TITLE
+        one_line = len(self.prompts) == 1 and 0 < len(self.prompts[0]) <= LONGEST_TITLE
         return self.prompts[0] if one_line else self.source.removesuffix(".html.store")
 
     @property

@@ -81,7 +81,9 @@ def test_outputs_are_written_once_and_replaced_by_force_alone(pets, tmp_path) ->
     assert done.rows == 0
     assert list(done.outs.values()) == [30] * 3
     assert pl.read_csv(out[0])["prediction"].to_list() == done.predictions["prediction"].to_list()
-    assert "30 predictions" in out[1].read_text(encoding="utf-8")
+    page = out[1].read_text(encoding="utf-8")
+    assert "30 predictions" in page
+    assert "<h1>new</h1>" in page
     with pytest.raises(OutputError, match=r"new.csv exists; pass another `out`, or `force`"):
         savs.classify(pets / "pets", pets / "new", out=out)
     savs.classify(pets / "pets", pets / "new", out=out, force=True)
