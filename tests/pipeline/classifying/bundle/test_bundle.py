@@ -25,6 +25,7 @@ from savs import (
 from savs.pipeline.classifying.bundle.bundle import STANDALONE, why_not_standalone
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ExportError
+from savs.pipeline.readouts import find_readout
 from savs.stores import ResultError
 
 pytestmark = pytest.mark.thorough
@@ -36,7 +37,7 @@ def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
     store = open_store(animals.parent / "s")
     images = [*made.images[:4], *odd_images(tmp_path, made.images[0])]
     bundles = []
-    for readout in STANDALONE:
+    for readout in (name for name in STANDALONE if not find_readout(name).answers):
         selection = calibrate(store, select(store, heads=8, readout=readout)).selection
         saved = save_selection(selection, tmp_path / "selected" / readout)
         done = write_bundle(store, saved, tmp_path / readout)
