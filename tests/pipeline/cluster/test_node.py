@@ -147,7 +147,7 @@ def test_what_all_processes_say_is_said_once_and_ends_the_command(savs, command,
     done = savs(*command, "--out", tmp_path / "store", "--gpus", "cpu,cpu")
     assert done.returncode == 1
     assert done.stderr.count("holds thesis.tex but no store.json") == 1
-    assert savs(*command, "--out", tmp_path / "x", "--gpus", "cuda:99").returncode == 1
+    assert savs(*command, "--out", tmp_path / "x", "--gpus", "cuda:99").returncode == 2
     assert savs(*command, "--out", tmp_path / "x", "--gpus", "cpu", "--dry-run").returncode == 2
     assert "ended with exit code 1; others take its shards" in done.stderr
 
