@@ -21,7 +21,7 @@ from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import MissingExtraError, OutputError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
-from savs.pipeline.reports.pages.rendering import require_folder
+from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.option_texts import OTHER_MODEL
 from savs.pipeline.running.options import Option
@@ -95,7 +95,7 @@ def open_app(
         Fields of `ModelOptions` that say where the model runs.
     """
     require_app_extra()
-    require_folder(media_root)
+    require_media_root(media_root)
     folder, store = find_folders(place, selection, reporting.say)
     loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
     root = None if media_root is None else Path(media_root)

@@ -309,6 +309,10 @@ def answers_each_way(
     with TemporaryDirectory(prefix="savs-ask-") as place:
         done = _read(spread, asked, Path(place, "features"), model, reporting, options)
         table = Asked.of(done.store, has_offset=False).predicted(Path()).table.collect()
+    skipped = table.filter(pl.col("reason").is_not_null()).unique("id", maintain_order=True)
+    for name, reason in skipped.select("id", "reason").iter_rows():
+        reporting.say(f"skipped {name}: {reason}")
+    table = table.filter(pl.col("reason").is_null())
     images = table.select(pl.col("id").unique(maintain_order=True))
     for way, prompt in zip(ways, asked, strict=True):
         of_way = table.filter(subtask=prompt).select(

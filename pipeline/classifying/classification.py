@@ -11,7 +11,7 @@ from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.option_texts import OTHER_MODEL, parse_classifiers
+from savs.pipeline.running.option_texts import OTHER_MODEL, TRANSFORMERS, parse_classifiers
 from savs.pipeline.running.options import Option, sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 
@@ -217,6 +217,8 @@ def classify(
             model=model,
             revision=revision,
             dtype=dtype,
+            engine=None if placing.get("engine") == TRANSFORMERS else placing.get("engine"),
+            adapter=placing.get("adapter"),
         )
     else:
         require_extra()

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords
+from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.names import DEFAULT_BATCH_SIZE
 from savs.pipeline.running.option_texts import parse_against, parse_model
 from savs.pipeline.running.options import Option
@@ -91,8 +91,7 @@ def models(
 
         reporting.say(f"loading {model}")
         return check_model(model, batch_size, **loading)
-    if media_root is not None and not Path(media_root).is_dir():
-        raise ParameterError(f"`media_root` is {media_root!r}, which is not a folder")
+    require_media_root(media_root)
     from savs.pipeline.classifying.store_match import compare_with_store
     from savs.pipeline.evaluation.results import Results
 

@@ -18,6 +18,7 @@ from savs.pipeline.classifying.prediction_table import (
     write_predictions,
 )
 from savs.pipeline.errors import OutputError, SelectionError
+from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_features, require_same_prompt
 from savs.pipeline.selection.selection import Selection
@@ -59,9 +60,12 @@ def classify_store(
         subtask.
     StoreError
         The store cannot be read, or has neither unlabelled nor test examples.
+    ParameterError
+        `subtask` is needed, or is not; `media_root` is no folder.
     OutputError
         An output exists, without `force`, or cannot be written.
     """
+    require_media_root(media_root)
     for output in outputs:
         output.require_name()
         if output.path.exists() and not force:

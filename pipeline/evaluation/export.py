@@ -27,6 +27,7 @@ from savs.foundation.errors import SavsError
 from savs.foundation.installed import Additions, function_problem
 from savs.foundation.own_code import calling
 from savs.pipeline.errors import ExportError
+from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.names import BUNDLE_FORM, PARQUET, SPACE_FORM, STORE_FORM
 from savs.pipeline.running.output_files import new_file
 from savs.pipeline.running.result_files import require_no_own_file
@@ -101,8 +102,7 @@ def export_features(
         raise ExportError(f"{path.name} would be a {form} file; {use}")
     if media_root is not None and form != PARQUET:
         raise ExportError(f"`media_root` has no meaning with {form}; omit it, or use {PARQUET}")
-    if media_root is not None and not Path(media_root).is_dir():
-        raise ExportError(f"`media_root` is {media_root}, which is not a folder")
+    require_media_root(media_root)
     known = store.splits
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")

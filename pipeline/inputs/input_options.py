@@ -408,3 +408,9 @@ def labels_form(
             " one of them"
         )
     return chosen[0] if chosen else None
+
+
+def require_media_root(media_root: str | Path | None) -> None:
+    """Raise ParameterError if the place of the images is not a folder."""
+    if media_root is not None and not Path(media_root).is_dir():
+        raise ParameterError(f"`media_root` is {str(media_root)!r}, which is not a folder")

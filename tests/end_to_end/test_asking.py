@@ -486,7 +486,7 @@ def test_letters_end_at_z_and_other_ways_are_no_way(drawn) -> None:
         answer(drawn.photos, question="a?", answers="roman", model="demo")
 
 
-def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes) -> None:
+def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes, tmp_path) -> None:
     how = {"model": "demo", "question": QUESTION, "classes": COLORS, "dtype": "float32"}
     found = models(ask=[str(drawn.photos)], **how)
     assert len(passes) == 1  # ten images, three prompts
@@ -499,6 +499,10 @@ def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes) -> None:
     many = [f"class {number}" for number in range(27)]
     first = str(min(drawn.photos.iterdir()))
     assert "letters" not in models(ask=[first], **{**how, "classes": many}).columns
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    left = models(ask=[first, str(broken)], **how)
+    assert left["id"].to_list() == [first]  # one that cannot be read has no row
     for wrong in ({"question": "a?"}, {"classes": ["a", "b"]}, {"against": "s", "ask": ["p"]}):
         with pytest.raises(ParameterError, match="`ask`"):
             models("demo", **wrong)

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.output import Shown, skipped_messages
 from savs.pipeline.cluster.node import NONE, require_own_devices
@@ -31,8 +32,11 @@ def prepare(options: Options) -> Options:
     if gpus == NONE:
         return arguments
     from savs.pipeline.classifying.classification import earlier_skips
+    from savs.pipeline.classifying.stored_features import is_store
     from savs.pipeline.cli.node_run import classify_on_node
 
+    if is_store(options["inputs"]):
+        raise ParameterError("`gpus` is about images, and a store has features; omit it")
     require_own_devices(gpus, options["device"])
     first = Path(out[0]) if out else None
     is_new = options["retry_skipped"] or options["force"] or first is None

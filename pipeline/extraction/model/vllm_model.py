@@ -48,6 +48,12 @@ LEAST_TOKENS, MOST_TOKENS = 512, 8192
 SECTIONS = "mrope_section"
 MOST_SECTIONS = 3
 """Axes of rotary positions that vLLM knows: time, height, width."""
+FIXED = {
+    "runner": "pooling",
+    "enforce_eager": True,  # graphs run no hooks
+    "load_format": "safetensors",
+}
+"""Arguments of every `vllm.LLM`."""
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # results go to the standard output
@@ -265,6 +271,12 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
         raise ModelError(
             f"`{option}` is for models that transformers runs; leave it out, or `engine` vllm"
         )
+    for key in (*FIXED, "tensor_parallel_size", "max_num_batched_tokens"):
+        if key in (options.model_kwargs or {}):
+            raise ModelError(
+                f"model_kwargs has {key!r}, which `engine` vllm sets (`ranks`, `batch_tokens`); drop"
+                " it"
+            )
     if not encoder.has_heads:
         raise ModelError(f"{encoder.name} is {encoder.kind_name}; leave out `engine` vllm")
     rotary = getattr(encoder.config.get_text_config(), "rope_parameters", None) or {}
@@ -302,9 +314,7 @@ def load_in_vllm(options: ModelOptions, encoder: PromptEncoder, tokens: int | No
         "tokenizer_revision": options.revision,
         **trust,
         "dtype": str(dtype).removeprefix("torch."),
-        "runner": "pooling",
-        "enforce_eager": True,  # graphs run no hooks
-        "load_format": "safetensors",
+        **FIXED,
         "tensor_parallel_size": options.ranks,
         **({"limit_mm_per_prompt": {"video": 0}} if encoder.takes(VIDEOS) else {}),
         **({"mm_processor_kwargs": options.pixels} if options.pixels else {}),

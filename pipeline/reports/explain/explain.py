@@ -14,6 +14,7 @@ from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
+from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.reports.explain.attention import (
     COLOURS,
@@ -26,7 +27,7 @@ from savs.pipeline.reports.explain.attention import (
 from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence, gather_left_out
 from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
 from savs.pipeline.reports.pages.pictures import open_images
-from savs.pipeline.reports.pages.rendering import require_folder, require_page, write_page
+from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.running.formatting import listed, of_shares
@@ -131,7 +132,7 @@ def explain(
         raise ParameterError(f"`n` is {n}, expected at least 1")
     if ids and errors:
         raise ParameterError("`ids` and `errors` exclude each other; pass one")
-    require_folder(media_root)
+    require_media_root(media_root)
     if attention_maps and media_root is None:
         raise ParameterError("`attention_maps` needs the images; pass `media_root`")
     named = {"model": model, "revision": revision, "dtype": dtype}

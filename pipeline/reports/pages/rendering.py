@@ -37,12 +37,6 @@ def require_page(out: Path) -> None:
         raise ParameterError(f"`out` is {str(out)!r}, expected a name that ends in .html")
 
 
-def require_folder(media_root: str | Path | None) -> None:
-    """Raise ParameterError if the path of the images is not a folder."""
-    if media_root is not None and not Path(media_root).is_dir():
-        raise ParameterError(f"`media_root` is {str(media_root)!r}, which is not a folder")
-
-
 def write_page(out: Path, folder: Path, template: str, *, script: str = "", **values: Any) -> None:
     """Write a page; one that is there is replaced. See `render`.
 

@@ -11,8 +11,9 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.evaluation.tables import metrics_table, suspects_table
+from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.names import DEFAULT_GALLERY
-from savs.pipeline.reports.pages.rendering import require_folder, require_page, write_page
+from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.reports.report.classes import ClassesPart, classes_part
 from savs.pipeline.reports.report.curves import (
     ConfidencePart,
@@ -135,7 +136,7 @@ def report(
     """
     page = Path(out)
     require_page(page)
-    require_folder(media_root)
+    require_media_root(media_root)
     if examples < 0:
         raise ParameterError(f"`examples` is {examples}, expected at least 0")
     folders = find_folders(

@@ -1,5 +1,6 @@
 """Features without a model: a store, or an array, is classified by what was learned elsewhere."""
 
+import json
 import subprocess
 import sys
 
@@ -91,11 +92,26 @@ def test_outputs_are_written_once_and_replaced_by_force_alone(pets, tmp_path) ->
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("question", "Which?"), ("model", "demo"), ("sort_into", "sorted"), ("retry_skipped", True)],
+    [
+        *(("question", "Which?"), ("model", "demo"), ("sort_into", "sorted")),
+        *(("retry_skipped", True), ("engine", "vllm"), ("adapter", "lora")),
+    ],
 )
 def test_what_is_about_images_is_refused(pets, option, value) -> None:
     with pytest.raises(ParameterError, match=f"`{option}` is about images"):
         savs.classify(pets / "pets", pets / "new", **{option: value})
+
+
+def test_gpus_and_an_absent_folder_of_images_are_wrong_arguments(pets, savs) -> None:
+    names = (str(pets / "pets"), str(pets / "new"))
+    for words, message in (
+        (("--gpus", "cpu,cpu"), "--gpus is about images, and a store has features"),
+        (("--media-root", "absent"), "--media-root is 'absent', which is not a folder"),
+    ):
+        done = savs("classify", *names, *words)
+        said = " ".join(done.stderr.replace("│", " ").split())
+        assert (done.returncode, message in said) == (2, True)
+    assert json.loads(savs("classify", *names, "--json").stdout)["rows"] == 0
 
 
 def test_another_model_or_grid_is_refused_and_training_rows_alone_too(pets, tmp_path) -> None:

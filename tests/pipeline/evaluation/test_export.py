@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from savs import import_features
 from savs.datasets.media.media import sha256
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ExportError
 from savs.pipeline.evaluation.export import EXAMPLE_COLUMNS, FORMS, export_features
 from savs.stores import (
@@ -284,7 +285,7 @@ def test_a_media_root_that_cannot_be_is_refused(store, tmp_path) -> None:
     given = (store, tmp_path / "a.npz", HEADS, BOTH)
     with pytest.raises(ExportError, match="`media_root` has no meaning with npz"):
         export_features(*given, "npz", media_root=tmp_path)
-    with pytest.raises(ExportError, match="none, which is not a folder"):
+    with pytest.raises(ParameterError, match="none', which is not a folder"):
         export_features(
             store, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=tmp_path / "none"
         )

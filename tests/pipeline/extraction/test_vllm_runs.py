@@ -174,6 +174,7 @@ def test_the_program_of_the_page_classifies_what_vllm_embeds(
     ("options", "run_options", "message"),
     [
         ({"device": "cuda:1"}, {}, "`device` is for models that transformers runs"),
+        ({"model_kwargs": {"load_format": "pt"}}, {}, "has 'load_format', which"),
         ({"adapter": "some"}, {}, "`adapter` is for models"),
         ({}, {"answers": "generate"}, "`answers` is for models"),
         ({}, {"workers": 2}, "`workers` is for models"),
