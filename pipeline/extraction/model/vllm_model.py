@@ -274,8 +274,8 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
     for key in (*FIXED, "tensor_parallel_size", "max_num_batched_tokens"):
         if key in (options.model_kwargs or {}):
             raise ModelError(
-                f"model_kwargs has {key!r}, which `engine` vllm sets (`ranks`, `batch_tokens`); drop"
-                " it"
+                f"model_kwargs has {key!r}, which `engine` vllm sets, by `ranks` and"
+                " `batch_tokens`; drop it"
             )
     if not encoder.has_heads:
         raise ModelError(f"{encoder.name} is {encoder.kind_name}; leave out `engine` vllm")
