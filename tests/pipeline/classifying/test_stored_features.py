@@ -155,3 +155,44 @@ def test_neurons_are_read_of_stores_and_arrays(pets, tmp_path) -> None:
     array = savs.load(tmp_path / "neurons").predict_features(np.load(pets / "new.npy"))
     assert array.tolist() == found
     assert sum(a == b for a, b in zip(found, ["dog", "cat"] * 15, strict=True)) > 20
+
+
+def test_numbers_many_labels_and_subtasks_are_predicted_of_features(pets, tmp_path) -> None:
+    values = np.load(pets / "train.npy")
+    size, tall = values[:, 1, 1, 0], values[:, 0, 0, 0] > 0
+    many = [
+        [name for name, there in zip("ab", row, strict=True) if there]
+        for row in zip(tall, ~tall, strict=True)
+    ]
+    for name, labels, task in (
+        ("numbers", size.round(3).tolist(), "regression"),
+        ("many", many, "many-labels"),
+    ):
+        rows = [{"label": label, "split": "train"} for label in labels]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        given = (pets / "train.npy", tmp_path / f"{name}.jsonl")
+        import_features(*given, out=tmp_path / name, model="served", task=task)
+        savs.train(tmp_path / name, heads=1)
+    new = np.load(pets / "new.npy")
+    found = savs.classify(tmp_path / "numbers", pets / "new").predictions["value"].to_numpy()
+    assert np.corrcoef(found, new[:, 1, 1, 0])[0, 1] > 0.5
+    array = savs.load(tmp_path / "numbers").predict_features(new)
+    assert array.tolist() == pytest.approx(found.tolist(), abs=1e-4)
+    labels = savs.classify(tmp_path / "many", pets / "new").predictions["labels"].to_list()
+    matrix = savs.load(tmp_path / "many").predict_features(new)
+    assert [[name in row for name in "ab"] for row in labels] == (matrix == 1).tolist()
+    both = [
+        {"id": f"{task}{n}", "label": "ab"[int(is_tall)], "split": "train", "subtask": task}
+        for task in ("p", "q")
+        for n, is_tall in enumerate(tall)
+    ]
+    (tmp_path / "both.jsonl").write_text("".join(json.dumps(row) + "\n" for row in both))
+    np.save(tmp_path / "both.npy", np.concatenate([values, values]))
+    given = (tmp_path / "both.npy", tmp_path / "both.jsonl")
+    import_features(*given, out=tmp_path / "both", model="served")
+    savs.select(tmp_path / "both", heads=3, out=True)
+    with pytest.raises(ParameterError, match="the classifier has p, q; pass one as `subtask`"):
+        savs.classify(tmp_path / "both", pets / "new")
+    with pytest.raises(ParameterError, match="`subtask` is 'z', expected p, q"):
+        savs.classify(tmp_path / "both", pets / "new", subtask="z")
+    assert savs.classify(tmp_path / "both", pets / "new", subtask="q").predictions.height == 30
