@@ -175,7 +175,7 @@ class Numbers(Target):
     kinds_of_task = False
     default_readout = "ridge"
     default_scoring = "kfold"
-    tried_readouts = ("ridge",)
+    tried_readouts = compared_readouts = ("ridge",)
     tried_shots = (8, 16, 32, 64)
     schema = NUMBER_SCHEMA
     tables: ClassVar = {"ranges": RangeRow}

@@ -127,6 +127,10 @@ class OneClass(Target):
         "prediction_set": list,
     }
     new_schema = CLASSIFIED_SCHEMA
+    compared_readouts = (
+        *("answers", "generated", "icl", "clip"),
+        *("vote", "lda", "neurons", "logistic", "hec-vt", "answers-lda"),
+    )
     tried_with_answers = ("answers", "answers-fitted", "lda", "answers-lda")
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 

@@ -91,6 +91,8 @@ class Target(ABC):
     default_scoring: ClassVar[str] = "resubstitution"
     tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
     """What `savs train` chooses the readout from: these are fast."""
+    compared_readouts: ClassVar[tuple[str, ...]] = ("vote", "lda", "neurons", "logistic")
+    """What `savs compare STORE` measures, the simplest first, where a store has what it needs."""
     tried_with_answers: ClassVar[tuple[str, ...]] = ()
     """What it compares where a store keeps what the model says of each class; the last is taken.
     Empty where that is no answer."""

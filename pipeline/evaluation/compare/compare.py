@@ -15,6 +15,7 @@ import polars as pl
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
+from savs.pipeline.evaluation.compare.store_methods import measured_methods
 from savs.pipeline.evaluation.compare.trial_sets import (
     Pair,
     TrialSet,
@@ -25,12 +26,16 @@ from savs.pipeline.evaluation.compare.trial_sets import (
 )
 from savs.pipeline.evaluation.results import Result, require_path
 from savs.pipeline.evaluation.trials import POINT_SCHEMA, SETTING, Point, axis_of
+from savs.pipeline.names import OWN_ANSWERS
+from savs.pipeline.readouts import BUILT_IN
+from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.options import Option
+from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.running.result_files import require_no_own_file, write_table
 from savs.pipeline.statistics.paired_tests import correct, difference_over_data_sets
-from savs.stores.format.layout import SITE
+from savs.stores.format.layout import MANIFEST, SITE
 
 SETTING_SCHEMA = {name: POINT_SCHEMA[name] for name in SETTING}
 COMPARISON_SCHEMA = {
@@ -65,8 +70,12 @@ def compare(
     metric: Annotated[str | None, Option(metavar="NAME")] = None,
     out: Annotated[str | Path | None, Option(metavar="FILE.parquet")] = None,
     per_result: Annotated[bool, Option(level="python")] = False,
+    reporting: Reporting = SILENT,
 ) -> pl.DataFrame:
-    """Compare evaluations and sweeps on the same test examples, unit by unit.
+    """Compare the methods of a store, or results and sweeps, on the same examples, unit by unit.
+
+    Each method that a store has the features for is measured: the model's own answers, readouts of
+    heads, and texts of classes. Its results stay in the store.
 
     Results of the same examples are one data set. On each, the result given first is the baseline A
     of every other one, B. Two sweeps are compared at the points that both have, draw by draw; an
@@ -80,28 +89,34 @@ def compare(
     Parameters
     ----------
     results
-        Folders of results or sweeps, such as STORE/results/vote; the first is the baseline. One
-        sweep alone is compared within itself.
+        Stores, whose methods are all measured, or folders of results or sweeps, such as
+        STORE/results/vote; the first is the baseline.
+
+        One sweep alone is compared within itself.
     metric
         Compare only this metric (default: all).
     out
         Also write the table to this file.
     per_result
         Return a row a result, or a point of a sweep, in place of a row a difference, see
-        `method_table`.
+        `method_table`. Of stores it is always so.
+    reporting
+        Receives notes.
 
     Returns
     -------
     polars.DataFrame
         One row a data set, result B, point and metric, in the order given; columns
-        `COMPARISON_SCHEMA`.
+        `COMPARISON_SCHEMA`, or of `per_result` and stores `METHOD_SCHEMA`.
 
     Raises
     ------
     ComparisonError
         Fewer than two results, or one twice; one without another of the same examples; one that
         has other metrics; an unknown metric; sweeps without a common point, or with other numbers
-        of draws.
+        of draws; a store without a method.
+    StoreError, SelectionError
+        A store is incomplete, or a class of it has no usable training example.
     ResultError
         A file of a result is missing or damaged.
     ParameterError
@@ -114,10 +129,23 @@ def compare(
         raise ParameterError(f"`out` is {path}, expected a name that ends in .parquet")
     if path is not None:
         require_no_own_file(path)
-    if per_result:
-        table = method_table(results, metric=metric)
+    folders = _different(results)
+    stores = [folder for folder in folders if (folder / MANIFEST).exists()]
+    if stores:
+        folders = [
+            one
+            for folder in folders
+            for one in (measured_methods(folder, reporting) if folder in stores else [folder])
+        ]
+        if len(folders) == 1:
+            raise ComparisonError(
+                f"{stores[0]} has one method, {folders[0].name}, measured now; pass a second store"
+                " of the same examples, or another result"
+            )
+    if per_result or stores:
+        table = method_table(folders, metric=metric)
     else:
-        table = _compared(read_groups(results), metric)
+        table = _compared(read_groups(folders), metric)
     if path is not None:
         write_table(path, table)
     return table
@@ -125,18 +153,23 @@ def compare(
 
 def read_groups(paths: Sequence[str | Path]) -> list[list[TrialSet]]:
     """Return measurements, those of the same examples together; errors as in `compare`."""
-    folders = [require_path(path) for path in paths]
+    folders = _different(paths)
     if len(folders) == 1 and is_sweep(folders[0]):
         return [[one] for one in read_trial_sets(folders[0], short_names(folders)[0])]
     if len(folders) < 2:
         raise ComparisonError(
             f"{counted(len(folders), 'result')} given, expected two folders or more, or one sweep"
         )
+    pairs = zip(folders, short_names(folders), strict=True)
+    return group_sets([one for folder, name in pairs for one in read_trial_sets(folder, name)])
+
+
+def _different(paths: Sequence[str | Path]) -> list[Path]:
+    folders = [require_path(path) for path in paths]
     for first, second in combinations(folders, 2):
         if real_path(first) == real_path(second):
             raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
-    pairs = zip(folders, short_names(folders), strict=True)
-    return group_sets([one for folder, name in pairs for one in read_trial_sets(folder, name)])
+    return folders
 
 
 def _compared(
@@ -251,6 +284,7 @@ METHOD_SCHEMA = {
     "benchmark": pl.String,
     "result": pl.String,
     "method": pl.String,
+    "readout": pl.String,
     "model": pl.String,
     "metric": pl.String,
     "scale": pl.String,
@@ -321,6 +355,7 @@ def _method_rows(
         yield {
             "result": one.data_set + one.name,
             "method": _method(setting, one),
+            "readout": setting.readout,
             **({"model": trial.point.store} if one.result is None else _of_result(one.result)),
             "metric": metric,
             "scale": trial.units.scale,
@@ -350,9 +385,17 @@ def _of_result(result: Result) -> dict[str, Any]:
 def _method(setting: Point, one: TrialSet) -> str:
     """Return the readout with the number of heads, and what a sweep varies; `vote` is SAVs."""
     readout = setting.readout
-    parts = [f"SAVs ({readout})" if readout == VOTE.name else readout]
+    rule = BUILT_IN.get(readout or "")
+    is_answer = readout in OWN_ANSWERS or (rule is not None and rule.answers == ALONE)
+    parts = [
+        f"SAVs ({readout})"
+        if readout == VOTE.name
+        else f"own answers ({readout})"
+        if is_answer
+        else str(readout)
+    ]
     if setting.heads:
-        parts.append(counted(setting.heads, "head"))
+        parts.append(counted(setting.heads, "head" if rule is None else rule.unit))
     if one.result is None:
         if setting.prompt is None:
             parts.append("all shots" if setting.shots is None else counted(setting.shots, "shot"))

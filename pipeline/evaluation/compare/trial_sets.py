@@ -153,7 +153,7 @@ def read_trial_sets(folder: Path, name: str) -> list[TrialSet]:
     """
     if not is_sweep(folder):
         result = read_result(folder, name)
-        examples = _examples_of(result)
+        examples = examples_of(result)
         trials = {n: {trial.point: trial} for n, trial in result.trials.items()}
         return [TrialSet(folder, name, "", examples, trials, result)]
     examples = read_table(
@@ -273,10 +273,11 @@ def group_sets(sets: Sequence[TrialSet]) -> list[list[TrialSet]]:
 
 def of_same_examples(a: Result, b: Result) -> bool:
     """Return whether two results are about the same examples, see `differences`."""
-    return not differences(_examples_of(a), _examples_of(b))
+    return not differences(examples_of(a), examples_of(b))
 
 
-def _examples_of(result: Result) -> pl.DataFrame:
+def examples_of(result: Result) -> pl.DataFrame:
+    """Return the examples that a result is about; columns `IDENTITY_SCHEMA`."""
     return as_examples(result.predictions(), pl.col("prediction").is_null())
 
 

@@ -83,7 +83,7 @@ def find_methods(
         is_answer = isinstance(text, str) and text in OWN_ANSWERS
         rule: Rule = str(text) if is_answer else choose_readout(text, also=OWN_ANSWERS)
         name = rule if isinstance(rule, str) else rule.name
-        lacking = {store: _lack(stores[store], tasks[store][0], rule) for store in names}
+        lacking = {store: what_lacks(stores[store], tasks[store][0], rule) for store in names}
         able = [store for store, lack in lacking.items() if not lack]
         if not able:
             raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))
@@ -127,7 +127,7 @@ def _store_of(
     return list(stores), readout
 
 
-def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
+def what_lacks(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     """Return what a store lacks for a readout; empty if it has all."""
     reads_answers = isinstance(rule, str) or bool(rule.answers)
     use = "the model's own answer" if reads_answers else "a readout of class names"

@@ -202,9 +202,9 @@ def test_a_method_is_a_row_with_its_difference_to_the_first_and_its_cost(three):
     table = method_table(three)
     assert table.schema == METHOD_SCHEMA
     assert table.select("result", "method", "model", "value").rows() == [
-        ("a", "zero-shot", "big", 0.2),
-        ("b", "generated", "big + lora", 0.9),
-        ("c", "zero-shot", "small, residual", 0.5),
+        ("a", "own answers (zero-shot)", "big", 0.2),
+        ("b", "own answers (generated)", "big + lora", 0.9),
+        ("c", "own answers (zero-shot)", "small, residual", 0.5),
     ]
     assert table.select("low", "high").row(1) == wilson_interval(0.9, 10)
     assert table["difference"].to_list() == [None, pytest.approx(0.7), pytest.approx(0.3)]
