@@ -15,6 +15,7 @@ from input_folder import Inputs
 
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
 from savs.pipeline.classifying.classified_store import store_beside
+from savs.pipeline.readouts import READOUTS
 from savs.stores import open_store
 
 README = ROOT / "README.md"
@@ -151,7 +152,8 @@ def test_the_page_about_new_images(savs):
     assert Path("store/store.json").exists()
     program = Path("pets-bundle/predict.py").read_text("utf-8")
     assert f"a program of {len(program.splitlines())} lines" in page
-    assert ", ".join(f"`{name}`" for name in STANDALONE[:-1]) + f" and `{STANDALONE[-1]}`" in page
+    left_out = " and ".join(f"`{name}`" for name in READOUTS if name not in STANDALONE)
+    assert f"the readouts {left_out}, and those of class names" in page
 
 
 def test_the_page_about_images_next_to_table_columns() -> None:
