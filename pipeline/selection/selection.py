@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import (
     PAIR_SCORINGS,
     HeadScores,
+    Ranking,
     joined,
-    rank_heads,
     require_pairs,
     score_pairs,
+    with_sets,
 )
 from savs.pipeline.heads.neurons import require_neurons, score_neurons
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
@@ -27,7 +28,7 @@ from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE, ANSWERS, score_answers
 from savs.pipeline.readouts.heads_fit import Pool
-from savs.pipeline.readouts.readout import require_examples, score_heads
+from savs.pipeline.readouts.readout import ClassTexts, require_examples, score_heads
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.pseudo_labels import AnsweredTraining, labelled_by_answers
@@ -105,6 +106,14 @@ class Selection(SelectionConfig):
             There are several subtasks; take `tasks[i].heads`.
         """
         return [(layer, head, -1) for layer, head in model_heads(self.only_task().heads)]
+
+    def asked(self, task: TaskSelection) -> int:
+        """Return how many heads a task, or each part of its readout, was to choose."""
+        heads = len(model_heads(task.heads))
+        if self.rule.parts == 1:
+            return heads
+        flags = cast(HeadsFit, task.fitted).weights.any(axis=1)
+        return int(flags.reshape(heads, self.rule.parts).sum(axis=0).max())
 
     def runs(self) -> list[Run]:
         """Return what examples are scored by, see `Target.runs`."""
@@ -339,8 +348,9 @@ def score_tasks(
                 _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
                 for part in parts
             ]
-            scores.append(scoring.of_prompts(of_parts) if scoring.of_prompts else of_parts[0])
-    whole = [joined(scores) for scores in layers]
+            of_prompts = scoring.of_prompts
+            scores.append(with_sets(of_prompts, of_parts) if of_prompts else of_parts[0])
+    whole = [with_sets(joined, scores) for scores in layers]
     if scoring.of_all is None:
         return whole
     return [scoring.of_all(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
@@ -382,6 +392,8 @@ class ScoredHeads:
     """Best first."""
     scores: tuple[float, ...] = ()
     margins: tuple[float, ...] = ()
+    members: Array | None = None
+    """`(heads, parts)` flags: which part of the readout reads which head; None if all read all."""
 
 
 def add_answers(
@@ -421,13 +433,17 @@ def best_heads(
     count: int,
     order: HeadScores | None = None,
 ) -> ScoredHeads:
-    """Return the `count` best of the heads scored on a task, by `order` if there is one."""
-    chosen = rank_heads(scores if order is None else order, heads)[:count]
+    """Return the `count` best of the heads scored on a task, by `order` if there is one.
+
+    Where parts of a readout have a set of heads each, each set has `count`.
+    """
+    chosen, members = Ranking.of(scores if order is None else order, heads).best(count)
     return ScoredHeads(
         task,
         tuple(heads[i] for i in chosen),
         tuple(float(scores.score[i]) for i in chosen),
         tuple(float(scores.margin[i]) for i in chosen),
+        members,
     )
 
 
@@ -507,8 +523,16 @@ def fit_heads(
 ) -> Fitted:
     """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
     task = chosen.task
-    texts = text_arguments(training, rule.texts, task, chosen.heads)
-    return training.target.fit(rule, features, task, training.widths(chosen.heads), texts)
+    given = fit_arguments(training, rule, chosen)
+    return training.target.fit(rule, features, task, training.widths(chosen.heads), given)
+
+
+def fit_arguments(
+    training: TrainingData, rule: Readout, chosen: ScoredHeads
+) -> dict[str, ClassTexts | Array]:
+    """Return the keywords that a readout is fitted with: `texts`, `members`, or none."""
+    texts = text_arguments(training, rule.texts, chosen.task, chosen.heads)
+    return {**texts, **({} if chosen.members is None else {"members": chosen.members})}
 
 
 def left_out_alone(rule: Readout, scoring: Scoring) -> str:
