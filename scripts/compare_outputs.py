@@ -160,8 +160,7 @@ CASES: dict[str, list[str]] = {
     ],
     "import": [
         "import inputs/cube.npy --labels inputs/own.csv --model enc --out import/cube",
-        "import inputs/cube.npy --labels inputs/texts.csv --out"
-        " import/texts",
+        "import inputs/cube.npy --labels inputs/texts.csv --out import/texts",
         "import inputs/one.safetensors --labels inputs/own.csv --out import/one --json",
         "import inputs/heads.parquet --out import/parquet",
         "import inputs/first.parquet --split train --model enc --out import/first",
