@@ -243,7 +243,7 @@ def test_on_noise_no_text_readout_beats_chance(tmp_path) -> None:
             assert abs(value - 0.5) <= 4 * math.sqrt(0.25 / tests), name
 
 
-@pytest.mark.parametrize("readout", ["clip", "tip-adapter"])
+@pytest.mark.parametrize("readout", ["clip", "tip-adapter", "lp-plus-plus"])
 def test_a_language_models_store_is_refused(told, readout) -> None:
     with pytest.raises(SelectionError, match=f"'{readout}' needs the store of a dual encoder"):
         select(told, readout=readout)
