@@ -3,17 +3,18 @@
 Source: LP++, arXiv 2404.02285. With unit image features f, class texts t_c and labels y of N
 examples, the logit of class c is f . (w_c + alpha_c t_c). w and alpha minimise the cross-entropy by
 block-coordinate majorisation-minimisation: a block moves by 1 / L along its gradient, L a bound of
-the curvature, so that no step makes the loss greater and no step size is searched. The Hessian of
-the cross-entropy by the logits of an example is at most 1/2, hence
+the curvature, so that such a step makes no loss greater, and no step size is searched. The Hessian
+of the cross-entropy by the logits of an example is at most 1/2, hence
 
     L_w = the greatest eigenvalue of sum_i f_i f_i^T / 2N
     L_alpha = max_c sum_i (f_i . t_c)^2 / 2N
 
-w starts from the class means, times the N / classes examples of a class; each alpha from
-`START` times the mean over classes of the mean of f . t_c over the class's examples. As in the
-authors' code, alpha moves once in `INNER` steps of w. What that has besides is left out: a bias,
-momentum, and the choice of the best step by validation examples. Its steps are 2 / L_w, where
-descent is no longer sure, and 1 / (8 L_alpha).
+w starts from the class means, times the N / classes examples of a class; each alpha from `START`
+times the mean over classes of the mean of f . t_c over the class's examples. As in the authors'
+code, alpha moves once in `INNER` steps of w, and these have momentum: without it, as many steps
+learn less. That code also has a bias, and takes the best step by validation examples; its steps are
+2 / L_w, where descent is no longer sure, and 1 / (8 L_alpha); and w starts from sums, which are
+longer for larger classes. None of these is here.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ ROUNDS = 30
 """Steps of alpha."""
 INNER = 10
 """Steps of w in a round."""
+MOMENTUM = 0.9
+"""Share of the step before that a step of w has, too."""
 
 
 def fit(
@@ -50,9 +53,12 @@ def fit(
     with few_threads(units.size * count):
         likeness = units @ names.T
         step_w, step_alpha = steps(units, likeness)
+        moved = np.zeros_like(w)
         for _ in range(ROUNDS):
             for _ in range(INNER):
-                w -= step_w * (residuals(units @ w.T + alpha * likeness, labels).T @ units)
+                wrong = residuals(units @ w.T + alpha * likeness, labels)
+                moved = MOMENTUM * moved - step_w * (wrong.T @ units)
+                w += moved
             wrong = residuals(units @ w.T + alpha * likeness, labels)
             alpha -= step_alpha * (wrong * likeness).sum(axis=0)
     return HeadsFit.of("sum", (w + alpha[:, None] * names)[None])

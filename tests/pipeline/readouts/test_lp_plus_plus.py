@@ -76,9 +76,11 @@ def test_each_block_takes_steps_of_its_own_length(case, monkeypatch) -> None:
     features, labels, texts = draw(CASES[case])
     w, alpha = start(features, labels, texts)
     of_w, of_alpha = curvatures(features, texts)
+    moved = 0
     for _ in range(3):
         for _ in range(10):
-            w = w - gradients(w, alpha, features, labels, texts)[0] / of_w
+            moved = 0.9 * moved - gradients(w, alpha, features, labels, texts)[0] / of_w
+            w = w + moved
         alpha = alpha - gradients(w, alpha, features, labels, texts)[1] / of_alpha
     expected = w + alpha[:, None] * texts
     np.testing.assert_allclose(fit(features, labels, texts), expected, rtol=1e-4, atol=1e-4)
@@ -107,7 +109,7 @@ def test_the_bound_is_reached_where_two_classes_are_equally_likely() -> None:
 
 
 def test_many_steps_reach_the_least_loss(monkeypatch) -> None:
-    monkeypatch.setattr(probe, "ROUNDS", 300)
+    monkeypatch.setattr(probe, "ROUNDS", 100)
     features, labels, texts = draw((25, 25), 3)
     labels = labels.copy()
     labels[:12] = 1 - labels[:12]  # classes overlap, so that the least loss is above 0
@@ -120,7 +122,7 @@ def test_many_steps_reach_the_least_loss(monkeypatch) -> None:
     least = minimize(both, np.zeros(2 * 4 + 2), jac=True, method="L-BFGS-B").fun
     found = loss(fit(features, labels, texts), np.zeros(2), features, labels, texts)
     assert least > 0.3
-    assert found == pytest.approx(least, abs=1e-3)
+    assert found == pytest.approx(least, abs=1e-4)
 
 
 def test_one_example_a_class_by_hand(monkeypatch) -> None:
