@@ -189,11 +189,10 @@ def head_stability(
     halves = [_half(task, rng) for task in tasks for _ in range(draws)]
     scores = score_tasks(training, selection.rule, selection.scorer, halves)
     among = choosable(selection.rule, store.grid)
-    asked = {task.subtask: selection.asked(task) for task in selection.tasks}
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):
         of_task = scores[place * draws : (place + 1) * draws]
-        count = asked.get(task.subtask, next(iter(asked.values())))  # the only task serves all
+        count = selection.heads_each or len(heads)
         best = [set(Ranking.of(one, among).best(count).order) for one in of_task]
         counts = np.bincount([i for draw in best for i in draw], minlength=len(among))
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}

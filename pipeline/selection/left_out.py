@@ -333,7 +333,7 @@ def _choose_heads(
             for turn in dict.fromkeys(turns)
         }
         orders = [by_turn[turn] for turn in turns]
-    counts = [selection.asked(part.selected) for part in parts]
+    counts = [selection.heads_each or len(model_heads(part.selected.heads)) for part in parts]
     return [
         best_heads(heads, task, of_fold, count, order)
         for count, task, of_fold, order in zip(counts, others, scores, orders, strict=True)

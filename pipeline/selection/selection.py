@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
@@ -107,14 +107,6 @@ class Selection(SelectionConfig):
         """
         return [(layer, head, -1) for layer, head in model_heads(self.only_task().heads)]
 
-    def asked(self, task: TaskSelection) -> int:
-        """Return how many heads a task, or each part of its readout, was to choose."""
-        heads = len(model_heads(task.heads))
-        if self.rule.parts == 1:
-            return heads
-        flags = cast(HeadsFit, task.fitted).weights.any(axis=1)
-        return int(flags.reshape(heads, self.rule.parts).sum(axis=0).max())
-
     def runs(self) -> list[Run]:
         """Return what examples are scored by, see `Target.runs`."""
         return self.target.runs(self, self.widths())
@@ -173,7 +165,7 @@ def choose_heads(
         raise ParameterError("`heads` gives the heads, so `joint_heads` chooses none; omit one")
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
-    heads_from = None
+    heads_from = count = None
     if rule.answers == ALONE:
         chosen = [ScoredHeads(task) for task in tasks]
     elif isinstance(wanted, tuple | SelectionConfig):
@@ -217,6 +209,7 @@ def choose_heads(
         target_package=target_package(aim.name),
         joint_heads=joint_heads,
         precision=precision,
+        heads_each=count if any(one.members is not None for one in chosen) else None,
     )
 
 

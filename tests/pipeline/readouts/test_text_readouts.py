@@ -189,7 +189,7 @@ def test_hec_vt_adds_the_discriminant_each_on_its_own_heads(told, tmp_path) -> N
             h for h in chosen if h in own
         ]
     loaded = load_selection(save_selection(selection, tmp_path))
-    assert loaded.asked(loaded.only_task()) == 2
+    assert loaded.heads_each == 2
     tuned = select(told, heads=2, readout="hec-vt-cv").only_task().fitted.weights
     assert (tuned[::2] == task.fitted.weights[::2]).all()
     assert {*np.unique(tuned[1::2])} < {0, 0.25, 0.5, 1, 2, 4}
@@ -201,6 +201,7 @@ def test_one_set_of_heads_serves_both_parts_where_nothing_is_chosen(told, heads,
     task = select(told, readout="hec-vt", heads=heads).only_task()
     assert len(task.heads) == count
     assert (task.fitted.weights == 1).all()
+    assert "heads_each" not in select(told, readout="lda", heads=heads).to_json()
 
 
 def test_each_fold_and_each_draw_has_two_sets_of_heads_too(told) -> None:
