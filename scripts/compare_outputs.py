@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
 READOUTS = ("vote", "posterior", "calm", "lda", "logistic", "knn")
-BY_NAME = ("clip", "clip-names", "tip-adapter", "tip-adapter-cv")
+BY_NAME = ("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "lp-plus-plus")
 BY_PROMPT = ("hec-t", "hec-vt", "hec-vt-cv")
 OWN = ("zero-shot", "zero-shot-mean", "icl", "generated")
 COMMANDS = (

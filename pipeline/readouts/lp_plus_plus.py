@@ -70,7 +70,7 @@ def steps(units: Array, likeness: Array) -> tuple[float, float]:
     0 where nothing depends on a block: of features, or of products with texts, that are all 0.
     """
     curvatures = np.linalg.norm(units, 2) ** 2, np.square(likeness).sum(axis=0).max()
-    step_w, step_alpha = (2 * len(units) / most if most > 0 else 0.0 for most in curvatures)
+    step_w, step_alpha = (2 * len(units) / float(c) if c > 0 else 0.0 for c in curvatures)
     return step_w, step_alpha
 
 
