@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
 READOUTS = ("vote", "posterior", "calm", "lda", "logistic", "knn")
-BY_NAME = ("clip", "clip-names", "tip-adapter", "tip-adapter-cv")
+BY_NAME = ("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "lp-plus-plus")
 BY_PROMPT = ("hec-t", "hec-vt", "hec-vt-cv")
 OWN = ("zero-shot", "zero-shot-mean", "icl", "generated")
 COMMANDS = (
@@ -43,7 +43,7 @@ COMMANDS = (
 )
 ANIMALS = "--train inputs/animals-train.jsonl --test inputs/animals-test.jsonl"
 SCENES = "--train inputs/scenes-train.jsonl --test inputs/scenes-test.jsonl"
-BATCHES = "--config inputs/shards.toml --no-progress"
+BATCHES = "--no-progress"
 ALL = "animals/store/results"
 COUNT = "'SELECT label, split, count(*) AS n FROM examples GROUP BY label, split ORDER BY 1, 2'"
 HEAD = "'SELECT id, label, \"L3.H1\" FROM examples LIMIT 3'"
@@ -131,7 +131,7 @@ CASES: dict[str, list[str]] = {
     ],
     "clip": [
         f"extract general {ANIMALS} --model demo-clip --out clip/store --classes inputs/names.json"
-        " --config inputs/texts.toml --no-progress",
+        " --no-progress",
         *(f"select clip/store --readout {name}" for name in (*BY_NAME, "lda", "vote")),
         *(f"evaluate clip/store --readout {name}" for name in (*BY_NAME, "lda", "vote")),
         "sweep animals/store clip/store --readout vote,lda,clip,zero-shot --shots 1,4,all"
@@ -160,8 +160,7 @@ CASES: dict[str, list[str]] = {
     ],
     "import": [
         "import inputs/cube.npy --labels inputs/own.csv --model enc --out import/cube",
-        "import inputs/cube.npy --labels inputs/texts.csv --config inputs/texts.toml --out"
-        " import/texts",
+        "import inputs/cube.npy --labels inputs/texts.csv --out import/texts",
         "import inputs/one.safetensors --labels inputs/own.csv --out import/one --json",
         "import inputs/heads.parquet --out import/parquet",
         "import inputs/first.parquet --split train --model enc --out import/first",
@@ -378,15 +377,9 @@ def write_options(folder: Path, rng: np.random.Generator) -> None:
     """Write files of options, rows of media that cannot be read, and what is refused."""
     names = {"mouse": "small thing", "sheep": "thing", "whale": "large thing"}
     (folder / "names.json").write_text(json.dumps(names))
-    (folder / "templates.txt").write_text("a photo of a {class}.\na drawing of a {class}.\n")
     (folder / "run.toml").write_text(
         '[extract]\nbenchmark = "general"\ntrain = "inputs/animals-more.jsonl"\n'
-        'model = "demo"\nout = "append/configured"\nshard_rows = 16\nno_progress = true\n'
-    )
-    (folder / "shards.toml").write_text("[extract]\nshard_rows = 16\n")
-    (folder / "texts.toml").write_text(
-        '[extract]\nshard_rows = 16\ntemplates = "inputs/templates.txt"\n'
-        "[import]\nlogit_scale = 20\n"
+        'model = "demo"\nout = "append/configured"\nno_progress = true\n'
     )
     (folder / "empty.png").write_bytes(b"")
     (folder / "cut.png").write_bytes(png(draw("circle", "red", 20, rng))[:200])

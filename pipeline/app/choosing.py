@@ -101,7 +101,8 @@ def _like(store: FeatureStore, before: Selection | None) -> Selection:
     """Return a selection that is made as an earlier one was, or by default."""
     if before is None:
         return choose_heads(store)
-    heads = before if before.heads_from is not None else before.head_count or None
+    count = before.heads_each or before.head_count or None
+    heads = before if before.heads_from is not None else count
     return choose_heads(
         store,
         heads=heads,

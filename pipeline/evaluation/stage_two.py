@@ -117,8 +117,8 @@ def select(
         readout `neurons` they are single values, such as `L12.H7.N5`.
     readout
         Rule fitted on the heads: vote, posterior, calm, lda, hec-v, mahalanobis, logistic, ridge,
-        knn, neurons; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv, hec-t,
-        hec-vt, hec-vt-cv; or a Python file (default: vote; of numbers ridge).
+        knn, neurons; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv,
+        lp-plus-plus, hec-t, hec-vt, hec-vt-cv; or a Python file (default: vote; of numbers ridge).
 
         Also an object.
     out

@@ -1,7 +1,8 @@
 """How well each head tells the training classes apart, and the order that follows."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,9 @@ class HeadScores:
     with the own class's centroid minus the best other one, 0 if the two tie; or of such logits."""
     named: Array | None = None
     """`(heads, n)` class that each head names of each example, for `pursuit` alone."""
+    sets: tuple["HeadScores", ...] = ()
+    """Scores by each part of a readout whose parts have a set of heads each; empty if one set
+    serves the whole readout."""
 
 
 def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
@@ -194,6 +198,14 @@ def steady_of(parts: Sequence[HeadScores]) -> HeadScores:
     )
 
 
+def with_sets(
+    merge: Callable[[Sequence[HeadScores]], HeadScores], parts: Sequence[HeadScores]
+) -> HeadScores:
+    """Merge several scores of heads, and likewise those of each of their sets."""
+    of_sets = zip(*(part.sets for part in parts), strict=True)
+    return replace(merge(parts), sets=tuple(merge(of_set) for of_set in of_sets))
+
+
 def joined(parts: Sequence[HeadScores]) -> HeadScores:
     """Return the scores of several groups of heads as one, in their order."""
     named = [part.named for part in parts if part.named is not None]
@@ -318,3 +330,44 @@ def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
         groups[place] = number
     layers, numbers = np.array(heads).T
     return np.lexsort((numbers, layers, -scores.margin, groups[which])).tolist()
+
+
+class Best(NamedTuple):
+    """The best heads by their indices, best first."""
+
+    order: list[int]
+    members: Array | None
+    """`(heads, sets)` flags: which set has which head; None if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Heads by their indices, best first."""
+
+    order: list[int]
+    sets: list[list[int]]
+    """The same by the scores of each set."""
+
+    @classmethod
+    def of(cls, scores: HeadScores, heads: Sequence[Head]) -> "Ranking":
+        """Rank heads by `rank_heads`."""
+        return cls(rank_heads(scores, heads), [rank_heads(part, heads) for part in scores.sets])
+
+    def among(self, some: Collection[int]) -> "Ranking":
+        """Return the ranking of some of the heads."""
+        order, *sets = ([i for i in one if i in some] for one in (self.order, *self.sets))
+        return Ranking(order, sets)
+
+    def best(self, count: int) -> Best:
+        """Return the `count` best heads; of several sets, those that are among the best of any.
+
+        >>> Ranking([0, 1, 2, 3], [[0, 2, 1, 3], [3, 0, 1, 2]]).best(2)
+        Best(order=[0, 2, 3], members=array([[ True,  True],
+               [ True, False],
+               [False,  True]]))
+        """
+        if not self.sets:
+            return Best(self.order[:count], None)
+        best = [set(of_set[:count]) for of_set in self.sets]
+        order = [i for i in self.order if any(i in of_set for of_set in best)]
+        return Best(order, np.array([[i in of_set for of_set in best] for i in order]))

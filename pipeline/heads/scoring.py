@@ -171,7 +171,12 @@ def checked_scores(found: Any, count: int, wrong: Callable[[str], Exception]) ->
     score, margin = (
         finite_numbers(name, getattr(found, name), (count,), wrong) for name in ("score", "margin")
     )
-    return replace(found, score=score.astype(np.float64), margin=margin.astype(np.float64))
+    return replace(
+        found,
+        score=score.astype(np.float64),
+        margin=margin.astype(np.float64),
+        sets=(),
+    )
 
 
 def finite_numbers(

@@ -16,6 +16,7 @@ from savs.pipeline.readouts.hec import HEC_T, HEC_VT, HEC_VT_CV
 from savs.pipeline.readouts.knn import KNN
 from savs.pipeline.readouts.lda import HEC_V, LDA
 from savs.pipeline.readouts.linear import LOGISTIC
+from savs.pipeline.readouts.lp_plus_plus import LP_PLUS_PLUS
 from savs.pipeline.readouts.mahalanobis import MAHALANOBIS
 from savs.pipeline.readouts.neurons import NEURONS
 from savs.pipeline.readouts.own import guarded
@@ -30,7 +31,10 @@ READOUTS: dict[str, Readout] = {
 """Name on the command line -> built-in readout that learns from images alone."""
 TEXT_READOUTS: dict[str, Readout] = {
     readout.name: readout
-    for readout in (CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV, HEC_T, HEC_VT, HEC_VT_CV)
+    for readout in (
+        *(CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV, LP_PLUS_PLUS),
+        *(HEC_T, HEC_VT, HEC_VT_CV),
+    )
 }
 """Name -> built-in readout that compares images with the classes as texts."""
 ANSWER_READOUTS: dict[str, Readout] = {

@@ -5,7 +5,7 @@ in how they fit these, and in the pool:
 
     vote  each head votes for its best class: vote
     mean  the weighted mean of softmax(logits): posterior, calm, lda, hec-v, hec-t, hec-vt
-    sum   the softmax of the summed logits: mahalanobis, logistic, ridge, clip
+    sum   the softmax of the summed logits: mahalanobis, logistic, ridge, clip, lp-plus-plus
 
 Only `knn` and `tip-adapter` are no linear map and have classes of their own, see `Fitted`.
 """

@@ -2,8 +2,8 @@
 
 Source: HEC-T and HEC-VT, arXiv 2603.24181. With unit features x and class texts t_c of a head, the
 logit of class c is -|x - t_c|^2 / 2; `hec-t` ranks heads by the mean probability of the right class
-and averages probabilities over heads. `hec-vt` adds those of `lda`, weighted. One set of heads
-serves both parts: those that give the right classes most in both together.
+and averages probabilities over heads. `hec-vt` adds those of `lda`, weighted. Each of the two has
+its own heads, those that it ranks best, so that a head may serve one or both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,11 +85,11 @@ def fit_both(
     classes: Sequence[str],
     widths: Widths,
     texts: ClassTexts,
-    alpha: float = ALPHAS[0],
+    members: Array | None = None,
 ) -> HeadsFit:
     """Fit each head's discriminant, and take its class texts: two rows a head.
 
-    Probabilities of the discriminants have the weight `alpha`.
+    `members` are `(heads, 2)` flags of the heads of `hec-t` and of `lda`, by default all of both.
     """
     require_examples(labels, "hec-vt")
     by_text = fit_texts(features, labels, classes, widths, texts)
@@ -99,25 +99,33 @@ def fit_both(
         for name in ("directions", "offsets", "weights", "ties")
     ]
     both = HeadsFit("mean", *(pair.reshape(-1, *pair.shape[2:]) for pair in pairs))
-    return _weighted(both, alpha)
+    if members is None:
+        return both
+    return replace(both, weights=both.weights * members.reshape(-1, 1))
 
 
 def _weighted(both: HeadsFit, alpha: float) -> HeadsFit:
-    weights = np.ones_like(both.weights)
-    weights[1::2] = alpha
+    """Weigh the probabilities of the discriminants."""
+    weights = both.weights.copy()
+    weights[1::2] *= alpha
     return replace(both, weights=weights)
 
 
 def fit_both_tuned(
-    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    texts: ClassTexts,
+    members: Array | None = None,
 ) -> HeadsFit:
-    """Fit, with the weight that classifies left-out training examples best."""
+    """Fit, with the weight of `lda` that classifies left-out training examples best."""
 
     def choices(train: Array, out: Array) -> Array:
-        part = fit_both(features[:, train], labels[train], classes, widths, texts)
+        part = fit_both(features[:, train], labels[train], classes, widths, texts, members)
         return np.stack([_weighted(part, a).scores(features[:, out]).choice for a in ALPHAS])
 
-    fitted = fit_both(features, labels, classes, widths, texts)
+    fitted = fit_both(features, labels, classes, widths, texts, members)
     return _weighted(fitted, ALPHAS[best_setting(labels, len(ALPHAS), choices)])
 
 
@@ -129,17 +137,17 @@ def score_by_both(
     scoring: str,
     texts: ClassTexts,
 ) -> HeadScores:
-    """Score heads by the sum of both probabilities of the right classes."""
+    """Score heads by the sum of both probabilities of the right classes, and by each of them."""
     require_examples(labels, "hec-vt")
     by_text = score_by_texts(features, labels, classes, widths, scoring, texts)
     by_vision = lda.score_heads(features, labels, classes, widths, scoring)
     margin = (by_text.margin + by_vision.margin) / 2
-    return HeadScores(by_text.score + by_vision.score, margin)
+    return HeadScores(by_text.score + by_vision.score, margin, sets=(by_text, by_vision))
 
 
 HEC_VT = Readout(
     name="hec-vt",
-    summary="hec-t and lda together (HEC-VT, arXiv 2603.24181)",
+    summary="hec-t and lda together, each on its own heads (HEC-VT, arXiv 2603.24181)",
     fit=fit_both,
     parts=2,
     score_heads=score_by_both,

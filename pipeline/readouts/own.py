@@ -69,7 +69,15 @@ class OwnReadout:
         function = self.rule.score_heads
         with self._calling(function):
             found = function(features, *given, **texts)
-        return checked_scores(found, len(features), lambda what: self._wrong(function, what))
+
+        def wrong(what: str) -> OwnCodeError:
+            return self._wrong(function, what)
+
+        checked = checked_scores(found, len(features), wrong)
+        sets = tuple(checked_scores(of_set, len(features), wrong) for of_set in found.sets)
+        if sets and (len(sets) != self.rule.parts or self.rule.parts == 1):
+            raise wrong(f"gives {len(sets)} sets of scores, and `parts` is {self.rule.parts}")
+        return replace(checked, sets=sets)
 
     def _fitted(
         self,

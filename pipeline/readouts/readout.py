@@ -93,7 +93,9 @@ class Readout:
     summary: str
     fit: Callable[..., Fitted]
     """Fits to `(heads, n, d)` float32 features of the chosen heads, best first, `(n,)` class
-    numbers, the classes, and the widths of the heads; and to `texts`, see there."""
+    numbers, the classes, and the widths of the heads; and to `texts`, see there. Where its parts
+    have a set of heads each, it gets the keyword `members`: `(heads, parts)` flags of who reads
+    what; a part's rows of the other heads have the weight 0."""
     load: Callable[..., Fitted] | None = None
     """Makes a fit that is no `HeadsFit` again from its `arrays`, given by name: its type."""
     arrays: Mapping[str, tuple[str | int, ...]] = field(default_factory=lambda: HEADS_FIT)
@@ -107,7 +109,8 @@ class Readout:
     """Whether the fit has the class means: a `HeadsFit` as its directions, of a vote of length 1;
     of neurons as `centroids`. Then typicality is computed from them."""
     score_heads: Callable[..., HeadScores] = score_heads
-    """Scores all heads from what `fit` gets, and what is left out, see `Scoring.left_out`."""
+    """Scores all heads from what `fit` gets, and what is left out, see `Scoring.left_out`. With
+    `HeadScores.sets` each part chooses its own heads."""
     fit_numbers: Callable[..., Fitted] | None = None
     """Fits `(n,)` float64 numbers in place of classes; gets the `(heads, n, d)` features, these,
     and `(n,)` numbers of clusters, which are left out whole. Scores have one class, whose `soft`

@@ -9,7 +9,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.head_scores import HeadScores, rank_heads
+from savs.pipeline.heads.head_scores import HeadScores, Ranking
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts.readout import score_heads
 from savs.pipeline.selection.selection import (
@@ -192,7 +192,8 @@ def head_stability(
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):
         of_task = scores[place * draws : (place + 1) * draws]
-        best = [set(rank_heads(one, among)[: len(heads)]) for one in of_task]
+        count = selection.heads_each or len(heads)
+        best = [set(Ranking.of(one, among).best(count).order) for one in of_task]
         counts = np.bincount([i for draw in best for i in draw], minlength=len(among))
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}
         rows += [
@@ -200,7 +201,7 @@ def head_stability(
             for i, head in enumerate(among)
             if counts[i] or head in ranks
         ]
-        shared = [len(a & b) / len(heads) for a, b in combinations(best, 2)]
+        shared = [2 * len(a & b) / (len(a) + len(b)) for a, b in combinations(best, 2)]
         overlap[task.subtask] = float(np.mean(shared))
         chance[task.subtask] = len(heads) / len(among)
     frame = pl.DataFrame(rows, schema=STABILITY_SCHEMA, orient="row")

@@ -316,11 +316,10 @@ def _choose_heads(
 ) -> list[ScoredHeads]:
     """Return the model's heads for each fold."""
     rule, scoring = selection.rule, selection.scorer
-    of_parts = [model_heads(part.selected.heads) for part in parts]
     if selection.heads_from is not None:
         return [
-            given_heads(training, rule, scoring, task, heads)
-            for heads, task in zip(of_parts, others, strict=True)
+            given_heads(training, rule, scoring, task, model_heads(part.selected.heads))
+            for part, task in zip(parts, others, strict=True)
         ]
     scores = score_tasks(training, rule, scoring, others, selection.max_layer)
     heads = choosable(rule, training.source.grid, selection.max_layer)
@@ -334,9 +333,10 @@ def _choose_heads(
             for turn in dict.fromkeys(turns)
         }
         orders = [by_turn[turn] for turn in turns]
+    counts = [selection.heads_each or len(model_heads(part.selected.heads)) for part in parts]
     return [
-        best_heads(heads, task, of_fold, len(chosen), order)
-        for chosen, task, of_fold, order in zip(of_parts, others, scores, orders, strict=True)
+        best_heads(heads, task, of_fold, count, order)
+        for count, task, of_fold, order in zip(counts, others, scores, orders, strict=True)
     ]
 
 

@@ -16,10 +16,11 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import (
     PAIR_SCORINGS,
     HeadScores,
+    Ranking,
     joined,
-    rank_heads,
     require_pairs,
     score_pairs,
+    with_sets,
 )
 from savs.pipeline.heads.neurons import require_neurons, score_neurons
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
@@ -27,7 +28,7 @@ from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE, ANSWERS, score_answers
 from savs.pipeline.readouts.heads_fit import Pool
-from savs.pipeline.readouts.readout import require_examples, score_heads
+from savs.pipeline.readouts.readout import ClassTexts, require_examples, score_heads
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.pseudo_labels import AnsweredTraining, labelled_by_answers
@@ -164,7 +165,7 @@ def choose_heads(
         raise ParameterError("`heads` gives the heads, so `joint_heads` chooses none; omit one")
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
-    heads_from = None
+    heads_from = count = None
     if rule.answers == ALONE:
         chosen = [ScoredHeads(task) for task in tasks]
     elif isinstance(wanted, tuple | SelectionConfig):
@@ -208,6 +209,7 @@ def choose_heads(
         target_package=target_package(aim.name),
         joint_heads=joint_heads,
         precision=precision,
+        heads_each=count if any(one.members is not None for one in chosen) else None,
     )
 
 
@@ -339,8 +341,9 @@ def score_tasks(
                 _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
                 for part in parts
             ]
-            scores.append(scoring.of_prompts(of_parts) if scoring.of_prompts else of_parts[0])
-    whole = [joined(scores) for scores in layers]
+            of_prompts = scoring.of_prompts
+            scores.append(with_sets(of_prompts, of_parts) if of_prompts else of_parts[0])
+    whole = [with_sets(joined, scores) for scores in layers]
     if scoring.of_all is None:
         return whole
     return [scoring.of_all(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
@@ -382,6 +385,8 @@ class ScoredHeads:
     """Best first."""
     scores: tuple[float, ...] = ()
     margins: tuple[float, ...] = ()
+    members: Array | None = None
+    """`(heads, parts)` flags: which part of the readout reads which head; None if all read all."""
 
 
 def add_answers(
@@ -421,13 +426,17 @@ def best_heads(
     count: int,
     order: HeadScores | None = None,
 ) -> ScoredHeads:
-    """Return the `count` best of the heads scored on a task, by `order` if there is one."""
-    chosen = rank_heads(scores if order is None else order, heads)[:count]
+    """Return the `count` best of the heads scored on a task, by `order` if there is one.
+
+    Where parts of a readout have a set of heads each, each set has `count`.
+    """
+    chosen, members = Ranking.of(scores if order is None else order, heads).best(count)
     return ScoredHeads(
         task,
         tuple(heads[i] for i in chosen),
         tuple(float(scores.score[i]) for i in chosen),
         tuple(float(scores.margin[i]) for i in chosen),
+        members,
     )
 
 
@@ -507,8 +516,16 @@ def fit_heads(
 ) -> Fitted:
     """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
     task = chosen.task
-    texts = text_arguments(training, rule.texts, task, chosen.heads)
-    return training.target.fit(rule, features, task, training.widths(chosen.heads), texts)
+    given = fit_arguments(training, rule, chosen)
+    return training.target.fit(rule, features, task, training.widths(chosen.heads), given)
+
+
+def fit_arguments(
+    training: TrainingData, rule: Readout, chosen: ScoredHeads
+) -> dict[str, ClassTexts | Array]:
+    """Return the keywords that a readout is fitted with: `texts`, `members`, or none."""
+    texts = text_arguments(training, rule.texts, chosen.task, chosen.heads)
+    return {**texts, **({} if chosen.members is None else {"members": chosen.members})}
 
 
 def left_out_alone(rule: Readout, scoring: Scoring) -> str:

@@ -115,6 +115,8 @@ class SelectionConfig:
     """The installed package that has the readout."""
     scoring_package: Package | None = None
     target_package: Package | None = None
+    heads_each: Annotated[int, Meta(ge=1)] | None = None
+    """Number of heads that each part of the readout chose; None if one set serves all parts."""
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
@@ -218,7 +220,10 @@ class SelectionConfig:
         ValueError if a field is not what it must be: a score is NaN.
         """
         config = msgspec.convert(self, SelectionConfig, from_attributes=True, dec_hook=_decision)
-        return msgspec.json.decode(msgspec.json.encode(config))
+        content = msgspec.json.decode(msgspec.json.encode(config))
+        if self.heads_each is None:
+            del content["heads_each"]  # most readouts have one part
+        return content
 
 
 def model_heads(heads: Sequence[Head]) -> tuple[Head, ...]:

@@ -280,7 +280,7 @@ class Numbers(Target):
         features: Array,
         task: TrainingTask,
         widths: Sequence[int],
-        texts: Mapping[str, Any],
+        given: Mapping[str, Any],
     ) -> Fitted:
         """Return the regression."""
         assert rule.fit_numbers is not None

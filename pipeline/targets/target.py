@@ -210,10 +210,13 @@ class Target(ABC):
         features: Array,
         task: TrainingTask,
         widths: Sequence[int],
-        texts: Mapping[str, Any],
+        given: Mapping[str, Any],
     ) -> Fitted:
-        """Return a readout fitted to the `(heads, n, d)` features of a task's chosen heads."""
-        return rule.fit(features, task.labels, task.classes, widths, **texts)
+        """Return a readout fitted to the `(heads, n, d)` features of a task's chosen heads.
+
+        `given` are the other keywords of `Readout.fit`.
+        """
+        return rule.fit(features, task.labels, task.classes, widths, **given)
 
     scores_are_strengths: ClassVar[bool] = False
     """Whether scores of heads are strengths, whatever the readout and the scoring."""

@@ -23,7 +23,7 @@ from savs.stores.format.layout import CLASSES
 
 CPU = "cpu.json"
 """Beside a store: the processor seconds that it took."""
-OF_CLASSES = ("tip-adapter", "tip-adapter-cv")
+OF_CLASSES = ("tip-adapter", "tip-adapter-cv", "lp-plus-plus")
 """Readouts of a dual encoder that need texts of classes: captions are none."""
 
 

@@ -88,6 +88,11 @@ FAULTS = {
         r"gives score of shape \(1,\), expected \(2,\)",
     ),
     "heads of NaN": ("HEADS", "right = right * np.nan", "gives score with NaN or infinity"),
+    "sets of one part": (
+        "HEADS",
+        "return HeadScores(right, right, sets=(HeadScores(right, right),))",
+        "gives 1 sets of scores, and `parts` is 1",
+    ),
 }
 
 

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import yaml
 from doc_pages import ROOT, blocks, commands
 from input_folder import Inputs
+from sklearn.neighbors import KNeighborsClassifier
 
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
 from savs.pipeline.classifying.classified_store import store_beside
@@ -156,11 +159,19 @@ def test_the_page_about_new_images(savs):
     assert f"the readouts {left_out}, and those of class names" in page
 
 
-def test_the_page_about_images_next_to_table_columns() -> None:
+def test_the_page_about_images_next_to_table_columns(monkeypatch) -> None:
     names: dict[str, Any] = {}
     run_python(TUTORIALS / "table.md", 0, names)
     assert names["search"].best_score_ > 0.75
     assert names["search"].predict(names["table"][:3]).tolist() == [0, 0, 0]
+    module = ModuleType("tabicl")
+    monkeypatch.setattr(module, "TabICLClassifier", KNeighborsClassifier, raising=False)
+    monkeypatch.setitem(sys.modules, "tabicl", module)
+    run_python(TUTORIALS / "table.md", 1, names)
+    steps = names["pretrained"]
+    assert isinstance(steps[-1], KNeighborsClassifier)
+    assert steps[-1].n_features_in_ == 16 + len(names["numbers"])
+    assert steps.score(names["table"], names["wine"].target) > 0.6
 
 
 @pytest.fixture

@@ -16,18 +16,20 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
-from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.heads.head_scores import Ranking
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
-from savs.pipeline.selection.selection import choosable, score_tasks
-from savs.pipeline.selection.training_data import (
-    StoredTraining,
-    TrainingTask,
-    text_arguments,
+from savs.pipeline.selection.selection import (
+    ScoredHeads,
+    choosable,
+    fit_arguments,
+    heads_up_to,
+    score_tasks,
 )
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets.one import VOTES_KEPT, named, predicted
-from savs.stores import FeatureStore, Head
+from savs.stores import FeatureStore
 from savs.stores.format.layout import pick
 
 MEMORY = 2**30
@@ -68,35 +70,37 @@ def sweep_readouts(
 
     Predictions are in the store's order. Heads are scored, chosen and fitted on each draw alone.
     """
-    orders: dict[Any, list[list[Head]]] = {}
+    chosen: dict[Any, list[list[ScoredHeads]]] = {}
     for rule in rules:
         decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
-        if decides not in orders:
-            orders[decides] = _best_heads(plan, rule, scoring)
-        for count, key, predictions in _run_draws(plan, rule, orders[decides]):
+        if decides not in chosen:
+            chosen[decides] = _best_heads(plan, rule, scoring)
+        for count, key, predictions in _run_draws(plan, rule, chosen[decides]):
             yield rule.name, count, key, predictions
 
 
-def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[Head]]:
-    """Return the best heads, or neurons, of each draw, best first."""
+def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[ScoredHeads]]:
+    """Return the best heads, or neurons, of each draw, for each of the numbers of heads."""
     heads = choosable(rule, plan.store.grid)
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
     scores = score_tasks(StoredTraining(plan.store), rule, scoring, list(tasks.values()))
-    ranked = {
-        key: rank_heads(head_scores, heads) for key, head_scores in zip(tasks, scores, strict=True)
-    }
-    return [
-        [
-            heads[index]
-            for index in ranked[id(draw.task)]
-            if draw.key.max_layer is None or heads[index][0] <= draw.key.max_layer
-        ][: plan.counts[-1]]
-        for draw in plan.draws
-    ]
+    ranked = {key: Ranking.of(one, heads) for key, one in zip(tasks, scores, strict=True)}
+    chosen = []
+    for draw in plan.draws:
+        among = range(len(heads_up_to(heads, draw.key.max_layer)))  # heads go layer by layer
+        ranking = ranked[id(draw.task)].among(among)
+        best = [ranking.best(count) for count in plan.counts]
+        chosen.append(
+            [
+                ScoredHeads(draw.task, tuple(heads[i] for i in one.order), members=one.members)
+                for one in best
+            ]
+        )
+    return chosen
 
 
 def _run_draws(
-    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[Head]]
+    plan: SweepPlan, rule: Readout, chosen: Sequence[Sequence[ScoredHeads]]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Yield the predictions of one readout, in as many passes as memory needs.
 
@@ -107,7 +111,7 @@ def _run_draws(
     for start in range(0, len(groups), step):
         some = set(groups[start : start + step])
         draws = [index for index, draw in enumerate(plan.draws) if _group(draw) in some]
-        yield from _pass(plan, rule, orders, draws)
+        yield from _pass(plan, rule, chosen, draws)
 
 
 def _group(draw: Draw) -> tuple[int, int | None]:
@@ -125,13 +129,13 @@ def _bytes_a_group(plan: SweepPlan) -> int:
 
 
 def _pass(
-    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[Head]], draws: Sequence[int]
+    plan: SweepPlan, rule: Readout, chosen: Sequence[Sequence[ScoredHeads]], draws: Sequence[int]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Run some draws over the test split once."""
     rows: list[list[Array]] = [[] for _ in plan.tasks]
     scores: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
     fits = [
-        _Fits(plan, rule, orders, [draw for draw in draws if plan.draws[draw].pool == number])
+        _Fits(plan, rule, chosen, [draw for draw in draws if plan.draws[draw].pool == number])
         for number in range(len(plan.tasks))
     ]
     numbers = _task_numbers(plan)
@@ -166,16 +170,17 @@ class _Fits:
     """A readout fitted to some draws of one task."""
 
     def __init__(
-        self, plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[Head]], draws: Sequence[int]
+        self,
+        plan: SweepPlan,
+        rule: Readout,
+        chosen: Sequence[Sequence[ScoredHeads]],
+        draws: Sequence[int],
     ) -> None:
         self._counts, self._held = plan.counts, plan.store.heads
         self._draws = draws
-        self._orders = [list(orders[draw]) for draw in draws]  # as many heads as the last count
-        counts = [self._counts[-1]] if rule.is_nested else self._counts
-        self._fitted = [
-            [_fit(plan, rule, plan.draws[draw].task, order[:count]) for count in counts]
-            for draw, order in zip(draws, self._orders, strict=True)
-        ]
+        # the first heads of a nested fit are a fit of their own
+        self._chosen = [chosen[draw][-1:] if rule.is_nested else chosen[draw] for draw in draws]
+        self._fitted = [[_fit(plan, rule, one) for one in of_draw] for of_draw in self._chosen]
         self._nested: list[HeadsFit] = []
         if rule.is_nested:
             self._nested = [cast(HeadsFit, fit) for (fit,) in self._fitted]
@@ -184,22 +189,20 @@ class _Fits:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
         if self._nested:
             index = {head: place for place, head in enumerate(self._held)}
-            places = [[index[head] for head in order] for order in self._orders]
+            places = [[index[head] for head in one.heads] for (one,) in self._chosen]
             scored = score_fits(self._nested, places, features, self._counts)
             yield from zip(self._draws, scored, strict=True)
             return
-        for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
-            pairs = zip(self._counts, fitted, strict=True)
-            yield (
-                draw,
-                [one.scores(pick(features, self._held, order[:count])) for count, one in pairs],
-            )
+        for draw, of_draw, fitted in zip(self._draws, self._chosen, self._fitted, strict=True):
+            pairs = zip(of_draw, fitted, strict=True)
+            yield draw, [fit.scores(pick(features, self._held, one.heads)) for one, fit in pairs]
 
 
-def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[Head]) -> Fitted:
+def _fit(plan: SweepPlan, rule: Readout, chosen: ScoredHeads) -> Fitted:
+    task, heads = chosen.task, chosen.heads
     features = pick(plan.pool, plan.store.heads, heads, task.rows)
-    texts = text_arguments(StoredTraining(plan.store), rule.texts, task, heads)
-    return rule.fit(features, task.labels, task.classes, plan.store.widths(heads), **texts)
+    given = fit_arguments(StoredTraining(plan.store), rule, chosen)
+    return rule.fit(features, task.labels, task.classes, plan.store.widths(heads), **given)
 
 
 def _small(scores: ClassScores) -> ClassScores:

@@ -82,7 +82,7 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
     readout = result.metrics["readout"]
     lines = [] if result.store is None else _extract(result.store, place)
     if result.config is not None and _is_own(result):
-        count = result.config.head_count
+        count = result.config.heads_each or result.config.head_count
         select = ["savs", "select", place, *(["--heads", str(count)] if count else [])]
         select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
         if result.config.max_layer is not None:

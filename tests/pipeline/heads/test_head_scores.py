@@ -9,10 +9,14 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads import head_scores as scoring
 from savs.pipeline.heads.head_scores import (
     HeadScores,
+    Ranking,
+    joined,
     leave_one_out,
     rank_heads,
     resubstitution,
     score_pairs,
+    with_sets,
+    worst_of,
 )
 from savs.pipeline.readouts.calm import CALM
 from savs.pipeline.readouts.lda import HEC_V, LDA
@@ -128,6 +132,34 @@ def test_scores_that_differ_by_a_rounding_tie():
     scores = np.array([59.99998, 60, 59.9999, -1, -1.0000005])
     found = HeadScores(scores, np.array([0.2, 0.1, 0.9, 0.3, 0.4]))
     assert rank_heads(found, [(0, head) for head in range(5)]) == [0, 1, 2, 4, 3]
+
+
+def scores_of(*values, sets=()):
+    return HeadScores(np.array(values), np.zeros(len(values)), sets=sets)
+
+
+def test_each_set_has_its_own_best_heads_in_the_order_of_the_whole():
+    sets = (scores_of(9.0, 1, 2, 3, 0), scores_of(0.0, 3, 1, 9, 2))
+    ranking = Ranking.of(scores_of(9.0, 4, 3, 12, 2, sets=sets), [(0, h) for h in range(5)])
+    # of two: heads 0 and 3, and 3 and 1
+    order, members = ranking.best(2)
+    assert order == [3, 0, 1]
+    assert members.tolist() == [[True, True], [True, False], [False, True]]
+    # without head 3: heads 0 and 2, and 1 and 4
+    order, members = ranking.among({0, 1, 2, 4}).best(2)
+    assert order == [0, 1, 2, 4]
+    assert members.tolist() == [[True, False], [False, True], [True, False], [False, True]]
+    assert Ranking.of(scores_of(1.0, 2), [(0, 0), (0, 1)]).best(1) == ([1], None)
+
+
+def test_scores_of_sets_are_merged_set_by_set():
+    parts = [
+        scores_of(float(whole), sets=(scores_of(1.0 * first), scores_of(1.0 * second)))
+        for whole, first, second in ((5, 2, 3), (4, 4, 0))
+    ]
+    worst, both = with_sets(worst_of, parts), with_sets(joined, parts)
+    assert [worst.score.tolist(), *(s.score.tolist() for s in worst.sets)] == [[4], [2], [0]]
+    assert [both.score.tolist(), *(s.score.tolist() for s in both.sets)] == [[5, 4], [2, 4], [3, 0]]
 
 
 @pytest.mark.parametrize("rule", [LDA, HEC_V], ids=["lda", "hec-v"])

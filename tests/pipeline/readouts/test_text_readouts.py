@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import oracle as slowly
+import polars as pl
 import pytest
 from text_stores import SCALE, draw_text_store, make_text_store
 
 from savs import calibrate, evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import TEXT_READOUTS
+from savs.pipeline.selection.left_out import leave_out
 
 HEADS = 6
 
@@ -160,22 +162,62 @@ def test_hec_t_ranks_heads_and_averages_their_probabilities(told) -> None:
     np.testing.assert_allclose(votes(told, selection), expected, atol=1e-6)
 
 
-def test_hec_vt_adds_the_discriminant(told) -> None:
-    classes, labels, features, texts = by_hand(told)
-    selection = select(told, heads=3, readout="hec-vt")
-    chosen = [head for _, head in selection.only_task().heads]
-    by_text = hec_t(features["test"], texts)[chosen].mean(axis=0)
-    train, test = features["train"][chosen], features["test"][chosen]
-    by_vision = slowly.lda(train, labels, len(classes), test, [12] * 3)
-    np.testing.assert_allclose(votes(told, selection), (by_text + by_vision) / 2, atol=1e-4)
+def hec_vt(features, labels, classes, texts, heads):
+    """Return both sets of heads, and HEC-VT's probabilities of the test examples with them."""
     rows = np.arange(len(labels))
-    both = hec_t(features["train"], texts)[:, rows, labels].sum(axis=1) + [
-        slowly.lda_head_score(head, labels, len(classes), None)[0] for head in features["train"]
-    ]
-    assert chosen == np.argsort(-both, kind="stable")[:3].tolist()
-    weights = select(told, heads=3, readout="hec-vt-cv").only_task().fitted.weights
-    assert (weights[::2] == 1).all()
-    assert np.unique(weights[1::2]) in (0.25, 0.5, 1, 2, 4)
+    by_text = hec_t(features["train"], texts)[:, rows, labels].sum(axis=1)
+    by_vision = [slowly.lda_head_score(x, labels, classes, None)[0] for x in features["train"]]
+    sets = [np.argsort(-np.array(s), kind="stable")[:heads] for s in (by_text, by_vision)]
+    train, test = features["train"][sets[1]], features["test"][sets[1]]
+    of_text = hec_t(features["test"], texts)[sets[0]].mean(axis=0)
+    of_vision = slowly.lda(train, labels, classes, test, [12] * heads)
+    return sets, (of_text + of_vision) / 2
+
+
+def test_hec_vt_adds_the_discriminant_each_on_its_own_heads(told, tmp_path) -> None:
+    classes, labels, features, texts = by_hand(told)
+    sets, expected = hec_vt(features, labels, len(classes), texts, 2)
+    selection = select(told, heads=2, readout="hec-vt")
+    task = selection.only_task()
+    chosen = [head for _, head in task.heads]
+    assert sorted(chosen) == sorted({*sets[0], *sets[1]})
+    assert len(chosen) == 3  # the sets share one
+    assert list(task.scores) == sorted(task.scores, reverse=True)
+    np.testing.assert_allclose(votes(told, selection), expected, atol=1e-4)
+    for part, own in enumerate(sets):
+        assert [h for h, w in zip(chosen, task.fitted.weights[part::2, 0], strict=True) if w] == [
+            h for h in chosen if h in own
+        ]
+    loaded = load_selection(save_selection(selection, tmp_path))
+    assert loaded.heads_each == 2
+    tuned = select(told, heads=2, readout="hec-vt-cv").only_task().fitted.weights
+    assert (tuned[::2] == task.fitted.weights[::2]).all()
+    assert {*np.unique(tuned[1::2])} < {0, 0.25, 0.5, 1, 2, 4}
+    assert ((tuned == 0) == (task.fitted.weights == 0)).all()
+
+
+@pytest.mark.parametrize(("heads", "count"), [("all", 6), (6, 6), ([(0, 4), (0, 1)], 2)])
+def test_one_set_of_heads_serves_both_parts_where_nothing_is_chosen(told, heads, count) -> None:
+    task = select(told, readout="hec-vt", heads=heads).only_task()
+    assert len(task.heads) == count
+    assert (task.fitted.weights == 1).all()
+    assert "heads_each" not in select(told, readout="lda", heads=heads).to_json()
+
+
+def test_each_fold_and_each_draw_has_two_sets_of_heads_too(told) -> None:
+    classes, labels, features, texts = by_hand(told)
+    selection = select(told, heads=2, readout="hec-vt")
+    accuracy = evaluate(told, selection).metrics[0].value
+    found = sweep(told, heads=[2, 3], shots=["all"], draws=1, readouts=["hec-vt"]).values
+    whole = found.filter(pl.col("metric") == "accuracy").sort("heads")
+    assert whole["value"][0] == pytest.approx(accuracy)
+    numbers = np.array(labels)
+    left = leave_out(told, selection, "loo")[0]
+    for row, scores in zip(left.order[:4], left.scores.scores[:4], strict=True):
+        kept = np.arange(len(labels)) != left.task.rows[row]
+        part = {"train": features["train"][:, kept], "test": features["train"][:, ~kept]}
+        _, expected = hec_vt(part, numbers[kept].tolist(), len(classes), texts, 2)
+        np.testing.assert_allclose(scores, expected[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("readout", TEXT_READOUTS)
@@ -202,7 +244,7 @@ def test_on_noise_no_text_readout_beats_chance(tmp_path) -> None:
             assert abs(value - 0.5) <= 4 * math.sqrt(0.25 / tests), name
 
 
-@pytest.mark.parametrize("readout", ["clip", "tip-adapter"])
+@pytest.mark.parametrize("readout", ["clip", "tip-adapter", "lp-plus-plus"])
 def test_a_language_models_store_is_refused(told, readout) -> None:
     with pytest.raises(SelectionError, match=f"'{readout}' needs the store of a dual encoder"):
         select(told, readout=readout)

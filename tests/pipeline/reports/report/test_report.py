@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from reported import ATTACK, Page, save_random_result
 from small_results import save_result
+from text_stores import draw_text_store
 
-from savs import compare, report
+from savs import compare, evaluate, report, save_evaluation, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.running.formatting import percent, points, probability
@@ -196,6 +197,16 @@ def test_the_commands_make_the_same_result_again(page, savs, vote, tmp_path):
         assert done.returncode == 0, done.stderr
     assert metrics_of(vote) == before
     assert lines[3].startswith(f"savs report {vote} --out ")
+
+
+def test_of_a_readout_with_two_sets_of_heads_the_number_of_each_is_asked_for(tmp_path):
+    store = draw_text_store(tmp_path / "s", 4, heads=6, scale=None)
+    selection = select(store, heads=2, readout="hec-vt")
+    assert selection.head_count == 3
+    folder = store.path / "results" / "hec-vt"
+    save_evaluation(evaluate(store, selection), folder)
+    lines = report(folder, out=tmp_path / "page.html").provenance.commands
+    assert lines[1].startswith(f"savs select {store.path} --heads 2 --readout hec-vt ")
 
 
 def test_hostile_names_are_text(tmp_path):
