@@ -129,7 +129,7 @@ class OneClass(Target):
     new_schema = CLASSIFIED_SCHEMA
     compared_readouts = (
         *("answers", "generated", "icl", "clip"),
-        *("vote", "lda", "neurons", "logistic", "hec-vt", "answers-lda"),
+        *("vote", "lda", "neurons", "logistic", "lp-plus-plus", "hec-vt", "answers-lda"),
     )
     tried_with_answers = ("answers", "answers-fitted", "lda", "answers-lda")
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}

@@ -17,6 +17,7 @@ from savs.pipeline.evaluation.sweep.methods import what_lacks
 from savs.pipeline.evaluation.sweep.shared_examples import SharedTest
 from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.readouts import BUILT_IN
+from savs.pipeline.readouts.hec import HEC_VT
 from savs.pipeline.readouts.neurons import NEURONS
 from savs.pipeline.running.formatting import apart, counted, interval, points
 from savs.pipeline.running.progress import Reporting
@@ -24,6 +25,8 @@ from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import target_of
 from savs.stores import ResultError, open_store
 
+OF_HEADS = (NEURONS.name, HEC_VT.name)
+"""Readouts of the many heads of a language model, not of the one output of an encoder."""
 LEVEL = 0.05
 """A difference with a smaller p, after Holm's correction, is taken for one."""
 
@@ -55,7 +58,7 @@ def measured_methods(path: Path, reporting: Reporting) -> list[Path]:
         rule = name if name in OWN_ANSWERS else BUILT_IN[name]
         if what_lacks(store, task, rule) or (isinstance(rule, str) and not is_tested):
             continue
-        if rule is NEURONS and len(store.heads) == 1:  # those of a language model, not an encoder
+        if name in OF_HEADS and len(store.heads) == 1:
             continue
         place = Results(path).place(name if is_tested else name + FOLDS)
         if examples is None or not _is_current(place, examples):

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from label_stores import make_many
 from number_stores import make_numbers
-from text_stores import TEST, TRAIN, noisy, store_with_answers
+from text_stores import TEST, TRAIN, draw_text_store, noisy, store_with_answers
 
 from savs import compare, evaluate
 from savs.pipeline.cli.commands.compare import COMMAND
@@ -80,6 +80,12 @@ def test_the_models_own_answers_are_the_first_and_are_next_to_heads(tmp_path):
     assert table["value"].to_list() == [1, 1 / 3, 1 / 3, 1 / 3, 1]  # all features are equal
     said = which_to_take(table)
     assert said.startswith("take own answers (answers): it needs no labels, and none is better")
+
+
+def test_a_dual_encoder_has_methods_of_class_names_and_none_of_many_heads(tmp_path):
+    clip = draw_text_store(tmp_path / "clip", 0)
+    names = ["clip", "vote", "lda", "logistic", "lp-plus-plus"]
+    assert compare([clip.path])["readout"].to_list() == names
 
 
 def test_other_kinds_of_labels_have_methods_of_their_own(tmp_path):
