@@ -274,8 +274,8 @@ GENERAL = Benchmark(
         sizes="yours",
         source="yours",
         licence="yours",
-        files="--train and --test: .jsonl, .json, .csv, .parquet or .tar; or --test with --shots"
-        " from one file",
+        files="--train and --test: .jsonl, .json (also COCO, bbox [x, y, width, height]), .csv,"
+        " .parquet or .tar; or --test with --shots from one file",
         sample={
             "image": "cats/001.jpg",
             "question": "Is the animal in the picture asleep?",
