@@ -23,6 +23,7 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.metrics.ranking import ranking_metrics
 from savs.datasets.row import PackedMedium, Row
+from savs.datasets.rows.boxes import boxed_name
 from savs.datasets.rows.label_forms import read_labels
 from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
 
@@ -30,6 +31,8 @@ FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
     "image": "name of one image below the media root (or `images`, or neither)",
     "images": "list of names; `<image>` in the question marks the position of each; not in CSV",
+    "box": "optional: the part of `image` that the row is about, [x0, y0, x1, y1] in pixels, or in"
+    " shares with a decimal point",
     "audio": "name of one sound, or of a video whose sound is read",
     "audios": "list of names; `<audio>` in the question marks the position of each; not in CSV",
     "question": "the prompt",
@@ -75,12 +78,25 @@ def parse_row(
 
 def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     """Return a row's media in the order of their marks, and a prompt that marks all its sounds."""
-    images = row.names(columns["image"], columns["images"])
+    images = image_names(row, columns)
     sounds = row.names(columns["audio"], columns["audios"])
     try:
         return with_sounds(prompt, images, sounds)
     except ValueError as error:
         raise row.error(str(error), "use one placeholder per medium, or none") from error
+
+
+def image_names(row: Row, columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a row's images; in a row with a field `box`, that part of its one image."""
+    images, column = row.names(columns["image"], columns["images"]), columns["box"]
+    if column not in row.values:
+        return images
+    if len(images) != 1:
+        raise row.error(
+            f"field {column!r} is a box, and the row has {len(images)} images",
+            "give a box to rows of one image, or rename the column",
+        )
+    return (boxed_name(images[0], row.values[column]),)
 
 
 def _label(row: Row, columns: Mapping[str, str], labels: Mapping[str, Any] | None) -> str | None:
@@ -258,8 +274,8 @@ GENERAL = Benchmark(
         sizes="yours",
         source="yours",
         licence="yours",
-        files="--train and --test: .jsonl, .json, .csv, .parquet or .tar; or --test with --shots"
-        " from one file",
+        files="--train and --test: .jsonl, .json (also COCO, bbox [x, y, width, height]), .csv,"
+        " .parquet or .tar; or --test with --shots from one file",
         sample={
             "image": "cats/001.jpg",
             "question": "Is the animal in the picture asleep?",

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from savs.datasets.errors import MediaError
+from savs.datasets.rows.boxes import whole_name
 from savs.datasets.rows.media_names import is_address
 from savs.foundation.files import whole_file
 
@@ -78,7 +79,7 @@ class Fetching:
 
         Without a folder nothing is fetched.
         """
-        addresses = list(dict.fromkeys(filter(is_address, names)))
+        addresses = list(dict.fromkeys(filter(is_address, map(whole_name, names))))
         if not addresses or self.folder is None:
             return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.media import MediaFolder, MediaRules
+from savs.datasets.media.media import MediaFolder, MediaRules, pictures_in
+from savs.datasets.rows.boxes import split_box
 from savs.datasets.rows.media_names import is_address
 
 Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Mapping[str, Any]
@@ -42,7 +43,10 @@ def file_bytes(value: Any, name: str) -> bytes:
     if isinstance(value, str | Path):
         if is_address(str(value)):
             raise MediaError(f"{name} is the URL {value}; download it, and pass its bytes")
-        return MediaFolder(Path.cwd(), rules=ANYWHERE).read(str(value))
+        media = MediaFolder(Path.cwd(), rules=ANYWHERE)
+        if split_box(str(value))[1]:
+            return _png(pictures_in(media.decode(str(value)))[0], name)
+        return media.read(str(value))
     if isinstance(value, Image.Image):
         return _png(ImageOps.exif_transpose(value), name)
     if isinstance(value, np.ndarray):

@@ -5,9 +5,10 @@ import ntpath
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from savs.datasets.errors import MediaError
 from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE, WITH_SOUND
@@ -22,6 +23,7 @@ from savs.datasets.media.videos import (
     images_of,
     video_size,
 )
+from savs.datasets.rows.boxes import MARGIN, box_and_crop, split_box, whole_name
 from savs.datasets.rows.media_names import (
     IMAGES,
     SOUNDS,
@@ -58,9 +60,15 @@ class MediaRules:
     """What stands in a prompt for a video: one of `VIDEO_INPUTS`."""
     audio_max_seconds: int | None = None
     """Sounds are cut after this many seconds; None refuses long ones, see `decode_sound`."""
+    box_margin: int = MARGIN
+    """Per cent of a box's size that is kept around it on each side."""
+    outlines: bool = False
+    """Draw the outline of each box, for a person."""
 
 
 DEFAULT_RULES = MediaRules()
+OUTLINE = (255, 0, 144)
+"""Colour of the outline of a box."""
 SUFFIXES = (*SOUNDS, *VIDEOS, *sorted(IMAGES))
 """Suffixes that a name without one may stand for, in this order, as lists of ids have them."""
 
@@ -81,7 +89,7 @@ class MediaFolder:
 
         Links in the folder may lead anywhere.
         """
-        path = locate(self.root, name, outside=self.rules.allow_outside)
+        path = locate(self.root, whole_name(name), outside=self.rules.allow_outside)
         if path is None and self.rules.allow_outside:
             raise MediaError(f"{name} does not exist")
         if path is None:
@@ -124,6 +132,7 @@ class MediaFolder:
 
     def _file(self, name: str) -> Path | None:
         """Return the file that a medium is, or is stored in, if that is known; nothing is read."""
+        name = whole_name(name)
         if is_address(name):
             return None if self.rules.fetching is None else self.rules.fetching.cached_file(name)
         if is_packed(name):
@@ -131,7 +140,7 @@ class MediaFolder:
         return locate(self.root, name, outside=self.rules.allow_outside)
 
     def read(self, name: str) -> bytes:
-        """Return a medium's bytes.
+        """Return a medium's bytes; of a box those of the whole image.
 
         Raises
         ------
@@ -139,6 +148,7 @@ class MediaFolder:
             Missing, unreadable, empty, not a regular file, outside the folder, or a URL that is not
             fetched.
         """
+        name = whole_name(name)
         if is_address(name):
             if self.rules.fetching is None:
                 raise MediaError(f"{name} is a URL and was read without `fetch_urls`")
@@ -167,6 +177,10 @@ class MediaFolder:
             printable = name if name.isprintable() else ascii(name)
             raise MediaError(f"{printable} cannot be read: {reason}") from error
 
+    def digest(self, name: str) -> str:
+        """Return what a medium is known by, see `digest_of`; MediaError if it cannot be read."""
+        return digest_of(self.read(name), name)
+
     def decode(self, name: str, sound_rate: int | None = None) -> list[Decoded]:
         """Return what stands in a prompt for a medium, see `decode_medium`."""
         return decode_medium(self.read(name), name, self.rules, sound_rate)
@@ -177,7 +191,7 @@ class MediaFolder:
         MediaError if two different names of the split match the same file.
         """
         names_by_path: dict[Path, str] = {}
-        for name in dict.fromkeys(names):
+        for name in dict.fromkeys(map(whole_name, names)):
             if is_address(name) or is_packed(name) or not is_foreign(self.root, name):
                 continue
             path = self._file(name)
@@ -201,6 +215,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest_of(data: bytes, name: str) -> str:
+    """Return the SHA-256 of a medium's bytes, which the box in its name follows, if it has one."""
+    return sha256(data) + split_box(name)[1]
+
+
 def decode_medium(
     data: bytes, name: str, rules: MediaRules = DEFAULT_RULES, sound_rate: int | None = None
 ) -> list[Decoded]:
@@ -211,6 +230,8 @@ def decode_medium(
     """
     if sound_rate is not None:
         return [decode_sound(data, name, sound_rate, rules.audio_max_seconds)]
+    if split_box(name)[1]:
+        return [_boxed_part(data, name, rules)]
     if sound_of(data) is not None:
         raise MediaError(
             f"{name} is a sound and no image: name it in a column `audio`, or mark its place in the"
@@ -258,6 +279,26 @@ def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     return [*video.frames] if rules.video == FRAMES else [video]
 
 
+def _boxed_part(data: bytes, name: str, rules: MediaRules) -> Image.Image:
+    """Return what the box in a name shows of an image, with its margin."""
+    image = _whole_image(data, whole_name(name), rules.max_pixels)
+    try:
+        box, crop = box_and_crop(name, image.size, rules.box_margin)
+    except ValueError as error:
+        raise MediaError(f"{whole_name(name)}: {error}") from error
+    part = image.crop(crop)
+    if rules.outlines:
+        left, top = crop[:2]
+        inner = (box[0] - left, box[1] - top, box[2] - left - 1, box[3] - top - 1)
+        ImageDraw.Draw(part).rectangle(inner, outline=OUTLINE, width=max(1, max(part.size) // 90))
+    return part
+
+
+@lru_cache(maxsize=1)  # the boxes of an image follow each other
+def _whole_image(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    return decode_image(data, name, max_pixels=max_pixels)
+
+
 def image_sizes(data: bytes, frames: int = DEFAULT_FRAMES) -> list[tuple[int, int]]:
     """Return width and height of each image that `decode_medium` will give, as far as is known.
 
@@ -274,6 +315,18 @@ def image_sizes(data: bytes, frames: int = DEFAULT_FRAMES) -> list[tuple[int, in
             return [(height, width) if turned else (width, height)]
     except Exception:  # what is wrong is said when it is decoded
         return [(0, 0)]
+
+
+def part_sizes(sizes: Iterable[tuple[int, int]], name: str, margin: int) -> list[tuple[int, int]]:
+    """Return the `image_sizes` of the box in a name, from those of the whole image."""
+    parts = []
+    for size in sizes:
+        try:
+            left, top, right, bottom = box_and_crop(name, size, margin)[1]
+        except ValueError:
+            left, top, right, bottom = 0, 0, 0, 0
+        parts.append((right - left, bottom - top))
+    return parts
 
 
 def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, Row, json_object, require_object, strict_json
+from savs.datasets.rows.coco import coco_rows
 from savs.datasets.rows.files import Files, find_files
 from savs.datasets.rows.media_names import name_embedded
 from savs.datasets.rows.parquet_rows import parquet_values
@@ -177,7 +178,8 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
             f"{path} is not JSON: {error}; correct it, or rename JSON Lines to .jsonl"
         ) from error
     if not isinstance(values, list):
-        raise SourceError(f"{path} holds a {type(values).__name__}, expected a list of objects")
+        yield from coco_rows(path, values)
+        return
     for index, value in enumerate(values):
         where = f"{path} row {index}"
         yield where, require_object(value, where)

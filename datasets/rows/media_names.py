@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from savs.datasets.errors import MediaError
 from savs.datasets.row import PackedMedium
+from savs.datasets.rows.boxes import whole_name
 
 IMAGES = frozenset(
     (
@@ -68,7 +69,8 @@ def is_sound_name(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix of a medium's name in lower case, without the query of a URL."""
+    """Return the suffix of a medium's name in lower case, without a box or the query of a URL."""
+    name = whole_name(name)
     path = urlsplit(name).path if name.startswith("http") else name
     return PurePosixPath(path).suffix.lower()
 
@@ -92,7 +94,7 @@ def packed_parts(name: str) -> tuple[str, str, str]:
     >>> packed_parts("val.parquet#12/image_1")
     ('val.parquet', '12', 'image_1')
     """
-    match = _PACKED.fullmatch(name)
+    match = _PACKED.fullmatch(whole_name(name))
     if match is None:
         raise ValueError(f"{name!r} is not the name of a medium in a file's row")
     return match["file"], match["row"], match["column"]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
+from savs.datasets.rows.boxes import PATTERN
+
 
 def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
     """Return a cluster name for each example; examples connected by ties share one.
@@ -40,10 +42,10 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
     """Return the cluster of each example: examples with a group or an image in common share it.
 
     Reads the columns `group`, `media_sha256` and `media`; images are compared by content where the
-    digest is known, else by name.
+    digest is known, else by name, and boxes of one image have it in common.
     """
     numbered = examples.select(
-        media=known_media(), group="group " + pl.col("group")
+        media=whole_media(known_media()), group="group " + pl.col("group")
     ).with_row_index("row")
     rows = numbered.filter(pl.col("media").list.len() > 0).select("row", tie="media").explode("tie")
     ties = pl.concat([numbered.select("row", tie="group").drop_nulls(), rows])
@@ -60,6 +62,11 @@ def known_media() -> pl.Expr:
     """Return the digests of an example's media; their names where these are not known."""
     is_known = pl.col("media_sha256").list.len() > 0
     return pl.when(is_known).then("media_sha256").otherwise("media").fill_null([])
+
+
+def whole_media(media: pl.Expr) -> pl.Expr:
+    """Return lists of digests or names of media with the whole image in place of each box."""
+    return media.list.eval(pl.element().str.replace(PATTERN, ""))
 
 
 def group_tie(group: str | None) -> list[str]:

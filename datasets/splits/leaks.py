@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from savs.datasets.example import first_few
-from savs.datasets.splits.clusters import known_media
+from savs.datasets.splits.clusters import known_media, whole_media
 
 REPEATED = "repeated"
 """Kind of leak: the same media in the same order and the same prompt as a training example."""
 SHARED = "shared medium"
-"""Kind of leak: a medium of a training example, under another prompt."""
+"""Kind of leak: a medium of a training example, under another prompt or with another box."""
 NAMED = 3
 """Examples that a summary names."""
 _HAS_MEDIA = pl.col("media").list.len() > 0
@@ -103,11 +103,12 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
         examples `group`.
     """
     trained, tested = (split.with_columns(media=known_media()) for split in (train, test))
-    seen = trained["media"].explode().drop_nulls().unique()
+    wholes = trained.select(whole_media(pl.col("media"))).to_series()
+    seen = wholes.explode().drop_nulls().unique()
     in_training = pl.element().is_in(seen.implode())
     tested = tested.select(
         *("id", "group", "prompt", "media"),
-        shares=pl.col("media").list.eval(in_training).list.any(),
+        shares=whole_media(pl.col("media")).list.eval(in_training).list.any(),
     ).with_row_index("row")
     # A repeated example has media and prompt of a training example, so it shares media: only the
     # sharing ones become Python keys, which at a million examples take most of the memory.

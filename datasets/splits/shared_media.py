@@ -10,6 +10,7 @@ import polars as pl
 from savs.datasets.errors import MediaError
 from savs.datasets.example import Example
 from savs.datasets.media.media import MediaFolder, sha256
+from savs.datasets.rows.boxes import split_box, whole_name
 from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
 
@@ -32,39 +33,52 @@ def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
     return any(any(example.sounds) for rows in splits.values() for example in rows)
 
 
+def has_boxes(splits: Mapping[str, Sequence[Example]]) -> bool:
+    """Return whether some media of some split are boxes of images."""
+    return any(split_box(name)[1] for rows in splits.values() for e in rows for name in e.media)
+
+
 def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
-    """Return name -> SHA-256 and size in bytes of the media that can be read."""
-    contents = {}
+    """Return name -> digest and size in bytes of the media that can be read, see `digest_of`."""
+    contents, wholes = {}, dict[str, tuple[str, int]]()
     for name in names:
+        whole, box = split_box(name)
         with suppress(MediaError):
-            data = media.read(name)
-            contents[name] = (sha256(data), len(data))
+            if whole not in wholes:
+                data = media.read(whole)
+                wholes[whole] = (sha256(data), len(data))
+            digest, size = wholes[whole]
+            contents[name] = (digest + box, size)
     return contents
 
 
 def digests_of(names: Iterable[str], media: MediaFolder) -> dict[str, str]:
-    """Return name -> SHA-256 of the media that can be read."""
+    """Return name -> digest of the media that can be read, see `digest_of`."""
     return {name: digest for name, (digest, _) in contents_of(names, media).items()}
 
 
 def recurring_digests(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
-    """Return name -> SHA-256 of the media whose size is not unique; no others are read."""
+    """Return name -> digest of the media whose size is not unique; no other files are read."""
     names = media_names(examples)
-    sizes = {name: media.size(name) for name in names}
+    sizes = {name: media.size(name) for name in dict.fromkeys(map(whole_name, names))}
     often = Counter(sizes.values())
-    return digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
+    wholes = {n for n, size in sizes.items() if size is not None and often[size] > 1}
+    return digests_of((name for name in names if whole_name(name) in wholes), media)
 
 
 def content_ties(examples: Sequence[Example], digests: Mapping[str, str]) -> list[list[str]]:
     """Return what ties each example to others, for `cluster_ids`: its group, its media by content.
 
     `digests` are those of `recurring_digests`; a medium without one is compared by name. Examples
-    without media are tied by their prompt.
+    without media are tied by their prompt, and boxes by their whole image.
     """
     return [
         [
             *group_tie(e.group),
-            *([f"medium {digests.get(n, n)}" for n in e.media] or [f"prompt {e.prompt}"]),
+            *(
+                [f"medium {whole_name(digests.get(n, n))}" for n in e.media]
+                or [f"prompt {e.prompt}"]
+            ),
         ]
         for e in examples
     ]

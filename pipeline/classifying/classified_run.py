@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.media.media import sha256
 from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import (
     RECORD,
@@ -258,7 +257,7 @@ class ClassifiedRun:
             for name in example.media:
                 if (id(folder), name) not in known:  # it cannot be read, or an earlier run had it
                     try:
-                        known[id(folder), name] = sha256(folder.read(name))
+                        known[id(folder), name] = folder.digest(name)
                     except MediaError as error:
                         return str(error)
                 digests.append(known[id(folder), name])

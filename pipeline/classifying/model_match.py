@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from savs.datasets.example import NATIVE, SPLIT, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
+from savs.datasets.rows.boxes import MARGIN
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import recorded_recipe
 from savs.pipeline.errors import SelectionError
@@ -26,6 +27,7 @@ DECODING = {
     "video": str,
     "video_frames": int,
     "jpeg_draft": int,
+    "box_margin": int,
     "audio": str,
     "audio_max_seconds": int,
 }
@@ -113,6 +115,7 @@ def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
         video_frames=decoding.get("video_frames"),
         draft_pixels=decoding.get("jpeg_draft"),
         audio_max_seconds=decoding.get("audio_max_seconds"),
+        box_margin=decoding.get("box_margin", MARGIN),
     )
 
 

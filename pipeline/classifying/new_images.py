@@ -15,7 +15,7 @@ import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
 from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind
-from savs.datasets.benchmarks.general import general
+from savs.datasets.benchmarks.general import general, image_names
 from savs.datasets.example import of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
@@ -37,7 +37,7 @@ STDIN = "-"
 """In place of a name: names are read from standard input, one a line."""
 TABLES = (*JSON_LINES, ".json", ".csv", PARQUET)
 """Suffixes of files with a row an example."""
-FIELDS = ("id", "image", "images", "audio", "audios", "question", "subtask")
+FIELDS = ("id", "image", "images", "box", "audio", "audios", "question", "subtask")
 """Fields of a row that are read, each from a column of its name unless the user maps it."""
 NAMED = 3
 """Number of files that a note names."""
@@ -140,7 +140,7 @@ class Questions:
         of the row, of the user, or of the classifier. RowError if the row names no medium or an
         unknown subtask, or has an id that is taken; SelectionError if it has no prompt.
         """
-        images = row.names(columns["image"], columns["images"])
+        images = image_names(row, columns)
         sounds = row.names(columns["audio"], columns["audios"])
         if not images and not sounds:
             raise row.error(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import polars as pl
 
 from savs.datasets.asked import asked_questions
+from savs.datasets.benchmarks.general import image_names
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import first_few, of_subtask
 from savs.datasets.label_kinds import OPTION, label_kind
@@ -266,11 +267,12 @@ class Labeller:
         return name if name in row.values else what
 
     def _of_row(self, row: Row) -> list[int]:
-        """Return the places of the examples that a row names by its id, or else by its image."""
-        for what, find in (("id", self._of_id), ("image", self._of_image)):
-            name = row.optional(self._column(row, what))
-            if name is not None:
-                return find(name, row.where)
+        """Return the places of the examples that a row names by its id, or by its image and box."""
+        if (name := row.optional(self._column(row, "id"))) is not None:
+            return self._of_id(name, row.where)
+        images = image_names(row, {n: self._column(row, n) for n in ("image", "images", "box")})
+        if len(images) == 1:
+            return self._of_image(images[0], row.where)
         raise row.error(f"it has no `id` and no `image`, only the fields {row.fields}", TABLE)
 
     def _of_id(self, name: str, where: str) -> list[int]:

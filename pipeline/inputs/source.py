@@ -31,7 +31,13 @@ from savs.datasets.media.media import MediaRules
 from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files, require_present
-from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
+from savs.datasets.rows.media_names import (
+    IMAGES,
+    is_packed,
+    is_video_name,
+    packed_column,
+    suffix_of,
+)
 from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.clusters import cluster_ids
 from savs.datasets.splits.held_out import hold_out
@@ -268,8 +274,10 @@ class Source:
             if rows
         )
 
-    def decoding_facts(self, *, has_videos: bool, has_sounds: bool = False) -> dict[str, int | str]:
-        """Return how media are decoded, where that was given or there are videos or sounds."""
+    def decoding_facts(
+        self, *, has_videos: bool, has_sounds: bool = False, has_boxes: bool = False
+    ) -> dict[str, int | str]:
+        """Return how media are decoded, where that was given or there are media of this kind."""
         options = self.options
         facts: dict[str, int | str] = {}
         has_sounds |= options.video == WITH_SOUND
@@ -281,6 +289,8 @@ class Source:
             facts["video"] = self.rules.video
         if options.video_frames is not None or has_videos:
             facts["video_frames"] = options.video_frames or DEFAULT_FRAMES
+        if has_boxes:
+            facts["box_margin"] = self.rules.box_margin
         if options.jpeg_draft is not None:
             facts["jpeg_draft"] = options.jpeg_draft
         return facts
@@ -311,8 +321,8 @@ def find_video(names: Iterable[str], media: MediaFolder) -> str | None:
             return name
         if is_packed(name):
             unclear.setdefault(packed_column(name), []).append(name)
-        elif (path := PurePosixPath(name)).suffix.lower() not in IMAGES:
-            unclear.setdefault(str(path.parent), []).append(name)
+        elif suffix_of(name) not in IMAGES:
+            unclear.setdefault(str(PurePosixPath(name).parent), []).append(name)
     looked_at = (
         name
         for group in unclear.values()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from savs.datasets import Example
+from savs.datasets.rows.boxes import whole_name
 from savs.stores import PlannedRow
 from savs.stores.format.plan import ROW_COLUMNS, row_digest
 
@@ -12,7 +13,8 @@ from savs.stores.format.plan import ROW_COLUMNS, row_digest
 def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
     """Return what the plan keeps of each example: its id, a digest of its row, its first medium.
 
-    Rows that begin with the same medium fill the shards side by side, so that it is read once.
+    Rows that begin with the same medium, or boxes of it, fill the shards side by side: it is read
+    once.
     """
     return [
         PlannedRow(
@@ -21,7 +23,7 @@ def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
                 {name: getattr(example, name) for name in ROW_COLUMNS}
                 | {"media": list(example.media), "extra": dict(example.extra)}
             ),
-            group=example.media[0] if example.media else "",
+            group=whole_name(example.media[0]) if example.media else "",
         )
         for example in examples
     ]

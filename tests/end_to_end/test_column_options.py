@@ -10,7 +10,7 @@ from savs.datasets import OptionError
 
 CONFIG = '[extract]\ncolumn = ["image=file", "question=prompt", "label=class"]\n'
 EXPECTED = (
-    "expected FIELD=COLUMN; FIELD is one of id, image, images, audio, audios, question, label"
+    "expected FIELD=COLUMN; FIELD is one of id, image, images, box, audio, audios, question, label"
 )
 
 

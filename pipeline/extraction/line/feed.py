@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import FRAMES, WITH_SOUND
 from savs.datasets.media.containers import container_of
-from savs.datasets.media.media import image_sizes, sha256
+from savs.datasets.media.media import image_sizes, part_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
 from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.datasets.rows.boxes import split_box, whole_name
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
@@ -43,6 +44,7 @@ class ReadMedium:
     """A medium that was read."""
 
     sha256: str
+    """As `digest_of` has it."""
     medium: Medium
     sizes: list[tuple[int, int]]
     """Width and height of its images, see `image_sizes`."""
@@ -192,27 +194,32 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
     """Yield all rows of a shard, in windows of rows whose media fit the memory together.
 
     Which rows are in a window depends on nothing but rows and sizes of media. Media in rows of
-    files are read one after the other, as they lie there, and others in parallel.
+    files are read one after the other, as they lie there, and others in parallel. An image is read
+    once for all its boxes.
     """
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
-        rows: dict[int, list[Future[ReadMedium | str]]] = {}
+        rows: dict[int, list[tuple[str, MediaFolder, Future[ReadMedium | str]]]] = {}
         reading: dict[tuple[int, str, bool], Future[ReadMedium | str]] = {}
         total = 0
         for place, example in enumerate(examples):
             folder = media(example)
             rows[place] = []
             for name, is_sound in zip(example.media, example.sounds, strict=True):
-                key = (id(folder), name, is_sound)  # other folders may have a file of this name
-                if key not in reading and is_packed(name):
+                whole = whole_name(name)
+                key = (id(folder), whole, is_sound)  # other folders may have a file of this name
+                if key not in reading and is_packed(whole):
                     reading[key] = Future()
-                    reading[key].set_result(medium := _read(name, folder, is_sound=is_sound))
+                    reading[key].set_result(medium := _read(whole, folder, is_sound=is_sound))
                     total += len(medium.medium.data) if isinstance(medium, ReadMedium) else 0
                 elif key not in reading:
-                    reading[key] = pool.submit(_read, name, folder, is_sound=is_sound)
-                    total += folder.size(name) or 0
-                rows[place].append(reading[key])
+                    reading[key] = pool.submit(_read, whole, folder, is_sound=is_sound)
+                    total += folder.size(whole) or 0
+                rows[place].append((name, folder, reading[key]))
             if total >= WINDOW_BYTES or place == len(examples) - 1:
-                yield {row: [f.result() for f in reads] for row, reads in rows.items()}
+                yield {
+                    row: [_part(name, folder, read.result()) for name, folder, read in reads]
+                    for row, reads in rows.items()
+                }
                 rows, reading, total = {}, {}, 0
 
 
@@ -230,6 +237,16 @@ def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
     is_heard = is_video and media.rules.video == WITH_SOUND
     seconds = seconds_of(data, media.rules.audio_max_seconds) if is_heard else None
     return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video, seconds)
+
+
+def _part(name: str, media: MediaFolder, whole: ReadMedium | str) -> ReadMedium | str:
+    """Return the box in a name, of a medium that was read whole; without a box the whole."""
+    box = split_box(name)[1]
+    if not box or isinstance(whole, str):
+        return whole
+    sizes = part_sizes(whole.sizes, name, media.rules.box_margin)
+    medium = Medium(name, whole.medium.data)
+    return replace(whole, sha256=whole.sha256 + box, medium=medium, sizes=sizes)
 
 
 def ahead(items: Iterator[T]) -> Generator[T, None, None]:

@@ -57,22 +57,22 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     small: dict[int, bytes] = {}
     thumbnails: dict[tuple[str, bool], bytes] = {}
     decoded: dict[tuple[str, bool], list[Decoded]] = {}
+    reasons: dict[tuple[str, bool], str] = {}
+    wanted = {key for r in job.requests for key in zip(r.media, r.sounds, strict=True)}
+    for digest, is_sound in sorted(wanted):  # so boxes of an image, decoded once, are adjacent
+        medium, rate = job.media[digest], encoder.sound_rate_or_default if is_sound else None
+        try:
+            decoded[digest, is_sound] = decode_medium(
+                medium.data, medium.name, settings.rules, rate
+            )
+        except MediaError as error:
+            reasons[digest, is_sound] = str(error)
     for request in job.requests:
         media = list(zip(request.media, request.sounds, strict=True))
-        try:
-            for digest, is_sound in media:
-                if (digest, is_sound) not in decoded:
-                    medium = job.media[digest]
-                    decoded[digest, is_sound] = decode_medium(
-                        medium.data,
-                        medium.name,
-                        settings.rules,
-                        encoder.sound_rate_or_default if is_sound else None,
-                    )
-            seen = [decoded[key] for key in media]
-        except MediaError as error:
-            refused.append(Refused(request.number, str(error)))
+        if wrong := [reasons[key] for key in media if key in reasons]:
+            refused.append(Refused(request.number, wrong[0]))
             continue
+        seen = [decoded[key] for key in media]
         usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
         if settings.thumbnails and seen:
             first = media[0]

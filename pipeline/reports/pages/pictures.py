@@ -16,8 +16,8 @@ from savs.datasets.media.media import (
     MediaFolder,
     MediaRules,
     decode_file,
+    digest_of,
     pictures_in,
-    sha256,
 )
 from savs.datasets.media.sounds import playable, sounds_of
 from savs.datasets.media.videos import Decoded
@@ -163,10 +163,12 @@ class Images:
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
             data = media.read(name)
-            if digest is not None and sha256(data) != digest:
+            if digest is not None and digest_of(data, name) != digest:
                 self.changed += 1
                 return []
-            return pictures_of(name, decode_file(data, name, media.rules), self.side)
+            return pictures_of(
+                name, decode_file(data, name, replace(media.rules, outlines=True)), self.side
+            )
         except MediaError:
             return []
 

@@ -122,7 +122,10 @@ def test_what_was_chosen_is_part_of_the_identity() -> None:
     assert general({"label": "label"}).options == {}
     chosen = general({"label": "class", "id": "nr", "image": "image"}, "Which?")
     assert chosen.options == {"columns": {"id": "nr", "label": "class"}, "question": "Which?"}
-    assert set(general(COLUMNS).columns) == {*COLUMNS.values(), "images", "audio", "audios"}
+    assert set(general(COLUMNS).columns) == {
+        *COLUMNS.values(),
+        *("images", "box", "audio", "audios"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from savs.datasets import Example
 from savs.datasets.splits.clusters import cluster_ids, clusters_of
+from savs.datasets.splits.shared_media import content_ties
 
 TIES = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=3), max_size=14)
 
@@ -59,3 +61,19 @@ def test_the_clusters_of_a_table_are_those_of_its_groups_and_media(rows) -> None
         for group, names, hashes in rows
     ]
     assert clusters_of(table).to_list() == cluster_ids(ties)
+
+
+def test_boxes_of_an_image_are_one_cluster_by_content_or_by_name() -> None:
+    schema = {"group": pl.String} | dict.fromkeys(("media", "media_sha256"), pl.List(pl.String))
+    rows = [
+        (None, ["a.jpg#box=[0,0,9,9]"], ["e1#box=[0,0,9,9]"]),
+        (None, ["b.jpg"], ["e1"]),  # a copy of the whole image
+        (None, ["b.jpg#box=[1,1,9,9]"], []),  # its content is not known
+        (None, ["b.jpg#box=[2,1,9,9]"], []),
+        (None, ["c.jpg#box=[0,0,9,9]"], ["e2#box=[0,0,9,9]"]),
+    ]
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    assert clusters_of(table).to_list() == ["0", "0", "2", "2", "4"]
+    examples = [Example(str(n), "test", n, "x", "?", media) for n, (_, media, _) in enumerate(rows)]
+    ties = content_ties(examples, {"a.jpg#box=[0,0,9,9]": "e1#box=[0,0,9,9]", "b.jpg": "e1"})
+    assert cluster_ids(ties) == ["0", "0", "2", "2", "4"]

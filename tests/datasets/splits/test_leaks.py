@@ -162,3 +162,13 @@ def test_order_does_not_matter(train: list[tuple[str, str]], test: list[tuple[st
     other = find_leaks(split(*train[::-1]), split(*test[::-1]))
     assert other.kinds.to_list() == leaks.kinds.to_list()[::-1]
     assert (other.trained, other.train) == (leaks.trained, leaks.train)
+
+
+def test_another_box_of_a_training_image_is_a_shared_medium() -> None:
+    def boxes(*names: str) -> pl.DataFrame:
+        rows: list[Row] = [(name, None, "?", [name], []) for name in names]
+        return frame(rows)
+
+    train = boxes("a.jpg#box=[0,0,9,9]", "b.jpg")
+    test = boxes("a.jpg#box=[0,0,9,9]", "a.jpg#box=[1,0,9,9]", "a.jpg", "b.jpg#box=[1,2,3,4]", "c")
+    assert find_leaks(train, test).kinds.to_list() == [REPEATED, SHARED, SHARED, SHARED, None]

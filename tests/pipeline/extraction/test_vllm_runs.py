@@ -69,6 +69,18 @@ def test_a_store_of_vllm_is_that_of_transformers(vllm, run, said):
     assert (engine["load_format"], engine["trust_remote_code"]) == ("safetensors", False)
 
 
+def test_boxes_are_cropped_before_either_engine_reads_them(vllm, run, inputs):
+    image = inputs.image("boxed.png", 1, (60, 100))
+    boxes = [[20, 10, 60, 50], [0.5, 0.0, 1.0, 1.0], [20, 10, 200, 50]]
+    rows = [{"image": image, "box": box, "question": "Q", "label": "a"} for box in boxes]
+    test = inputs.rows("boxed.jsonl", rows)
+    ours, theirs = run("ours", test=test), run("theirs", test=test, engine="vllm", batch_size=3)
+    assert [i for _, i, _ in theirs.skipped] == [i for _, i, _ in ours.skipped] == ["boxed:2"]
+    features = ours.store.features("test")
+    np.testing.assert_allclose(theirs.store.features("test"), features, atol=2e-5)
+    assert np.abs(features[:, 0] - features[:, 1]).max() > 1e-3
+
+
 def test_the_run_goes_on_by_either_engine(vllm, run):
     """Each engine settles anew: what the other has tried says nothing of it."""
     assert run("store", engine="vllm", retry_skipped=True).rows == 11

@@ -304,3 +304,16 @@ def test_labels_of_the_test_split_leave_selections_as_they_are(store) -> None:
     now = label(store, {"u0": "cat"}, split="test").store
     assert older_note(selection, now.manifest) == []
     assert select(now, heads=1).train == selection.train
+
+
+def test_a_row_of_a_file_names_an_example_by_its_image_and_box(tmp_path) -> None:
+    boxes = ["[0,0,9,9]", "[9,0,20,9]"]
+    rows = [
+        row(f"u{n}", "cat", labelled=False, media=f'["a.png#box={box}"]')
+        for n, box in enumerate(boxes)
+    ]
+    store = make(tmp_path / "s", train=train_rows(), unlabelled=rows)
+    frame = pl.DataFrame({"image": ["a.png"], "box": [[9, 0, 20, 9]], "label": ["dog"]})
+    assert label(store, frame).changes["id"].to_list() == ["u1"]
+    with pytest.raises(LabelError, match=r"no example has the image 'a.png'; name examples by"):
+        label(store, frame.drop("box"))

@@ -11,7 +11,7 @@ import torch
 from clips import PALETTE, encode, plain
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
-from savs.datasets.media.media import DEFAULT_RULES, MediaRules
+from savs.datasets.media.media import DEFAULT_RULES, MediaRules, sha256
 from savs.pipeline.extraction.line import feed as window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.feed import Planner, ReadMedium, ahead, windows
@@ -242,3 +242,26 @@ def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads, threads):
     assert reads == [example.media[0] for example in found]
     assert threads == {threading.get_ident()}
     assert [row[0].medium.data for row in only.values()] == pictures
+
+
+def test_an_image_is_read_once_for_all_its_boxes(plan, inputs, monkeypatch):
+    read, names = MediaFolder.read, []
+    monkeypatch.setattr(
+        MediaFolder, "read", lambda folder, name: names.append(name) or read(folder, name)
+    )
+    one = inputs.image("one.png", 1, (60, 200))  # 200 px wide, 60 px high
+    boxes = ("[20,0,120,60]", "[20,0,120,60]", "[0.0,0.0,0.5,0.5]", "[0,0,900,9]")
+    parts = [f"{one}#box={box}" for box in boxes]
+    (only,) = plan(*(("Q", (name,)) for name in (one, *parts)))
+    assert names == [one]
+    assert [request for request, _ in only.waiting] == [0, 1, 1, 2, 3]
+    whole = sha256((inputs.root / one).read_bytes())
+    assert only.digests == {0: (whole,)} | {
+        place: (f"{whole}#box={box}",) for place, box in enumerate(boxes, start=1)
+    }
+    (job,) = only.jobs
+    # a token for 10 px: 200 px, 100 px with 10 on each side, 100 px with 10 on one, and unknown
+    tokens = {request.number: request.tokens for request in job.requests}
+    assert tokens == {0: 1 + 20, 1: 1 + 12, 2: 1 + 11, 3: 1}
+    assert len({id(medium.data) for medium in job.media.values()}) == 1  # sent to a worker once
+    assert {medium.name for medium in job.media.values()} == {one, *parts}

@@ -78,6 +78,25 @@ def test_an_image_of_several_requests_is_decoded_once(encoder, job, monkeypatch)
     assert decoded == ["0.png", "1.png"]
 
 
+def test_an_image_is_decoded_once_for_its_boxes_wherever_they_are_in_a_job(
+    encoder, job, monkeypatch
+):
+    from savs.datasets.media import media as module
+
+    decode, decoded = module.decode_image, []
+    monkeypatch.setattr(
+        module, "decode_image", lambda *given, **more: decoded.append(1) or decode(*given, **more)
+    )
+    module._whole_image.cache_clear()
+    found = job((200, 200), (300, 300))
+    boxes = [(n, f"#box=[0,0,{size},{size}]") for size in (60, 90, 120) for n in range(2)]
+    media = {f"{n}{box}": Medium(f"{n}.png{box}", found.media[f"{n}.png"].data) for n, box in boxes}
+    requests = tuple(Request(k, f"e{k}", "Q", (name,), 1, 9) for k, name in enumerate(media))
+    done = prepare(encoder, Job(requests, media), SETTINGS)
+    assert len(decoded) == 2
+    assert sorted(number for part in done.parts for number in part.requests) == [*range(6)]
+
+
 def test_thumbnails_are_of_each_requests_first_image(encoder, job):
     done = prepare(
         encoder, job((56, 56), (300, 600)), dataclasses.replace(SETTINGS, thumbnails=True)

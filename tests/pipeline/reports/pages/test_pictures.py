@@ -1,18 +1,20 @@
 """Pictures of a page: which frames of a video are shown, and which map belongs to each."""
 
+import io
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from clips import PALETTE, encode, plain
+from PIL import Image
 
-from savs.datasets.media.media import sha256
+from savs.datasets.media.media import MediaFolder, sha256
 from savs.pipeline.app.answers import Answer
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.reports.explain.attention import View
 from savs.pipeline.reports.explain.explain import OF_MAPS
-from savs.pipeline.reports.pages.pictures import Picture, open_images
+from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
 from stores import identity, write_store
 
 pytestmark = pytest.mark.thorough
@@ -61,3 +63,22 @@ def test_each_picture_has_the_map_of_its_own_image(tmp_path) -> None:
     page = render_frame("attention.html", answer=Answer("a", shown), views=(view,), **OF_MAPS)
     # the image is map 0 with 1 column, frames 3 and 6 are maps 3 and 6: 4 and 7 columns of 64 px
     assert re.findall(r"scale\(([0-9.]+) ", page) == ["64.0000", "16.0000", "9.1429"]
+
+
+def test_a_box_is_shown_with_its_margin_and_its_outline_if_the_image_is_unchanged(tmp_path) -> None:
+    Image.new("RGB", (100, 60), "white").save(tmp_path / "a.png")
+    name, box = "a.png#box=[20,10,60,50]", "#box=[20,10,60,50]"
+    digest = sha256((tmp_path / "a.png").read_bytes())
+    known = {"one": ([digest + box], None), "other": ([digest + "#box=[1,2,3,4]"], None)}
+    images = Images(MediaFolder(tmp_path), known)
+    (shown,) = images.find("one", [name])
+    assert (shown.name, shown.width, shown.height) == (name, 48, 48)  # 40 px and 4 on each side
+    pixels = np.asarray(Image.open(io.BytesIO(shown.jpeg)).convert("RGB"), int)
+    is_line = pixels[:, :, 1] < 200  # the outline has no green, the image has all of it
+    assert is_line[4:44, 4].all()
+    assert is_line[43, 4:44].all()
+    assert not is_line[:2].any()
+    assert not is_line[10:38, 10:38].any()
+    images = Images(MediaFolder(tmp_path), known)
+    assert images.find("other", [name])[0].jpeg == b""
+    assert images.changed == 1
