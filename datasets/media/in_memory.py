@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules
 from savs.datasets.rows.media_names import is_address
+from savs.datasets.rows.windows import is_window
 
 Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Mapping[str, Any]
 """An image: the path of a file, the bytes of one, a PIL image, or `(height, width)`,
@@ -42,6 +43,8 @@ def file_bytes(value: Any, name: str) -> bytes:
     if isinstance(value, str | Path):
         if is_address(str(value)):
             raise MediaError(f"{name} is the URL {value}; download it, and pass its bytes")
+        if is_window(str(value)):
+            raise MediaError(f"{name} is {value}, a window of a video, which `savs.classify` takes")
         return MediaFolder(Path.cwd(), rules=ANYWHERE).read(str(value))
     if isinstance(value, Image.Image):
         return _png(ImageOps.exif_transpose(value), name)

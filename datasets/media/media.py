@@ -18,7 +18,8 @@ from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound, wavefo
 from savs.datasets.media.videos import (
     DEFAULT_FRAMES,
     Decoded,
-    decode_video,
+    Video,
+    decode_windows,
     images_of,
     video_size,
 )
@@ -32,6 +33,7 @@ from savs.datasets.rows.media_names import (
     packed_parts,
 )
 from savs.datasets.rows.packed_media import read_packed
+from savs.datasets.rows.windows import clip_of, split_window
 from savs.foundation.files import regular_size
 
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
@@ -81,7 +83,7 @@ class MediaFolder:
 
         Links in the folder may lead anywhere.
         """
-        path = locate(self.root, name, outside=self.rules.allow_outside)
+        path = locate(self.root, clip_of(name), outside=self.rules.allow_outside)
         if path is None and self.rules.allow_outside:
             raise MediaError(f"{name} does not exist")
         if path is None:
@@ -124,6 +126,7 @@ class MediaFolder:
 
     def _file(self, name: str) -> Path | None:
         """Return the file that a medium is, or is stored in, if that is known; nothing is read."""
+        name = clip_of(name)
         if is_address(name):
             return None if self.rules.fetching is None else self.rules.fetching.cached_file(name)
         if is_packed(name):
@@ -131,7 +134,7 @@ class MediaFolder:
         return locate(self.root, name, outside=self.rules.allow_outside)
 
     def read(self, name: str) -> bytes:
-        """Return a medium's bytes.
+        """Return a medium's bytes: of a window those of its video.
 
         Raises
         ------
@@ -139,6 +142,7 @@ class MediaFolder:
             Missing, unreadable, empty, not a regular file, outside the folder, or a URL that is not
             fetched.
         """
+        name = clip_of(name)
         if is_address(name):
             if self.rules.fetching is None:
                 raise MediaError(f"{name} is a URL and was read without `fetch_urls`")
@@ -151,6 +155,10 @@ class MediaFolder:
         if not data:
             raise MediaError(f"{name} is empty (0 bytes)")
         return data
+
+    def digest(self, name: str) -> str:
+        """Return the digest of what a medium shows, see `content_digest`; MediaError as `read`."""
+        return content_digest(sha256(self.read(name)), name)
 
     def _read_file(self, name: str) -> bytes:
         path = self.path(name)
@@ -177,7 +185,7 @@ class MediaFolder:
         MediaError if two different names of the split match the same file.
         """
         names_by_path: dict[Path, str] = {}
-        for name in dict.fromkeys(names):
+        for name in dict.fromkeys(map(clip_of, names)):
             if is_address(name) or is_packed(name) or not is_foreign(self.root, name):
                 continue
             path = self._file(name)
@@ -201,14 +209,27 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def content_digest(whole: str, name: str) -> str:
+    """Return the digest of what a name shows, from that of the medium's bytes.
+
+    Equal windows of equal videos have equal digests, and other windows have others.
+    """
+    window = split_window(name)[1]
+    return whole if window is None else sha256(f"{whole}@{window}".encode())
+
+
 def decode_medium(
     data: bytes, name: str, rules: MediaRules = DEFAULT_RULES, sound_rate: int | None = None
 ) -> list[Decoded]:
     """Decode an image or a video, by its content rather than its name; with a rate, a sound.
 
-    Returns what stands in a prompt for it, in reading order: an image, a video, or its frames; the
-    sound of a sound file or of a video. MediaError if it cannot be decoded.
+    Of a video the window that its name has. Returns what stands in a prompt for it, in reading
+    order: an image, a video, or its frames; the sound of a sound file or of a video. MediaError if
+    it cannot be decoded.
     """
+    window = split_window(name)[1]
+    if window is not None and (sound_rate is not None or container_of(data) is None):
+        raise MediaError(f"{name} is a window, and {clip_of(name)} is not read as a video")
     if sound_rate is not None:
         return [decode_sound(data, name, sound_rate, rules.audio_max_seconds)]
     if sound_of(data) is not None:
@@ -250,11 +271,19 @@ def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
 
 
 def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
+    clip, window = split_window(name)
     frames = rules.video_frames or DEFAULT_FRAMES
-    video = decode_video(data, name, frames, rules.max_pixels)
-    if rules.video == WITH_SOUND:
+    video = next(decode_windows(data, clip, [window], frames, rules.max_pixels))
+    if rules.video == WITH_SOUND and window is None:
         sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
         return [replace(video, sound=sound)]
+    return shown(video, name, rules)
+
+
+def shown(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
+    """Return what stands in a prompt for a decoded video; MediaError of a window with its sound."""
+    if rules.video == WITH_SOUND:
+        raise MediaError(f"{name} is a window, which has no sound; pass `video` native or frames")
     return [*video.frames] if rules.video == FRAMES else [video]
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from savs.datasets.errors import MediaError
 from savs.datasets.row import PackedMedium
+from savs.datasets.rows.windows import clip_of
 
 IMAGES = frozenset(
     (
@@ -50,8 +51,8 @@ def is_video_name(name: str) -> bool:
     --------
     >>> is_video_name("clips/1.MP4"), is_video_name("clips/1.gif")
     (True, False)
-    >>> is_video_name("https://host/1.mp4?size=small")
-    True
+    >>> is_video_name("https://host/1.mp4?size=small"), is_video_name("1.mp4@0.0..4.0")
+    (True, True)
     """
     return suffix_of(name) in VIDEOS
 
@@ -68,8 +69,9 @@ def is_sound_name(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix of a medium's name in lower case, without the query of a URL."""
-    path = urlsplit(name).path if name.startswith("http") else name
+    """Return the suffix of a medium's name in lower case; no query of a URL, no window."""
+    clip = clip_of(name)
+    path = urlsplit(clip).path if clip.startswith("http") else clip
     return PurePosixPath(path).suffix.lower()
 
 

@@ -9,7 +9,8 @@ import polars as pl
 
 from savs.datasets.errors import MediaError
 from savs.datasets.example import Example
-from savs.datasets.media.media import MediaFolder, sha256
+from savs.datasets.media.media import MediaFolder, content_digest, sha256
+from savs.datasets.rows.windows import clip_of
 from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
 
@@ -33,12 +34,16 @@ def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
 
 
 def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
-    """Return name -> SHA-256 and size in bytes of the media that can be read."""
+    """Return name -> SHA-256 and size in bytes of the media that can be read, each file once."""
+    files: dict[str, tuple[str, int]] = {}
     contents = {}
     for name in names:
         with suppress(MediaError):
-            data = media.read(name)
-            contents[name] = (sha256(data), len(data))
+            if (clip := clip_of(name)) not in files:
+                data = media.read(clip)
+                files[clip] = sha256(data), len(data)
+            whole, size = files[clip]
+            contents[name] = content_digest(whole, name), size
     return contents
 
 
@@ -50,9 +55,10 @@ def digests_of(names: Iterable[str], media: MediaFolder) -> dict[str, str]:
 def recurring_digests(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
     """Return name -> SHA-256 of the media whose size is not unique; no others are read."""
     names = media_names(examples)
-    sizes = {name: media.size(name) for name in names}
+    sizes = {clip: media.size(clip) for clip in dict.fromkeys(map(clip_of, names))}
     often = Counter(sizes.values())
-    return digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
+    recurring = {clip for clip, size in sizes.items() if size is not None and often[size] > 1}
+    return digests_of((name for name in names if clip_of(name) in recurring), media)
 
 
 def content_ties(examples: Sequence[Example], digests: Mapping[str, str]) -> list[list[str]]:

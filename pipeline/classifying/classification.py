@@ -284,6 +284,7 @@ def classify(
         run = ClassifiedRun(
             selection=selection,
             groups=new_images.groups,
+            decoding=new_images.decoding,
             loading=loading,
             options=RunOptions(**batches, retry_skipped=retry_skipped),
             reporting=reporting,

@@ -25,6 +25,8 @@ T = TypeVar("T", int, str)
 DECODING = {
     "video": str,
     "video_frames": int,
+    "window_ms": int,
+    "stride_ms": int,
     "jpeg_draft": int,
     "audio": str,
     "audio_max_seconds": int,

@@ -1,6 +1,5 @@
 """Whether a model gives the features that a store holds, whichever program computed them."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,7 +149,7 @@ def _readable(
         if not (example.prompt or example.media):
             continue
         try:
-            contents = [hashlib.sha256(folder.read(name)).hexdigest() for name in example.media]
+            contents = [folder.digest(name) for name in example.media]
             pieces = encoder.pieces_read(pieces_of(example, folder, encoder))
         except MediaError:
             continue

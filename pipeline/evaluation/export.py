@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from savs.datasets import MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaRules, decode_file, pictures_in, sha256
+from savs.datasets.media.media import MediaRules, content_digest, decode_file, pictures_in, sha256
 from savs.datasets.rows.media_names import is_address, is_packed
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
@@ -225,7 +225,7 @@ def _picture(folder: MediaFolder, names: Sequence[str], digests: Sequence[str]) 
     name, path = names[0], None
     try:
         data = folder.read(name)
-        if digests and sha256(data) != digests[0]:
+        if digests and content_digest(sha256(data), name) != digests[0]:
             return _Picture()
         if not (is_address(name) or is_packed(name)):
             path = str(folder.path(name).absolute())

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
-from savs.datasets.example import VIDEO_INPUTS
+from savs.datasets.example import VIDEO_INPUTS, WITH_SOUND
 from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
+from savs.datasets.rows.windows import Windows
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.option_texts import (
@@ -15,6 +16,7 @@ from savs.pipeline.running.option_texts import (
     parse_columns,
     parse_limit,
     parse_question,
+    parse_seconds,
     parse_shots,
     parse_task,
     parse_test,
@@ -34,6 +36,7 @@ COUNTS = (
     *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
 )
 """Fields that are None or at least 1."""
+LONGEST_WINDOW_S = 86_400
 
 
 class FileOfRows(str):
@@ -61,6 +64,8 @@ class NewImageKeywords(ReadingKeywords, total=False):
     """The fields of `InputOptions` that `classify` takes."""
 
     max_image_pixels: int | None
+    window: float | int | None
+    stride: float | int | None
 
 
 class NewRowKeywords(TypedDict, total=False):
@@ -73,6 +78,8 @@ class NewRowKeywords(TypedDict, total=False):
     fetch_gb: int | None
     allow_private_addresses: bool
     max_image_pixels: int | None
+    window: float | int | None
+    stride: float | int | None
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -108,6 +115,8 @@ class TrainKeywords(LabelKeywords, total=False):
     test: str | Path | None
     unlabelled: str | Path | None
     columns: Mapping[str, str] | None
+    window: float | int | None
+    stride: float | int | None
 
 
 class TrainInputKeywords(NewImageKeywords, SplitKeywords, total=False):
@@ -292,6 +301,26 @@ class InputOptions:
     the store's identity, if it is given or there are videos."""
     video_frames: Annotated[int | None, Option("Frames per video (default: 8).", "python")] = None
     """Evenly spaced in time."""
+    window: Annotated[
+        float | int | None,
+        Option(
+            "Divide each video into windows of N seconds, a row each: CLIP@START..END.",
+            "more",
+            metavar="Ns",
+            parse=parse_seconds,
+        ),
+    ] = None
+    """Each has the label of its row, and `video_frames` frames; windows of a video are a group.
+    Part of the store's identity."""
+    stride: Annotated[
+        float | int | None,
+        Option(
+            "Seconds from one window to the next (default: those of a window).",
+            "more",
+            metavar="Ns",
+            parse=parse_seconds,
+        ),
+    ] = None
     jpeg_draft: Annotated[
         int | None,
         Option(
@@ -349,6 +378,31 @@ class InputOptions:
             )
         if self.video is not None and self.video not in VIDEO_INPUTS:
             raise ParameterError(f"`video` is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
+        if self.windows is not None and self.video == WITH_SOUND:
+            raise ParameterError(
+                f"`window` gives the pictures of a video, and `video` {WITH_SOUND} its sound, too;"
+                " pass native or frames"
+            )
+
+    @property
+    def windows(self) -> Windows | None:
+        """How videos are divided; None if they stay whole."""
+        if self.window is None:
+            if self.stride is not None:
+                raise ParameterError("`stride` leads from one window to the next; pass `window`")
+            return None
+        stride = self.window if self.stride is None else self.stride
+        for name, seconds in (("window", self.window), ("stride", stride)):
+            if not 0.001 <= seconds <= LONGEST_WINDOW_S:
+                raise ParameterError(
+                    f"`{name}` is {seconds:g} s, expected 0.001 to {LONGEST_WINDOW_S:,} s"
+                )
+        if stride > self.window:
+            raise ParameterError(
+                f"`stride` {stride:g} s leaves out what is between windows of {self.window:g} s;"
+                " pass the length of a window at most"
+            )
+        return Windows(round(1000 * self.window), round(1000 * stride))
 
     @property
     def labels(self) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ import torch
 import transformers
 
 from savs.datasets import Example, MediaError
-from savs.datasets.media.media import sha256
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
@@ -214,7 +213,7 @@ def _rows_of_both(
                     continue
                 folder = media(example)
                 try:
-                    if [sha256(folder.read(name)) for name in example.media] == list(digests):
+                    if [folder.digest(name) for name in example.media] == list(digests):
                         yield (
                             pieces_of(example, folder, model.encoder),
                             block.features[:, place].astype(np.float32),

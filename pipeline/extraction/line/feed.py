@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import FRAMES, WITH_SOUND
+from savs.datasets.media.clips import Clips
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
+from savs.datasets.rows.windows import is_window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
     BatchLimits,
@@ -24,6 +26,7 @@ from savs.pipeline.extraction.line.jobs import (
     Medium,
     Request,
     TokenCounter,
+    WindowMedium,
     make_batches,
 )
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
@@ -43,13 +46,20 @@ class ReadMedium:
     """A medium that was read."""
 
     sha256: str
-    medium: Medium
+    medium: Medium | WindowMedium
     sizes: list[tuple[int, int]]
     """Width and height of its images, see `image_sizes`."""
     is_video: bool = False
     """Whether they are frames of a video that the model gets as one."""
     seconds: float | None = None
     """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes: of a window its frames, else what its file has."""
+        if isinstance(self.medium, Medium):
+            return len(self.medium.data)
+        return 3 * sum(width * height for width, height in self.sizes)
 
 
 Window = Mapping[int, Sequence[ReadMedium | str]]
@@ -192,8 +202,10 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
     """Yield all rows of a shard, in windows of rows whose media fit the memory together.
 
     Which rows are in a window depends on nothing but rows and sizes of media. Media in rows of
-    files are read one after the other, as they lie there, and others in parallel.
+    files, and windows of videos, are read one after the other, as they lie there, and others in
+    parallel.
     """
+    clips = Clips.of((media(example), name) for example in examples for name in example.media)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
         rows: dict[int, list[Future[ReadMedium | str]]] = {}
         reading: dict[tuple[int, str, bool], Future[ReadMedium | str]] = {}
@@ -203,12 +215,12 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
             rows[place] = []
             for name, is_sound in zip(example.media, example.sounds, strict=True):
                 key = (id(folder), name, is_sound)  # other folders may have a file of this name
-                if key not in reading and is_packed(name):
+                if key not in reading and (is_window(name) or is_packed(name)):
                     reading[key] = Future()
-                    reading[key].set_result(medium := _read(name, folder, is_sound=is_sound))
-                    total += len(medium.medium.data) if isinstance(medium, ReadMedium) else 0
+                    reading[key].set_result(medium := _read(name, folder, clips, is_sound=is_sound))
+                    total += medium.bytes if isinstance(medium, ReadMedium) else 0
                 elif key not in reading:
-                    reading[key] = pool.submit(_read, name, folder, is_sound=is_sound)
+                    reading[key] = pool.submit(_read, name, folder, clips, is_sound=is_sound)
                     total += folder.size(name) or 0
                 rows[place].append(reading[key])
             if total >= WINDOW_BYTES or place == len(examples) - 1:
@@ -216,8 +228,13 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                 rows, reading, total = {}, {}, 0
 
 
-def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
+def _read(name: str, media: MediaFolder, clips: Clips, *, is_sound: bool) -> ReadMedium | str:
     try:
+        if is_window(name) and not is_sound:
+            digest, video = clips.read(media, name)
+            sizes = [frame.size for frame in video.frames]
+            is_video = media.rules.video != FRAMES
+            return ReadMedium(digest, WindowMedium(name, video), sizes, is_video)
         data = media.read(name)
     except MediaError as error:
         return str(error)

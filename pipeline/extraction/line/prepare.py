@@ -11,7 +11,7 @@ from PIL import Image
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
+from savs.datasets.media.media import MediaRules, pictures_in
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import Decoded, heard_in, images_of
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
@@ -62,13 +62,8 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
         try:
             for digest, is_sound in media:
                 if (digest, is_sound) not in decoded:
-                    medium = job.media[digest]
-                    decoded[digest, is_sound] = decode_medium(
-                        medium.data,
-                        medium.name,
-                        settings.rules,
-                        encoder.sound_rate_or_default if is_sound else None,
-                    )
+                    rate = encoder.sound_rate_or_default if is_sound else None
+                    decoded[digest, is_sound] = job.media[digest].decode(settings.rules, rate)
             seen = [decoded[key] for key in media]
         except MediaError as error:
             refused.append(Refused(request.number, str(error)))

@@ -15,6 +15,7 @@ from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import (
     MediaFolder,
     MediaRules,
+    content_digest,
     decode_file,
     pictures_in,
     sha256,
@@ -163,7 +164,7 @@ class Images:
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
             data = media.read(name)
-            if digest is not None and sha256(data) != digest:
+            if digest is not None and content_digest(sha256(data), name) != digest:
                 self.changed += 1
                 return []
             return pictures_of(name, decode_file(data, name, media.rules), self.side)
