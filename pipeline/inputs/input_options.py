@@ -60,12 +60,21 @@ class ReadingKeywords(TypedDict, total=False):
     allow_private_addresses: bool
 
 
-class NewImageKeywords(ReadingKeywords, total=False):
-    """The fields of `InputOptions` that `classify` takes."""
+class WindowKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that divide videos."""
 
-    max_image_pixels: int | None
     window: float | int | None
     stride: float | int | None
+
+
+class NewImageKeywords(ReadingKeywords, total=False):
+    """The fields of `InputOptions` that say how new media are read."""
+
+    max_image_pixels: int | None
+
+
+class NewVideoKeywords(NewImageKeywords, WindowKeywords, total=False):
+    """The fields of `InputOptions` that `classify` takes."""
 
 
 class NewRowKeywords(TypedDict, total=False):
@@ -78,8 +87,6 @@ class NewRowKeywords(TypedDict, total=False):
     fetch_gb: int | None
     allow_private_addresses: bool
     max_image_pixels: int | None
-    window: float | int | None
-    stride: float | int | None
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -104,7 +111,7 @@ class SplitKeywords(LabelKeywords, total=False):
     strict: bool
 
 
-class TrainKeywords(LabelKeywords, total=False):
+class TrainKeywords(LabelKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that the command `train` takes."""
 
     question: str | Sequence[str] | None
@@ -115,11 +122,9 @@ class TrainKeywords(LabelKeywords, total=False):
     test: str | Path | None
     unlabelled: str | Path | None
     columns: Mapping[str, str] | None
-    window: float | int | None
-    stride: float | int | None
 
 
-class TrainInputKeywords(NewImageKeywords, SplitKeywords, total=False):
+class TrainInputKeywords(NewImageKeywords, SplitKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that the function `train` passes on to `extract`."""
 
     hold_out: Sequence[str] | None
