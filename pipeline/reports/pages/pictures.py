@@ -11,17 +11,18 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import MediaError
+from savs.datasets.media.clips import Clips
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import (
     MediaFolder,
     MediaRules,
-    content_digest,
     decode_file,
     pictures_in,
     sha256,
 )
 from savs.datasets.media.sounds import playable, sounds_of
 from savs.datasets.media.videos import Decoded
+from savs.datasets.rows.windows import is_window
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -136,6 +137,7 @@ class Images:
     hint: str = "Pass `media_root` to show the images."
     """How to show images without a known file."""
     _read: dict[tuple[int, str], list[Picture]] = field(default_factory=dict)
+    _clips: Clips = field(default_factory=Clips)
 
     def find(self, identifier: str, names: Sequence[str]) -> tuple[Picture, ...]:
         """Return the pictures of an example, or a placeholder for each medium."""
@@ -163,13 +165,19 @@ class Images:
 
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
-            data = media.read(name)
-            if digest is not None and content_digest(sha256(data), name) != digest:
-                self.changed += 1
-                return []
-            return pictures_of(name, decode_file(data, name, media.rules), self.side)
+            if is_window(name):  # a file is read once for windows that follow each other
+                found, video = self._clips.read(media, name)
+                decoded: list[Decoded] = [video]
+            else:
+                data = media.read(name)
+                found = sha256(data)
+                decoded = decode_file(data, name, media.rules) if digest in (None, found) else []
         except MediaError:
             return []
+        if digest not in (None, found):
+            self.changed += 1
+            return []
+        return pictures_of(name, decoded, self.side)
 
     def _within_limit(self, picture: Picture) -> Picture:
         size = len(picture.jpeg) + len(picture.opus)
