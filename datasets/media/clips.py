@@ -8,7 +8,7 @@ from itertools import pairwise
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, content_digest, sha256
 from savs.datasets.media.videos import DEFAULT_FRAMES, Video, decode_windows
-from savs.datasets.rows.windows import Window, split_window
+from savs.datasets.windows import Window, split_window
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules
 from savs.datasets.rows.media_names import is_address
-from savs.datasets.rows.windows import is_window
+from savs.datasets.windows import is_window
 
 Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Mapping[str, Any]
 """An image: the path of a file, the bytes of one, a PIL image, or `(height, width)`,

@@ -33,7 +33,7 @@ from savs.datasets.rows.media_names import (
     packed_parts,
 )
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.rows.windows import clip_of, split_window
+from savs.datasets.windows import clip_of, split_window
 from savs.foundation.files import regular_size
 
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)

@@ -11,7 +11,7 @@ from savs.datasets.example import Example, split_prompt
 from savs.datasets.row import Row
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.plugin_guard import parse_fields, read_split_rows
-from savs.datasets.rows.windows import window_group
+from savs.datasets.windows import window_group
 from savs.foundation.errors import ParameterError
 
 

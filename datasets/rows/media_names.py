@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from savs.datasets.errors import MediaError
 from savs.datasets.row import PackedMedium
-from savs.datasets.rows.windows import clip_of
+from savs.datasets.windows import clip_of
 
 IMAGES = frozenset(
     (

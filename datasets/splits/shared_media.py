@@ -10,9 +10,9 @@ import polars as pl
 from savs.datasets.errors import MediaError
 from savs.datasets.example import Example
 from savs.datasets.media.media import MediaFolder, content_digest, sha256
-from savs.datasets.rows.windows import clip_of
 from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
+from savs.datasets.windows import clip_of
 
 
 def media_names(examples: Iterable[Example]) -> list[str]:

@@ -24,8 +24,8 @@ from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.media_names import is_address
-from savs.datasets.rows.windows import Windows, clip_of, in_windows
 from savs.datasets.splits.shared_media import media_names
+from savs.datasets.windows import Windows, clip_of, in_windows
 from savs.foundation.files import is_utf8
 from savs.foundation.network import HUB
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules

@@ -22,7 +22,7 @@ import polars as pl
 
 from savs.datasets import Example, MediaError
 from savs.datasets.rows.media_names import is_address, is_packed
-from savs.datasets.rows.windows import is_window
+from savs.datasets.windows import is_window
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
     make_folder,

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypedDict
 from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS, WITH_SOUND
 from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
-from savs.datasets.rows.windows import Windows
 from savs.datasets.splits.shots import Shots
+from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.option_texts import (
     MANY_LABELS,

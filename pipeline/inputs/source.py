@@ -33,8 +33,7 @@ from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES, duration_ms
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
-from savs.datasets.rows.plugin_guard import find_folder_notes
-from savs.datasets.rows.windows import in_windows
+from savs.datasets.rows.plugin_guard import find_folder_notes, label_window
 from savs.datasets.splits.clusters import cluster_ids
 from savs.datasets.splits.held_out import hold_out
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
@@ -46,6 +45,7 @@ from savs.datasets.splits.shared_media import (
     picture_names,
     recurring_digests,
 )
+from savs.datasets.windows import in_windows
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 from savs.stores.format.layout import UNLABELLED
 
@@ -110,8 +110,9 @@ class Source:
         splits = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(splits)
         if (windows := self.options.windows) is not None:
+            label = partial(label_window, self.benchmark)
             splits = {
-                split: in_windows(rows, windows, partial(video_ms, media=self.media(split)))
+                split: in_windows(rows, windows, partial(video_ms, media=self.media(split)), label)
                 for split, rows in splits.items()
             }
         prompts = self.benchmark.prompts  # after the draw: an example is in one split with all

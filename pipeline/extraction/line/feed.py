@@ -18,7 +18,7 @@ from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
-from savs.datasets.rows.windows import is_window
+from savs.datasets.windows import is_window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
     BatchLimits,

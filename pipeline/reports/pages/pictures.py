@@ -22,7 +22,7 @@ from savs.datasets.media.media import (
 )
 from savs.datasets.media.sounds import playable, sounds_of
 from savs.datasets.media.videos import Decoded
-from savs.datasets.rows.windows import is_window
+from savs.datasets.windows import is_window
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN

@@ -17,7 +17,7 @@ from savs.datasets.media.videos import (
     images_of,
     pick,
 )
-from savs.datasets.rows.windows import Window
+from savs.datasets.windows import Window
 
 
 def clip(suffix: str, count: int, **options: str) -> bytes:

@@ -3,7 +3,7 @@
 import pytest
 
 from savs.datasets import Example, RowError
-from savs.datasets.rows.windows import Window, Windows, clip_of, in_windows, split_window
+from savs.datasets.windows import Window, Windows, clip_of, in_windows, split_window
 
 
 @pytest.mark.parametrize(

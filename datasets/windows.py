@@ -97,8 +97,17 @@ def window_group(media: Sequence[str]) -> str | None:
     return next((clip for clip, window in map(split_window, media) if window is not None), None)
 
 
+def label_of_row(example: Example, window: Window) -> str | None:
+    """Return the label of a window of an example, where that is the example's."""
+    del window
+    return example.label
+
+
 def in_windows(
-    examples: Sequence[Example], windows: Windows, duration_ms: Callable[[str], int | None]
+    examples: Sequence[Example],
+    windows: Windows,
+    duration_ms: Callable[[str], int | None],
+    label: Callable[[Example, Window], str | None] = label_of_row,
 ) -> list[Example]:
     """Return examples of which each with a video is there once for each of its windows.
 
@@ -114,6 +123,8 @@ def in_windows(
         How videos are divided.
     duration_ms
         Name of a medium -> its duration; None if it is no video, or cannot be read.
+    label
+        Label of each window.
 
     Raises
     ------
@@ -137,9 +148,14 @@ def in_windows(
             rows += same
         for clip, ms in durations.items():
             for window in windows.of(ms):
-                named = tuple(f"{n}@{window}" if n == clip else n for n in media)
                 rows += [
-                    replace(e, id=f"{e.id}@{window}", media=named, group=e.group or clip)
+                    replace(
+                        e,
+                        id=f"{e.id}@{window}",
+                        media=tuple(f"{n}@{window}" if n == clip else n for n in media),
+                        group=e.group or clip,
+                        label=label(e, window),
+                    )
                     for e in same
                 ]
     first = examples[0].index if examples else 0
