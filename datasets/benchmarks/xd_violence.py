@@ -50,13 +50,13 @@ def read_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     Frames of a list come from the annotations next to it, if they are there. Normal videos, which
     are not annotated, have no event. RowError of a line with an odd number of frames.
     """
-    beside, events = path.with_name(ANNOTATIONS), dict[str, list[int]]()
-    if path.name != ANNOTATIONS and beside.is_file():
+    annotated, events = path.with_name(ANNOTATIONS), dict[str, list[int]]()
+    if path.name != ANNOTATIONS and annotated.is_file():
         try:
-            lines = _lines(beside, beside.read_text("utf-8-sig"))
+            lines = _lines(annotated, annotated.read_text("utf-8-sig"))
             events = {_stem(video): frames for _, video, frames in lines}
         except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"{beside} cannot be read: {error}; correct it") from error
+            raise SourceError(f"{annotated} cannot be read: {error}; correct it") from error
     for where, video, frames in _lines(path, text):
         known = frames or events.get(_stem(video)) or ([] if _code(video) == NORMAL else None)
         yield where, {"video": video} | ({} if known is None else {EVENTS: known})
