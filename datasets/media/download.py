@@ -9,6 +9,7 @@ from threading import Lock
 
 from savs.datasets.errors import MediaError
 from savs.datasets.rows.media_names import is_address
+from savs.datasets.windows import clip_of
 from savs.foundation.files import whole_file
 
 TIMEOUT_S = 20.0
@@ -78,7 +79,7 @@ class Fetching:
 
         Without a folder nothing is fetched.
         """
-        addresses = list(dict.fromkeys(filter(is_address, names)))
+        addresses = list(dict.fromkeys(filter(is_address, map(clip_of, names))))
         if not addresses or self.folder is None:
             return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:
