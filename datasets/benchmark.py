@@ -7,8 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.example import Example
 from savs.datasets.metrics.metrics import Classes, Units
 from savs.datasets.row import Row
+from savs.datasets.windows import Window, label_of_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Benchmark:
     prompts: tuple[str, ...] = ()
     """Prompts that each example gets in turn, see `under_each_prompt`; empty if an example
     has the one of its row."""
+    label_window: Callable[[Example, Window], str | None] = label_of_row
+    """The label of a window of an example's video; by default that of the example."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The user's choices, such as a question; part of a store's identity."""
     reads: Sequence[str] | None = None

@@ -21,10 +21,12 @@ from savs.datasets.benchmarks.naturalbench import NATURALBENCH
 from savs.datasets.benchmarks.naturalbench_retrieval import NATURALBENCH_RETRIEVAL
 from savs.datasets.benchmarks.shapes import SHAPES
 from savs.datasets.benchmarks.sugarcrepe import SUGARCREPE
+from savs.datasets.benchmarks.ucf_crime import UCF_CRIME
 from savs.datasets.benchmarks.vggsound import VGGSOUND, VGGSOUND_VIDEO
 from savs.datasets.benchmarks.vizwiz import VIZWIZ
 from savs.datasets.benchmarks.vlguard import VLGUARD
 from savs.datasets.benchmarks.winoground import WINOGROUND
+from savs.datasets.benchmarks.xd_violence import XD_VIOLENCE
 from savs.datasets.errors import BenchmarkNotFoundError
 from savs.foundation.installed import Additions
 
@@ -45,6 +47,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         EUROSAT,
         PETS,
         CAMERABENCH,
+        UCF_CRIME,
+        XD_VIOLENCE,
         MULTIMODAL_REWARDBENCH,
         ESC50,
         VGGSOUND,

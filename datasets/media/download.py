@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from savs.datasets.errors import MediaError
-from savs.datasets.rows.boxes import whole_name
+from savs.datasets.parts import whole_name
 from savs.datasets.rows.media_names import is_address
 from savs.foundation.files import whole_file
 

@@ -11,8 +11,9 @@ from PIL import Image, ImageOps
 
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules, pictures_in
-from savs.datasets.rows.boxes import split_box
+from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_address
+from savs.datasets.windows import is_window
 
 Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Mapping[str, Any]
 """An image: the path of a file, the bytes of one, a PIL image, or `(height, width)`,
@@ -43,8 +44,10 @@ def file_bytes(value: Any, name: str) -> bytes:
     if isinstance(value, str | Path):
         if is_address(str(value)):
             raise MediaError(f"{name} is the URL {value}; download it, and pass its bytes")
+        if is_window(str(value)):
+            raise MediaError(f"{name} is {value}, a window of a video, which `savs.classify` takes")
         media = MediaFolder(Path.cwd(), rules=ANYWHERE)
-        if split_box(str(value))[1]:
+        if box_of(str(value)):
             return _png(pictures_in(media.decode(str(value)))[0], name)
         return media.read(str(value))
     if isinstance(value, Image.Image):

@@ -19,11 +19,13 @@ from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound, wavefo
 from savs.datasets.media.videos import (
     DEFAULT_FRAMES,
     Decoded,
-    decode_video,
+    Video,
+    decode_windows,
     images_of,
     video_size,
 )
-from savs.datasets.rows.boxes import MARGIN, box_and_crop, split_box, whole_name
+from savs.datasets.parts import split_part, whole_name
+from savs.datasets.rows.boxes import MARGIN, box_and_crop, box_of
 from savs.datasets.rows.media_names import (
     IMAGES,
     SOUNDS,
@@ -34,6 +36,7 @@ from savs.datasets.rows.media_names import (
     packed_parts,
 )
 from savs.datasets.rows.packed_media import read_packed
+from savs.datasets.windows import split_window
 from savs.foundation.files import regular_size
 
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
@@ -140,7 +143,7 @@ class MediaFolder:
         return locate(self.root, name, outside=self.rules.allow_outside)
 
     def read(self, name: str) -> bytes:
-        """Return a medium's bytes; of a box those of the whole image.
+        """Return a medium's bytes; of a part those of the whole file.
 
         Raises
         ------
@@ -216,8 +219,17 @@ def sha256(data: bytes) -> str:
 
 
 def digest_of(data: bytes, name: str) -> str:
-    """Return the SHA-256 of a medium's bytes, which the box in its name follows, if it has one."""
-    return sha256(data) + split_box(name)[1]
+    """Return what a medium is known by, see `part_digest`, from its bytes."""
+    return part_digest(sha256(data), name)
+
+
+def part_digest(whole: str, name: str) -> str:
+    """Return the SHA-256 of a file, followed by the part of it that a name has.
+
+    Equal parts of equal files have equal digests.
+    """
+    window = split_window(name)[1]
+    return whole + (split_part(name)[1] if window is None else f"@{window}")
 
 
 def decode_medium(
@@ -225,12 +237,16 @@ def decode_medium(
 ) -> list[Decoded]:
     """Decode an image or a video, by its content rather than its name; with a rate, a sound.
 
-    Returns what stands in a prompt for it, in reading order: an image, a video, or its frames; the
-    sound of a sound file or of a video. MediaError if it cannot be decoded.
+    Of a video the window that its name has. Returns what stands in a prompt for it, in reading
+    order: an image, a video, or its frames; the sound of a sound file or of a video. MediaError if
+    it cannot be decoded.
     """
+    window = split_window(name)[1]
+    if window is not None and (sound_rate is not None or container_of(data) is None):
+        raise MediaError(f"{name} is a window, and {whole_name(name)} is not read as a video")
     if sound_rate is not None:
         return [decode_sound(data, name, sound_rate, rules.audio_max_seconds)]
-    if split_box(name)[1]:
+    if box_of(name):
         return [_boxed_part(data, name, rules)]
     if sound_of(data) is not None:
         raise MediaError(
@@ -271,11 +287,19 @@ def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
 
 
 def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
+    clip, window = split_window(name)
     frames = rules.video_frames or DEFAULT_FRAMES
-    video = decode_video(data, name, frames, rules.max_pixels)
-    if rules.video == WITH_SOUND:
+    video = next(decode_windows(data, clip, [window], frames, rules.max_pixels))
+    if rules.video == WITH_SOUND and window is None:
         sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
         return [replace(video, sound=sound)]
+    return shown(video, name, rules)
+
+
+def shown(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
+    """Return what stands in a prompt for a decoded video; MediaError of a window with its sound."""
+    if rules.video == WITH_SOUND:
+        raise MediaError(f"{name} is a window, which has no sound; pass `video` native or frames")
     return [*video.frames] if rules.video == FRAMES else [video]
 
 

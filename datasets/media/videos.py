@@ -1,9 +1,11 @@
-"""Videos: a few frames of a file, evenly spaced in time, decoded to RGB."""
+"""Videos: a few frames of a file, or of windows of it, evenly spaced in time, decoded to RGB."""
 
 import io
+import math
 import re
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from savs.datasets.errors import MediaError
 from savs.datasets.media.containers import AVI, WHOLE, NamedBytes, container_of, require_whole
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
 from savs.datasets.media.sounds import Sound, load_av, sounds_of
+from savs.datasets.windows import Window
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
@@ -28,18 +31,19 @@ MAX_FRAMES = 2**21
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """Frames of a video; made by `decode_video`."""
+    """Frames of a video, or of a window of one; made by `decode_windows`."""
 
     frames: tuple[Image.Image, ...]
     """8-bit RGB, upright, in the order of time; at least one."""
     times_s: tuple[float, ...]
-    """When each is shown, in seconds from the first frame of the file."""
+    """When each is shown, in seconds from the first frame of the file, or the window's start."""
     duration_s: float
-    """From the first frame of the file to the end of the last one, in seconds."""
+    """From the first frame of the file to the end of the last one, or of the window, in seconds."""
     sound: Sound | None = None
     """Its sound, where the model gets that, too."""
 
 
+Number = int | Fraction
 Decoded = Image.Image | Video | Sound
 """What stands in a prompt for a medium, or for a part of one."""
 
@@ -71,42 +75,76 @@ def decode_video(
     frames: int = DEFAULT_FRAMES,
     max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> Video:
-    """Decode the frames of a video that are shown at the centres of equal parts of its duration.
+    """Decode a whole video; see `decode_windows`."""
+    return next(decode_windows(data, name, [None], frames, max_pixels))
 
-    There are as many parts as `frames`. A frame that is shown at several centres is returned once;
-    a video with no more frames than parts returns all.
+
+def decode_windows(
+    data: bytes,
+    name: str,
+    windows: Sequence[Window | None],
+    frames: int = DEFAULT_FRAMES,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+) -> Iterator[Video]:
+    """Yield windows of a video, in the order of their starts; None is the whole video.
+
+    Of each the frames that are visible at the centres of equal parts of its duration, as many parts
+    as `frames`. A frame that is visible at several centres is in it once; a window with no more
+    frames than parts has all. Times count from the start of the window; one that goes beyond the
+    end of the video ends there.
+
+    The file is decoded once, in order. In memory are the frames of a window, and those of later
+    ones that come before its last.
 
     Raises
     ------
     MediaError
         Not MP4, MOV, Matroska, WebM or AVI; damaged, truncated, without pictures; a frame with more
-        than `max_pixels`, or frames with more than four times as many together; or the package
-        `av` is missing.
+        than `max_pixels`, or the frames of a window with more than four times as many together; a
+        window that is empty or begins after the end; or the package `av` is missing.
     """
     # The file is opened up to three times: once for the times of its packets, which are cheap, then
-    # to seek each wanted frame; if one is not reached that way, all frames are decoded in order.
+    # to decode from the key frame before each wanted frame; if one is not reached that way, all
+    # frames from there on are decoded in order.
     try:
         with _opened(data, name, max_pixels) as clip:
-            starts, end, keys = _times(clip)
-            wanted = [starts[index] for index in pick(starts, end, frames)]
+            times = _times(clip)
             unit_s = _unit_s(clip)
+            parts = [_part(times, unit_s, window) for window in windows]
+            faulty = next((n for n, (begin, end) in enumerate(parts) if begin >= end), len(parts))
+            parts = parts[:faulty]  # those before it are decoded all the same
+            picked = [
+                [times.starts[i] for i in pick(times.starts, end, frames, begin)]
+                for begin, end in parts
+            ]
             size = clip.stream.codec_context.width, clip.stream.codec_context.height
-            require_size(*size, name, VIDEO_IMAGES * max_pixels, len(wanted))
-        with _opened(data, name, max_pixels) as clip:
-            images = None if clip.numbered else _by_seeking(clip, wanted, keys)
-        if images is None:
-            with _opened(data, name, max_pixels) as clip:
-                images = _in_order(clip, wanted)
+            require_size(*size, name, VIDEO_IMAGES * max_pixels, max(map(len, picked), default=0))
+        last_use = {time: number for number, wanted in enumerate(picked) for time in wanted}
+        wanted_times = sorted(last_use)
+        found = _frames(data, name, max_pixels, wanted_times, times)
+        decoded = zip(wanted_times, found, strict=False)  # some may be missing
+        images: dict[int, Image.Image] = {}
+        for number, ((begin, end), wanted) in enumerate(zip(parts, picked, strict=True)):
+            while wanted[-1] not in images and (item := next(decoded, None)):
+                images[item[0]] = item[1]
+            if missing := len(wanted) - sum(time in images for time in wanted):
+                raise MediaError(f"{name} cannot be decoded: {missing} frames are missing")
+            yield Video(
+                tuple(images[time] for time in wanted),
+                tuple(float(max(time - begin, 0) * unit_s) for time in wanted),
+                float((end - begin) * unit_s),
+            )
+            images = {time: image for time, image in images.items() if last_use[time] > number}
+        if faulty < len(windows):
+            duration_s = float((times.end - times.starts[0]) * unit_s)
+            raise MediaError(
+                f"{name}@{windows[faulty]} is no window of the video, which lasts"
+                f" {duration_s:.3f} s: it must begin before its end, and before that of the video"
+            )
     except MediaError:
         raise
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
-    if len(images) < len(wanted):
-        raise MediaError(
-            f"{name} cannot be decoded: {len(wanted) - len(images)} frames are missing"
-        )
-    times = tuple(float((time - starts[0]) * unit_s) for time in wanted)
-    return Video(tuple(images), times, float((end - starts[0]) * unit_s))
 
 
 def video_size(data: bytes) -> tuple[int, int]:
@@ -115,11 +153,24 @@ def video_size(data: bytes) -> tuple[int, int]:
         return clip.stream.codec_context.width, clip.stream.codec_context.height
 
 
-def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
-    """Return the indices of the frames that are shown at the centres of equal parts, each once.
+def duration_ms(data: bytes, name: str) -> int:
+    """Return the duration of a video, rounded up; no frame is decoded. MediaError as above."""
+    try:
+        with _opened(data, name) as clip:
+            times = _times(clip)
+            return math.ceil(1000 * (times.end - times.starts[0]) * _unit_s(clip))
+    except MediaError:
+        raise
+    except Exception as error:  # as above
+        raise MediaError(f"{name} cannot be read as a video: {error}") from error
 
-    `starts` are the start times of the frames, ascending, `end` is the end time of the last one.
-    With no more frames than parts, all are picked.
+
+def pick(starts: Sequence[int], end: Number, parts: int, begin: Number | None = None) -> list[int]:
+    """Return the indices of the frames that are visible at the centres of equal parts, each once.
+
+    The parts are those of the time from `begin` (by default the first start) to `end`. `starts` are
+    the start times of the frames, ascending. With no more visible frames than parts, all are
+    picked.
 
     Examples
     --------
@@ -127,11 +178,14 @@ def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
     [2, 6]
     >>> pick([0, 1, 10], 12, 2)
     [1]
+    >>> pick([0, 1, 10], 12, 2, begin=4)
+    [1, 2]
     """
-    if len(starts) <= parts:
-        return list(range(len(starts)))
-    length = end - starts[0]
-    centres = (starts[0] + Fraction((2 * part + 1) * length, 2 * parts) for part in range(parts))
+    begin = starts[0] if begin is None else begin
+    visible = range(max(0, bisect_right(starts, begin) - 1), bisect_left(starts, end))
+    if len(visible) <= parts:
+        return list(visible)
+    centres = (begin + Fraction((2 * part + 1) * (end - begin), 2 * parts) for part in range(parts))
     return list(dict.fromkeys(bisect_right(starts, centre) - 1 for centre in centres))
 
 
@@ -203,8 +257,20 @@ def _read_packets(clip: _Clip) -> _Packets:
     return packets
 
 
-def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
-    """Return the start of each frame, the end of the last one, and the starts of key frames."""
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """When frames are shown, in units of `_unit_s`."""
+
+    starts: Sequence[int]
+    """Ascending."""
+    end: int
+    """Of the last frame."""
+    keys: Sequence[int] | None
+    """Starts of the key frames; None of numbered frames, which cannot be sought."""
+
+
+def _times(clip: _Clip) -> _Times:
+    """Return when the frames of a video are shown."""
     packets = _read_packets(clip)
     if not packets.used:
         raise MediaError(f"{clip.name} has no frame")
@@ -214,7 +280,7 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
                 f"{clip.name} is damaged: {packets.present} of {clip.stream.frames} frames are"
                 " present"
             )
-        return range(packets.used), packets.used, []
+        return _Times(range(packets.used), packets.used, None)
     if not packets.starts:
         raise MediaError(f"{clip.name} has no time stamps for its frames")
     stamps = np.frombuffer(packets.starts, np.int64)
@@ -228,7 +294,7 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
     if shown_s < WHOLE * said_s:
         raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
     is_key = np.frombuffer(packets.keys, np.bool_)[order]
-    return starts, end, stamps[order][is_key].tolist()
+    return _Times(starts, end, stamps[order][is_key].tolist())
 
 
 def _unit_s(clip: _Clip) -> Fraction:
@@ -248,11 +314,32 @@ def _said_s(stream: Any) -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
-def _by_seeking(
-    clip: _Clip, wanted: Sequence[int], keys: Sequence[int]
-) -> list[Image.Image] | None:
-    """Decode from the key frame before each wanted time; None if one is not reached that way."""
-    images: list[Image.Image] = []
+def _part(times: _Times, unit_s: Fraction, window: Window | None) -> tuple[Number, Number]:
+    """Return where a window of a video begins and ends, in units of its times, not after these."""
+    first = times.starts[0]
+    if window is None:
+        return first, times.end
+    begin, end = (first + Fraction(ms, 1000) / unit_s for ms in (window.start_ms, window.end_ms))
+    return begin, min(end, times.end)
+
+
+def _frames(
+    data: bytes, name: str, max_pixels: int, wanted: Sequence[int], times: _Times
+) -> Iterator[Image.Image]:
+    """Yield the frames that begin at the wanted times, ascending; the end if some are missing."""
+    reached = 0
+    if times.keys is not None:
+        with _opened(data, name, max_pixels) as clip:
+            for image in _by_seeking(clip, wanted, times.keys):
+                yield image
+                reached += 1
+    if reached < len(wanted):
+        with _opened(data, name, max_pixels) as clip:
+            yield from _in_order(clip, wanted[reached:])
+
+
+def _by_seeking(clip: _Clip, wanted: Sequence[int], keys: Sequence[int]) -> Iterator[Image.Image]:
+    """Decode from the key frame before each wanted time, until one is not reached that way."""
     at: int | None = None
     frames = clip.container.decode(clip.stream)
     for time in wanted:
@@ -262,25 +349,23 @@ def _by_seeking(
             frames = clip.container.decode(clip.stream)
         frame = next((f for f in frames if f.pts is not None and f.pts >= time), None)
         if frame is None or frame.pts != time:
-            return None
+            return
         at = frame.pts
-        images.append(_to_rgb(frame, clip))
-    return images
+        yield _to_rgb(frame, clip)
 
 
-def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
+def _in_order(clip: _Clip, wanted: Sequence[int]) -> Iterator[Image.Image]:
     """Decode from the start; for each wanted time, take the last frame that begins by then."""
-    images: list[Image.Image] = []
+    left = deque(wanted)
     before = None
     for number, frame in enumerate(clip.container.decode(clip.stream)):
         time = number if clip.numbered else frame.pts
-        while len(images) < len(wanted) and time is not None and time >= wanted[len(images)]:
-            exact = time == wanted[len(images)] or before is None
-            images.append(_to_rgb(frame if exact else before, clip))
-        if len(images) == len(wanted):
-            break
+        while left and time is not None and time >= left[0]:
+            exact = time == left.popleft() or before is None
+            yield _to_rgb(frame if exact else before, clip)
+        if not left:
+            return
         before = frame
-    return images
 
 
 def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:

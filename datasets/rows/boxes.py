@@ -1,25 +1,24 @@
 """Boxes: the part of an image that a row is about, written into the name of its medium.
 
 `a.jpg#box=[12,30,200,180]` is the part of `a.jpg` from pixel 12 to 200 of its width, and from 30 to
-180 of its height, as a viewer shows it. Digests of media end in the same text. So two parts of an
-image differ wherever media are compared, and what is before the text is the image they share.
+180 of its height, as a viewer shows it.
 """
 
 import json
 import math
-import re
 from contextlib import suppress
 from typing import Any
 
+from savs.datasets.parts import split_part
+
 MARGIN = 10
 """Per cent of a box's width and height that are cropped around it on each side, by default."""
-PATTERN = r"(?s)#box=\[.*\]$"
-"""The end of a name or digest that has a box."""
+MARK = "#box="
+"""What stands between the name of an image and a box."""
 SHARE_SLACK = 1e-3
 """How far shares may lie outside 0 .. 1 by rounding."""
 LONGEST = 200
 """Characters of a value in a name; a box has fewer."""
-_BOX = re.compile(PATTERN)
 Region = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; right and bottom are the first ones outside."""
 
@@ -45,24 +44,13 @@ def boxed_name(image: str, value: Any) -> str:
         is_whole = all(math.isfinite(item) and item == int(item) for item in items)
         items = [(int if is_whole and max(items) > 1 else float)(item) for item in items]
     text = json.dumps(items, separators=(",", ":"), default=str)
-    return f"{image}#box={text if len(text) <= LONGEST else f'{text[:LONGEST]}...]'}"
+    return f"{image}{MARK}{text if len(text) <= LONGEST else f'{text[:LONGEST]}...]'}"
 
 
-def split_box(name: str) -> tuple[str, str]:
-    """Return the name of a whole medium, and `#box=...`, or an empty text.
-
-    Examples
-    --------
-    >>> split_box("a.jpg#box=[12,30,200,180]"), split_box("a.jpg")
-    (('a.jpg', '#box=[12,30,200,180]'), ('a.jpg', ''))
-    """
-    match = _BOX.search(name)
-    return (name, "") if match is None else (name[: match.start()], match.group())
-
-
-def whole_name(name: str) -> str:
-    """Return the name of the whole medium that a name is of, or is a part of."""
-    return split_box(name)[0]
+def box_of(name: str) -> str:
+    """Return the `#box=...` that a name ends with; an empty text of another one."""
+    part = split_part(name)[1]
+    return part if part.startswith(MARK) else ""
 
 
 def box_and_crop(name: str, size: tuple[int, int], margin: int) -> tuple[Region, Region]:
@@ -84,7 +72,7 @@ def box_and_crop(name: str, size: tuple[int, int], margin: int) -> tuple[Region,
     ((2, 2, 8, 4), (2, 2, 8, 4))
     """
     width, height = size
-    text = split_box(name)[1].removeprefix("#box=")
+    text = box_of(name).removeprefix(MARK)
     left, top, right, bottom = _pixels(text, width, height)
     if right <= left or bottom <= top:
         raise ValueError(f"the box {text} is empty; x1 and y1 must be larger than x0 and y0")

@@ -11,6 +11,7 @@ from savs.datasets.example import Example, split_prompt
 from savs.datasets.row import Row
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.plugin_guard import parse_fields, read_split_rows
+from savs.datasets.windows import window_group
 from savs.foundation.errors import ParameterError
 
 
@@ -74,6 +75,7 @@ def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: 
         raise row.error(str(error), "use one placeholder per medium, or none") from error
     if split == "train" and fields.label is None:
         raise row.error("has no label", "every training example needs one")
+    group = fields.group if split != "train" or benchmark.grouped_train else None
     return Example(
         id=fields.id or row.id,
         split=split,
@@ -81,7 +83,7 @@ def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: 
         label=None if split == "unlabelled" else fields.label,
         prompt=fields.prompt,
         media=fields.media,
-        group=fields.group if split != "train" or benchmark.grouped_train else None,
+        group=group or window_group(fields.media),
         subtask=fields.subtask,
         category=fields.category,
         extra=row.rest(benchmark.columns),

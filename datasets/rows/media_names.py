@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from savs.datasets.errors import MediaError
+from savs.datasets.parts import whole_name
 from savs.datasets.row import PackedMedium
-from savs.datasets.rows.boxes import whole_name
 
 IMAGES = frozenset(
     (
@@ -51,8 +51,8 @@ def is_video_name(name: str) -> bool:
     --------
     >>> is_video_name("clips/1.MP4"), is_video_name("clips/1.gif")
     (True, False)
-    >>> is_video_name("https://host/1.mp4?size=small")
-    True
+    >>> is_video_name("https://host/1.mp4?size=small"), is_video_name("1.mp4@0.0..4.0")
+    (True, True)
     """
     return suffix_of(name) in VIDEOS
 
@@ -69,7 +69,7 @@ def is_sound_name(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix of a medium's name in lower case, without a box or the query of a URL."""
+    """Return the suffix of a medium's name in lower case, without a part or the query of a URL."""
     name = whole_name(name)
     path = urlsplit(name).path if name.startswith("http") else name
     return PurePosixPath(path).suffix.lower()

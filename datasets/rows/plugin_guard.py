@@ -18,10 +18,12 @@ import polars as pl
 
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import BenchmarkFaultError, DatasetError
+from savs.datasets.example import Example
 from savs.datasets.metrics.metrics import Classes, Units
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.files import Files
+from savs.datasets.windows import Window
 from savs.foundation.own_code import calling, place_of
 
 TEXTS = ("label", "group", "subtask", "category", "id")
@@ -54,6 +56,12 @@ def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str
             raise _wrong(benchmark, read_folder, what, str(folder))
     check_rows(benchmark, rows, split)
     return rows
+
+
+def label_window(benchmark: Benchmark, example: Example, window: Window) -> str | None:
+    """Return the label of a window of an example."""
+    with _guard(benchmark, benchmark.label_window, example.id):
+        return benchmark.label_window(example, window)
 
 
 def check_rows(benchmark: Benchmark, rows: Sequence[Row], split: str) -> None:

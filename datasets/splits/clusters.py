@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from savs.datasets.rows.boxes import PATTERN
+from savs.datasets.parts import PATTERN
 
 
 def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
@@ -42,7 +42,7 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
     """Return the cluster of each example: examples with a group or an image in common share it.
 
     Reads the columns `group`, `media_sha256` and `media`; images are compared by content where the
-    digest is known, else by name, and boxes of one image have it in common.
+    digest is known, else by name, and parts of one image or video have it in common.
     """
     numbered = examples.select(
         media=whole_media(known_media()), group="group " + pl.col("group")
@@ -65,7 +65,7 @@ def known_media() -> pl.Expr:
 
 
 def whole_media(media: pl.Expr) -> pl.Expr:
-    """Return lists of digests or names of media with the whole image in place of each box."""
+    """Return lists of digests or names of media with the whole medium in place of each part."""
     return media.list.eval(pl.element().str.replace(PATTERN, ""))
 
 

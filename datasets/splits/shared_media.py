@@ -9,8 +9,9 @@ import polars as pl
 
 from savs.datasets.errors import MediaError
 from savs.datasets.example import Example
-from savs.datasets.media.media import MediaFolder, sha256
-from savs.datasets.rows.boxes import split_box, whole_name
+from savs.datasets.media.media import MediaFolder, part_digest, sha256
+from savs.datasets.parts import whole_name
+from savs.datasets.rows.boxes import box_of
 from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
 
@@ -35,20 +36,19 @@ def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
 
 def has_boxes(splits: Mapping[str, Sequence[Example]]) -> bool:
     """Return whether some media of some split are boxes of images."""
-    return any(split_box(name)[1] for rows in splits.values() for e in rows for name in e.media)
+    return any(box_of(name) for rows in splits.values() for e in rows for name in e.media)
 
 
 def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
-    """Return name -> digest and size in bytes of the media that can be read, see `digest_of`."""
+    """Return name -> digest and size in bytes of the media that can be read, each file once."""
     contents, wholes = {}, dict[str, tuple[str, int]]()
     for name in names:
-        whole, box = split_box(name)
         with suppress(MediaError):
-            if whole not in wholes:
+            if (whole := whole_name(name)) not in wholes:
                 data = media.read(whole)
                 wholes[whole] = (sha256(data), len(data))
             digest, size = wholes[whole]
-            contents[name] = (digest + box, size)
+            contents[name] = (part_digest(digest, name), size)
     return contents
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
-from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
+from savs.pipeline.inputs.input_options import InputOptions, NewVideoKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.option_texts import OTHER_MODEL, TRANSFORMERS, parse_classifiers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from savs.pipeline.targets import Target
 
 
-class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
+class ClassifyKeywords(NewVideoKeywords, PlacingKeywords, BatchKeywords, total=False):
     """Further keyword arguments of `classify`."""
 
 
@@ -202,7 +202,7 @@ def classify(
     from savs.pipeline.classifying.stored_features import classify_store, is_store
 
     reading, placing, batches = sort_keywords(
-        *("classify", options), *(NewImageKeywords, PlacingKeywords, BatchKeywords)
+        *("classify", options), *(NewVideoKeywords, PlacingKeywords, BatchKeywords)
     )
     names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     outs = [] if out is None else [out] if isinstance(out, str | Path) else out
@@ -284,6 +284,7 @@ def classify(
         run = ClassifiedRun(
             selection=selection,
             groups=new_images.groups,
+            decoding=new_images.decoding,
             loading=loading,
             options=RunOptions(**batches, retry_skipped=retry_skipped),
             reporting=reporting,

@@ -24,7 +24,6 @@ from savs.pipeline.classifying.classified_store import (
     store_examples,
 )
 from savs.pipeline.classifying.feature_cache import features_key, pinned
-from savs.pipeline.classifying.model_match import decoding_of
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_table import (
     Output,
@@ -86,6 +85,8 @@ class ClassifiedRun:
 
     selection: Selection
     groups: Sequence[Group]
+    decoding: Facts
+    """How their media are decoded."""
     loading: ModelOptions
     options: RunOptions
     reporting: Reporting
@@ -276,7 +277,7 @@ class ClassifiedRun:
             return ""
         sites = [parse_site(self.selection.source.site)]
         facts = {
-            "features": features_key(options, "", decoding_of(self.selection), sites),
+            "features": features_key(options, "", self.decoding, sites),
             "classifier": digest(self.selection.to_json()),
             "question": self.question,
             "placeholders": options.placeholders,
@@ -334,9 +335,8 @@ class ClassifiedRun:
         decisions = [task.decision for task in tasks]
         if any(decision is None or not decision.is_fitted for decision in decisions):
             say(f"the classifier is not calibrated: {target.uncalibrated}")
-        decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
-        notes = [] if "video" in decoding else _video_notes(tried, wanted)
+        notes = [] if "video" in self.decoding else _video_notes(tried, wanted)
         for note in notes:
             say(f"note: {note}")
         examples = RunExamples(
@@ -347,7 +347,7 @@ class ClassifiedRun:
                 "name": "general",
                 "options": {} if self.question is None else {"question": self.question},
             },
-            decoding=decoding,
+            decoding=self.decoding,
             todo={"test": tried},
             labels=self.selection.answer_labels,
         )

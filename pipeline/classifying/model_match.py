@@ -26,6 +26,8 @@ T = TypeVar("T", int, str)
 DECODING = {
     "video": str,
     "video_frames": int,
+    "window_ms": int,
+    "stride_ms": int,
     "jpeg_draft": int,
     "box_margin": int,
     "audio": str,

@@ -7,7 +7,8 @@ of the classifier, or those of the user.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -20,18 +21,21 @@ from savs.datasets.example import of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
+from savs.datasets.parts import whole_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.media_names import is_address
 from savs.datasets.splits.shared_media import media_names
+from savs.datasets.windows import Windows, in_windows
 from savs.foundation.files import is_utf8
 from savs.foundation.network import HUB
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import make_fetching, temporary_fetching
+from savs.pipeline.inputs.source import make_fetching, temporary_fetching, video_ms
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
+from savs.stores.format.layout import Facts
 
 STDIN = "-"
 """In place of a name: names are read from standard input, one a line."""
@@ -58,6 +62,8 @@ class Found:
     groups: Sequence[Group]
     """In the order of the inputs, none of them empty."""
     notes: Sequence[str]
+    decoding: Facts
+    """How media are decoded: as in training, but for the windows of videos that were asked for."""
 
 
 def find_new_images(
@@ -70,6 +76,9 @@ def find_new_images(
 ) -> Found:
     """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
     limit = reading.max_image_pixels
+    decoding = decoding_of(config)
+    if reading.windows is not None:
+        decoding |= asdict(reading.windows)
     questions = Questions(config, question, subtask)
     images = NewImages(
         benchmark=general(reading.columns, question),
@@ -77,7 +86,7 @@ def find_new_images(
         questions=questions,
         names=MediaNames(questions.kind),
         rules=replace(
-            decoding_rules(decoding_of(config)),
+            decoding_rules(decoding),
             allow_outside=reading.allow_outside,
             fetching=fetching,
             max_pixels=MAX_IMAGE_PIXELS if limit is None else limit,
@@ -89,7 +98,13 @@ def find_new_images(
         names = media_names(group.examples)
         notes += group.media.rerooted(names)
         notes += fetching.fetch_all(names) if fetching is not None else []
-    return Found(groups, notes)
+    if "window_ms" in decoding:
+        windows = Windows(decoding["window_ms"], decoding.get("stride_ms", decoding["window_ms"]))
+        groups = [
+            Group(in_windows(g.examples, windows, partial(video_ms, media=g.media)), g.media)
+            for g in groups
+        ]
+    return Found(groups, notes, decoding)
 
 
 def fetching_for(
@@ -215,7 +230,7 @@ class MediaNames:
         path = Path(name)
         if path.is_dir():
             yield from self._images_in(path)
-        elif path.exists():
+        elif Path(whole_name(name)).exists():
             yield name
         elif "*" in name:
             paths = (path for path in find_files(name) if not path.name.startswith("."))

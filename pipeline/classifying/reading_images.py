@@ -98,6 +98,11 @@ class ReadsImages(BaseEstimator):
         decoding = (
             _training_decoding(contents, question) if selection is None else decoding_of(selection)
         )
+        if "window_ms" in decoding and any(map(container_of, contents)):
+            raise ParameterError(
+                "the classifier belongs to windows of videos, not to whole ones; pass videos to"
+                " `savs.classify`, which divides them"
+            )
 
         def read(images: Mapping[str, bytes], of: Selection | None) -> ImageHeads:
             from savs.pipeline.classifying.image_heads import read_heads

@@ -22,6 +22,7 @@ import polars as pl
 
 from savs.datasets import Example, MediaError
 from savs.datasets.rows.media_names import is_address, is_packed
+from savs.datasets.windows import is_window
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
     make_folder,
@@ -48,6 +49,12 @@ LONGEST_FILE = 140
 DIGITS = 8
 """Characters of a digest that tells names apart."""
 ADVICE = "another `sort_into`"
+NO_FILES = {
+    "a URL": is_address,
+    "stored in the row of a file": is_packed,
+    "a window of a video": is_window,
+}
+"""What a medium is that is no file of its own -> whether a name says so."""
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')
 _DIGESTED = re.compile(rf".*-[0-9a-f]{{{DIGITS}}}", re.IGNORECASE)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -98,8 +105,7 @@ class SortedFolder:
         written.
         """
         for name in (name for _, example in self._examples() for name in example.media):
-            if is_address(name) or is_packed(name):
-                what = "a URL" if is_address(name) else "stored in the row of a file"
+            if what := next((what for what, is_so in NO_FILES.items() if is_so(name)), ""):
                 raise ParameterError(
                     f"`sort_into` copies files, and {name} is {what}; omit `sort_into`, or save"
                     " these images as files first"

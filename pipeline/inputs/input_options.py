@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
-from savs.datasets.example import VIDEO_INPUTS
+from savs.datasets.example import VIDEO_INPUTS, WITH_SOUND
 from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.splits.shots import Shots
+from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.option_texts import (
     MANY_LABELS,
     parse_columns,
     parse_limit,
     parse_question,
+    parse_seconds,
     parse_shots,
     parse_task,
     parse_test,
@@ -34,6 +36,7 @@ COUNTS = (
     *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
 )
 """Fields that are None or at least 1."""
+LONGEST_WINDOW_S = 86_400
 
 
 class FileOfRows(str):
@@ -57,10 +60,21 @@ class ReadingKeywords(TypedDict, total=False):
     allow_private_addresses: bool
 
 
+class WindowKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that divide videos."""
+
+    window: float | int | None
+    stride: float | int | None
+
+
 class NewImageKeywords(ReadingKeywords, total=False):
-    """The fields of `InputOptions` that `classify` takes."""
+    """The fields of `InputOptions` that say how new media are read."""
 
     max_image_pixels: int | None
+
+
+class NewVideoKeywords(NewImageKeywords, WindowKeywords, total=False):
+    """The fields of `InputOptions` that `classify` takes."""
 
 
 class NewRowKeywords(TypedDict, total=False):
@@ -97,7 +111,7 @@ class SplitKeywords(LabelKeywords, total=False):
     strict: bool
 
 
-class TrainKeywords(LabelKeywords, total=False):
+class TrainKeywords(LabelKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that the command `train` takes."""
 
     question: str | Sequence[str] | None
@@ -110,7 +124,7 @@ class TrainKeywords(LabelKeywords, total=False):
     columns: Mapping[str, str] | None
 
 
-class TrainInputKeywords(NewImageKeywords, SplitKeywords, total=False):
+class TrainInputKeywords(NewImageKeywords, SplitKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that the function `train` passes on to `extract`."""
 
     hold_out: Sequence[str] | None
@@ -292,6 +306,26 @@ class InputOptions:
     the store's identity, if it is given or there are videos."""
     video_frames: Annotated[int | None, Option("Frames per video (default: 8).", "python")] = None
     """Evenly spaced in time."""
+    window: Annotated[
+        float | int | None,
+        Option(
+            "Divide each video into windows of N seconds, a row each: CLIP@START..END.",
+            "more",
+            metavar="Ns",
+            parse=parse_seconds,
+        ),
+    ] = None
+    """Each has the label of its row, and `video_frames` frames; windows of a video are a group.
+    Part of the store's identity."""
+    stride: Annotated[
+        float | int | None,
+        Option(
+            "Seconds from one window to the next (default: those of a window).",
+            "more",
+            metavar="Ns",
+            parse=parse_seconds,
+        ),
+    ] = None
     jpeg_draft: Annotated[
         int | None,
         Option(
@@ -349,6 +383,31 @@ class InputOptions:
             )
         if self.video is not None and self.video not in VIDEO_INPUTS:
             raise ParameterError(f"`video` is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
+        if self.windows is not None and self.video == WITH_SOUND:
+            raise ParameterError(
+                f"`window` gives the pictures of a video, and `video` {WITH_SOUND} its sound, too;"
+                " pass native or frames"
+            )
+
+    @property
+    def windows(self) -> Windows | None:
+        """How videos are divided; None if they stay whole."""
+        if self.window is None:
+            if self.stride is not None:
+                raise ParameterError("`stride` leads from one window to the next; pass `window`")
+            return None
+        stride = self.window if self.stride is None else self.stride
+        for name, seconds in (("window", self.window), ("stride", stride)):
+            if not 0.001 <= seconds <= LONGEST_WINDOW_S:
+                raise ParameterError(
+                    f"`{name}` is {seconds:g} s, expected 0.001 to {LONGEST_WINDOW_S:,} s"
+                )
+        if stride > self.window:
+            raise ParameterError(
+                f"`stride` {stride:g} s leaves out what is between windows of {self.window:g} s;"
+                " pass the length of a window at most"
+            )
+        return Windows(round(1000 * self.window), round(1000 * stride))
 
     @property
     def labels(self) -> dict[str, Any] | None:

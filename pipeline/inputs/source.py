@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -29,7 +30,7 @@ from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.sounds import RESAMPLER
-from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.datasets.media.videos import DEFAULT_FRAMES, duration_ms
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import (
     IMAGES,
@@ -38,7 +39,7 @@ from savs.datasets.rows.media_names import (
     packed_column,
     suffix_of,
 )
-from savs.datasets.rows.plugin_guard import find_folder_notes
+from savs.datasets.rows.plugin_guard import find_folder_notes, label_window
 from savs.datasets.splits.clusters import cluster_ids
 from savs.datasets.splits.held_out import hold_out
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
@@ -50,6 +51,7 @@ from savs.datasets.splits.shared_media import (
     picture_names,
     recurring_digests,
 )
+from savs.datasets.windows import in_windows
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 from savs.stores.format.layout import UNLABELLED
 
@@ -113,6 +115,12 @@ class Source:
         """Read the splits that were given, even if some are missing; errors as in `examples`."""
         splits = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(splits)
+        if (windows := self.options.windows) is not None:
+            label = partial(label_window, self.benchmark)
+            splits = {
+                split: in_windows(rows, windows, partial(video_ms, media=self.media(split)), label)
+                for split, rows in splits.items()
+            }
         prompts = self.benchmark.prompts  # after the draw: an example is in one split with all
         return (
             {s: under_each_prompt(rows, prompts) for s, rows in splits.items()}
@@ -291,6 +299,8 @@ class Source:
             facts["video_frames"] = options.video_frames or DEFAULT_FRAMES
         if has_boxes:
             facts["box_margin"] = self.rules.box_margin
+        if (windows := options.windows) is not None:
+            facts |= asdict(windows)
         if options.jpeg_draft is not None:
             facts["jpeg_draft"] = options.jpeg_draft
         return facts
@@ -336,6 +346,17 @@ def _is_video(name: str, media: MediaFolder) -> bool:
         return container_of(media.read(name)) is not None
     except MediaError:
         return False
+
+
+def video_ms(name: str, media: MediaFolder) -> int | None:
+    """Return the duration of a video; None of another medium, and of what cannot be read."""
+    if PurePosixPath(name).suffix.lower() in IMAGES:
+        return None
+    try:
+        data = media.read(name)
+        return None if container_of(data) is None else duration_ms(data, name)
+    except MediaError:  # the row is skipped with its reason
+        return None
 
 
 def make_fetching(inputs: InputOptions, folder: Path | None) -> Fetching | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from savs.datasets import Example
-from savs.datasets.rows.boxes import whole_name
+from savs.datasets.parts import whole_name
 from savs.stores import PlannedRow
 from savs.stores.format.plan import ROW_COLUMNS, row_digest
 

@@ -154,6 +154,18 @@ def write_video(values: Mapping[str, Any]) -> str:
     return ":".join(str(part) for part in parts if part is not None)
 
 
+def parse_seconds(text: str) -> float:
+    """Return a duration in seconds, with or without its unit.
+
+    >>> parse_seconds("4s"), parse_seconds("2.5")
+    (4.0, 2.5)
+    """
+    try:
+        return float(text.removesuffix("s"))
+    except ValueError as error:
+        raise ValueError("expected seconds, such as 4s or 2.5s") from error
+
+
 def parse_answers(text: str) -> Fields:
     """Return the answers of the model that are kept, and the examples shown before a question.
 

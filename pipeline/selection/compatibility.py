@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | site, pooling, weights, configuration, processor, decoding, a chosen head | refused | refused |
 | chat template | refused | refused, or noted with `allow_other_prompt` |
+| window and stride of videos | noted | noted |
 | dtype; name or revision of the same weight files | refused: select heads again | noted |
 | kind of labels of a store | refused | |
 | training examples or labels that came to a store since | noted | |
@@ -37,6 +38,7 @@ from savs.stores.format.manifest import FeatureSource, Manifest
 
 NAMES = ("model.name", "model.revision")
 TEMPLATE = "prompt"
+WINDOWS = ("processor.window_ms", "processor.stride_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def differences(
     held, meant = grid_widths(features.grid), grid_widths(ours.grid)
     if all(held.get(head) == meant[head] for head in selection.model_heads):
         ours = replace(ours, grid=features.grid)
-    noted = set[str]()
+    noted = {*WINDOWS}
     if runs:
         noted |= {"dtype", *(NAMES if _has_same_weights(ours, features) else ())}
         noted |= {TEMPLATE} if allow_other_prompt else set()

@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import FRAMES, WITH_SOUND
+from savs.datasets.media.clips import Clips
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.media import image_sizes, part_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
 from savs.datasets.media.videos import DEFAULT_FRAMES
-from savs.datasets.rows.boxes import split_box, whole_name
+from savs.datasets.parts import whole_name
+from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_packed
+from savs.datasets.windows import is_window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
     BatchLimits,
@@ -25,6 +28,7 @@ from savs.pipeline.extraction.line.jobs import (
     Medium,
     Request,
     TokenCounter,
+    WindowMedium,
     make_batches,
 )
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
@@ -45,13 +49,20 @@ class ReadMedium:
 
     sha256: str
     """As `digest_of` has it."""
-    medium: Medium
+    medium: Medium | WindowMedium
     sizes: list[tuple[int, int]]
     """Width and height of its images, see `image_sizes`."""
     is_video: bool = False
     """Whether they are frames of a video that the model gets as one."""
     seconds: float | None = None
     """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes: of a window its frames, else what its file has."""
+        if isinstance(self.medium, Medium):
+            return len(self.medium.data)
+        return 3 * sum(width * height for width, height in self.sizes)
 
 
 Window = Mapping[int, Sequence[ReadMedium | str]]
@@ -194,9 +205,10 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
     """Yield all rows of a shard, in windows of rows whose media fit the memory together.
 
     Which rows are in a window depends on nothing but rows and sizes of media. Media in rows of
-    files are read one after the other, as they lie there, and others in parallel. An image is read
-    once for all its boxes.
+    files, and windows of videos, are read one after the other, as they lie there, and others in
+    parallel. An image is read once for all its boxes.
     """
+    clips = Clips.of((media(example), name) for example in examples for name in example.media)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
         rows: dict[int, list[tuple[str, MediaFolder, Future[ReadMedium | str]]]] = {}
         reading: dict[tuple[int, str, bool], Future[ReadMedium | str]] = {}
@@ -205,15 +217,16 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
             folder = media(example)
             rows[place] = []
             for name, is_sound in zip(example.media, example.sounds, strict=True):
-                whole = whole_name(name)
-                key = (id(folder), whole, is_sound)  # other folders may have a file of this name
-                if key not in reading and is_packed(whole):
+                # a window is decoded where it is read, boxes of an image have its bytes in common
+                read = name if is_window(name) else whole_name(name)
+                key = (id(folder), read, is_sound)  # other folders may have a file of this name
+                if key not in reading and (is_window(read) or is_packed(read)):
                     reading[key] = Future()
-                    reading[key].set_result(medium := _read(whole, folder, is_sound=is_sound))
-                    total += len(medium.medium.data) if isinstance(medium, ReadMedium) else 0
+                    reading[key].set_result(medium := _read(read, folder, clips, is_sound=is_sound))
+                    total += medium.bytes if isinstance(medium, ReadMedium) else 0
                 elif key not in reading:
-                    reading[key] = pool.submit(_read, whole, folder, is_sound=is_sound)
-                    total += folder.size(whole) or 0
+                    reading[key] = pool.submit(_read, read, folder, clips, is_sound=is_sound)
+                    total += folder.size(read) or 0
                 rows[place].append((name, folder, reading[key]))
             if total >= WINDOW_BYTES or place == len(examples) - 1:
                 yield {
@@ -223,8 +236,13 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                 rows, reading, total = {}, {}, 0
 
 
-def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
+def _read(name: str, media: MediaFolder, clips: Clips, *, is_sound: bool) -> ReadMedium | str:
     try:
+        if is_window(name) and not is_sound:
+            digest, video = clips.read(media, name)
+            sizes = [frame.size for frame in video.frames]
+            is_video = media.rules.video != FRAMES
+            return ReadMedium(digest, WindowMedium(name, video), sizes, is_video)
         data = media.read(name)
     except MediaError as error:
         return str(error)
@@ -241,7 +259,7 @@ def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
 
 def _part(name: str, media: MediaFolder, whole: ReadMedium | str) -> ReadMedium | str:
     """Return the box in a name, of a medium that was read whole; without a box the whole."""
-    box = split_box(name)[1]
+    box = box_of(name)
     if not box or isinstance(whole, str):
         return whole
     sizes = part_sizes(whole.sizes, name, media.rules.box_margin)

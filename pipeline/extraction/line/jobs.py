@@ -11,7 +11,9 @@ from itertools import chain
 from typing import Any
 
 from savs.datasets.example import sounds_among
+from savs.datasets.media.media import MediaRules, decode_medium, shown
 from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.datasets.media.videos import Decoded, Video
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
@@ -57,13 +59,30 @@ class Medium:
     """As the first row names it, for messages."""
     data: bytes
 
+    def decode(self, rules: MediaRules, sound_rate: int | None) -> list[Decoded]:
+        """Return what stands in a prompt for it, see `decode_medium`."""
+        return decode_medium(self.data, self.name, rules, sound_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowMedium:
+    """A window of a video, whose frames were decoded in the order of its file, see `Clips`."""
+
+    name: str
+    video: Video
+
+    def decode(self, rules: MediaRules, sound_rate: int | None) -> list[Decoded]:
+        """Return what stands in a prompt for it; MediaError if that has a sound."""
+        del sound_rate
+        return shown(self.video, self.name, rules)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One batch as it goes to a worker process: all that preparing it needs."""
 
     requests: tuple[Request, ...]
-    media: Mapping[str, Medium]
+    media: Mapping[str, Medium | WindowMedium]
     """SHA-256 -> medium, for all media of the requests."""
     shared: bool = False
     """Prepare each image once, for all requests that show it; see `Prepared.image_keys`."""

@@ -11,7 +11,7 @@ from PIL import Image
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
+from savs.datasets.media.media import MediaRules, pictures_in
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import Decoded, heard_in, images_of
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
@@ -62,9 +62,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     for digest, is_sound in sorted(wanted):  # so boxes of an image, decoded once, are adjacent
         medium, rate = job.media[digest], encoder.sound_rate_or_default if is_sound else None
         try:
-            decoded[digest, is_sound] = decode_medium(
-                medium.data, medium.name, settings.rules, rate
-            )
+            decoded[digest, is_sound] = medium.decode(settings.rules, rate)
         except MediaError as error:
             reasons[digest, is_sound] = str(error)
     for request in job.requests:

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import MediaError
+from savs.datasets.media.clips import Clips
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import (
     MediaFolder,
@@ -21,6 +22,7 @@ from savs.datasets.media.media import (
 )
 from savs.datasets.media.sounds import playable, sounds_of
 from savs.datasets.media.videos import Decoded
+from savs.datasets.windows import is_window
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -135,6 +137,7 @@ class Images:
     hint: str = "Pass `media_root` to show the images."
     """How to show images without a known file."""
     _read: dict[tuple[int, str], list[Picture]] = field(default_factory=dict)
+    _clips: Clips = field(default_factory=Clips)
 
     def find(self, identifier: str, names: Sequence[str]) -> tuple[Picture, ...]:
         """Return the pictures of an example, or a placeholder for each medium."""
@@ -162,15 +165,19 @@ class Images:
 
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
-            data = media.read(name)
-            if digest is not None and digest_of(data, name) != digest:
-                self.changed += 1
-                return []
-            return pictures_of(
-                name, decode_file(data, name, replace(media.rules, outlines=True)), self.side
-            )
+            if is_window(name):  # a file is read once for windows that follow each other
+                found, video = self._clips.read(media, name)
+                decoded: list[Decoded] = [video]
+            else:
+                data = media.read(name)
+                found, rules = digest_of(data, name), replace(media.rules, outlines=True)
+                decoded = decode_file(data, name, rules) if digest in (None, found) else []
         except MediaError:
             return []
+        if digest not in (None, found):
+            self.changed += 1
+            return []
+        return pictures_of(name, decoded, self.side)
 
     def _within_limit(self, picture: Picture) -> Picture:
         size = len(picture.jpeg) + len(picture.opus)

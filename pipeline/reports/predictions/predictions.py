@@ -7,6 +7,7 @@ read.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,15 @@ from savs.datasets.benchmarks.options import without_prompt
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.prediction_table import Predicted
 from savs.pipeline.names import DEFAULT_PREDICTIONS
-from savs.pipeline.reports.pages.pictures import Images, Picture, known_images
+from savs.pipeline.reports.pages.pictures import Images, KnownImages, Picture, known_images
 from savs.pipeline.reports.pages.rendering import render, require_page
+from savs.pipeline.reports.predictions.timelines import (
+    MOST_CLIPS,
+    Timeline,
+    draw_timeline,
+    find_clips,
+    strip_images,
+)
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.targets import Target
@@ -88,6 +96,10 @@ class PredictionContent:
     all_skipped: int
     target: Target
     is_calibrated: bool
+    timelines: tuple[Timeline, ...]
+    """Of the first videos that were divided into windows."""
+    clips: int
+    """Videos that were, each once for a subtask."""
     notes: tuple[str, ...]
     """About the pictures."""
 
@@ -177,17 +189,15 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
     width = pl.col("high") - pl.col("low")
     table = in_schema(table, schema).with_columns(margin=pl.col("margin").fill_null(-width))
     facts = ("id", "subtask", "prediction", "unsure", "probability", "margin", "atypical", "reason")
-    rows = table.select(facts).with_row_index("row").collect()
+    medium = pl.col("media").list.first().alias("medium")
+    rows = table.select(*facts, medium).with_row_index("row").collect()
     known = rows.filter(pl.col("prediction").is_not_null())
     skipped = rows.filter(pl.col("prediction").is_null())
     # false is before true; without a risk `unsure` is null everywhere
     order = known.sort(
         ~pl.col("unsure"), "probability", "margin", maintain_order=True, nulls_last=True
     )
-    chosen = order.head(examples)["row"]
-    places = {row: place for place, row in enumerate(chosen)}
-    least_sure = table.with_row_index("row").filter(pl.col("row").is_in(chosen.implode())).collect()
-    least_sure = least_sure.sort(pl.col("row").replace_strict(places, return_dtype=pl.Int64))
+    least_sure = _rows(table, order.head(examples)["row"])
     images = _images(predicted, least_sure["id"])
     tasks = predicted.selection.tasks
     temperatures = {
@@ -199,6 +209,24 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
     cards = tuple(_card(row, images, temperatures) for row in least_sure.iter_rows(named=True))
     counts = known.group_by("subtask", "prediction").len()
     counts = counts.sort("len", "subtask", "prediction", descending=[True, False, False])
+    classes: dict[str | None, list[str]] = {}
+    for subtask, name, _ in counts.iter_rows():
+        classes.setdefault(subtask, []).append(name)
+    clips = find_clips(known)
+    first = dict(islice(clips.items(), MOST_CLIPS))
+    of_clips = _rows(table, pl.Series([*chain(*first.values())], dtype=rows["row"].dtype))
+    strips = strip_images(predicted.folders, _known(predicted, of_clips["id"]))
+    windows = iter(of_clips.iter_rows(named=True))
+    timelines = tuple(
+        draw_timeline(
+            clip if subtask is None else f"{clip}, {subtask}",
+            [*islice(windows, len(numbers))],
+            strips,
+            temperature=temperatures.get(subtask),
+            classes=classes.get(subtask, []) if target.has_classes else None,
+        )
+        for (clip, subtask), numbers in first.items()
+    )
     unsure = known["unsure"]
     return PredictionContent(
         source=f"{out.name}.store",
@@ -215,22 +243,36 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
         all_skipped=skipped.height,
         target=target,
         is_calibrated=all(task.decision is not None and task.decision.is_fitted for task in tasks),
+        timelines=timelines,
+        clips=len(clips),
         notes=tuple(images.notes()),
     )
 
 
+def _rows(table: pl.LazyFrame, numbers: pl.Series) -> pl.DataFrame:
+    """Return some rows of a table, in the order of their numbers."""
+    places = {row: place for place, row in enumerate(numbers)}
+    some = table.with_row_index("row").filter(pl.col("row").is_in(numbers.implode())).collect()
+    return some.sort(pl.col("row").replace_strict(places, return_dtype=pl.Int64))
+
+
 def _images(predicted: Predicted, ids: pl.Series) -> Images:
     """Return the finder of pictures: of the files of this run, or of the store's thumbnails."""
+    return Images(
+        predicted.folders,
+        _known(predicted, ids),
+        left=MOST_BYTES,
+        hint="Give the same command all images, and files that can still be read.",
+    )
+
+
+def _known(predicted: Predicted, ids: pl.Series) -> KnownImages:
+    """Return what the store has of the images of some examples."""
     rows = predicted.store.examples("test")
     if len(predicted.selection.tasks) > 1:  # the store has an image once for each task
         rows = rows.with_columns(id=without_prompt(pl.col("id")))
     rows = rows.filter(pl.col("id").is_in(ids.implode())).unique("id", maintain_order=True)
-    return Images(
-        predicted.folders,
-        known_images(rows),
-        left=MOST_BYTES,
-        hint="Give the same command all images, and files that can still be read.",
-    )
+    return known_images(rows)
 
 
 def _card(

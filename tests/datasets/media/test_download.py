@@ -306,3 +306,15 @@ def test_an_address_without_a_server_is_named(address: str) -> None:
 )
 def test_addresses_are_of_the_web(name: str, there: bool) -> None:
     assert is_address(name) is there
+
+
+def test_windows_of_a_video_are_fetched_as_one_file(tmp_path, monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Fetching, "_download", lambda _, address: asked.append(address) or b"clip")
+    fetching = Fetching(tmp_path)
+    names = [f"https://host/a.mp4@{n}.0..{n + 1}.0" for n in range(3)]
+    (line,) = fetching.fetch_all(names)
+    assert line.startswith(f"1 of 1 URLs are in {tmp_path}")
+    folder = MediaFolder(tmp_path, rules=MediaRules(fetching=fetching))
+    assert {folder.read(name) for name in names} == {b"clip"}
+    assert asked == ["https://host/a.mp4"]

@@ -9,7 +9,15 @@ from savs.datasets import MediaError
 from savs.datasets.media import videos as video_files
 from savs.datasets.media.containers import container_of, missing_bytes
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.videos import Video, decode_video, pick
+from savs.datasets.media.videos import (
+    Video,
+    decode_video,
+    decode_windows,
+    duration_ms,
+    images_of,
+    pick,
+)
+from savs.datasets.windows import Window
 
 
 def clip(suffix: str, count: int, **options: str) -> bytes:
@@ -75,7 +83,7 @@ def test_key_frames_change_nothing(
     suffix: str, options: dict[str, str], seeks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not seeks:
-        monkeypatch.setattr(video_files, "_by_seeking", lambda *_: None)
+        monkeypatch.setattr(video_files, "_by_seeking", lambda *_: iter(()))
     images = decode_video(clip(suffix, 27, **options), "x", 5).frames
     assert [nearest(image) for image in images] == [2, 8, 13, 18, 24]  # 2.7, 8.1, 13.5, 18.9, 24.3
 
@@ -287,3 +295,74 @@ def test_a_container_is_told_by_its_first_bytes_and_what_it_lacks_counted(
     assert container_of(data) == kind
     if kind is not None:
         assert missing_bytes(data) == missing
+
+
+@pytest.mark.parametrize("seeks", [True, False], ids=["sought", "decoded from the start"])
+@pytest.mark.parametrize("suffix", CODECS)
+def test_windows_have_the_frames_of_their_times(
+    suffix: str, seeks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not seeks:
+        monkeypatch.setattr(video_files, "_by_seeking", lambda *_: iter(()))
+    # ten frames a second; centres of the halves of 0.4 .. 1.2 are 0.6 and 1.0, of 0.8 .. 1.6
+    # 1.0 and 1.4; 2.25 .. 9 ends with the clip at 2.7: frames 22 to 26, centres 2.36 and 2.59
+    spans = [(400, 1200), (800, 1600), (900, 1000), (2250, 9000)]
+    windows = [Window(*span) for span in spans]
+    videos = list(decode_windows(clip(suffix, 27, g="6"), "x", windows, 2))
+    numbers = [[nearest(image) for image in video.frames] for video in videos]
+    assert numbers == [[6, 10], [10, 14], [9], [23, 25]]
+    assert [video.duration_s for video in videos] == pytest.approx([0.8, 0.8, 0.1, 0.45], abs=2e-3)
+    # times count from the start of a window
+    assert videos[1].times_s == pytest.approx((0.2, 0.6), abs=1e-3)
+    assert videos[3].times_s == pytest.approx((0.05, 0.25), abs=1e-3)
+
+
+def test_windows_are_decoded_once_in_order_and_no_further_than_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = clip("mp4", 27, g="3", bf="0")
+    decoded: list[int] = []
+    to_rgb = video_files._to_rgb
+    monkeypatch.setattr(
+        video_files,
+        "_to_rgb",
+        lambda frame, clip: decoded.append(round(10 * frame.time)) or to_rgb(frame, clip),
+    )
+    windows = [Window(start, start + 800) for start in range(0, 1900, 200)]
+    videos = decode_windows(data, "x", windows, 8)
+    assert len(next(videos).frames) == 8
+    assert decoded == [0, 1, 2, 3, 4, 5, 6, 7]  # nothing of the second window yet
+    assert [nearest(image) for image in next(videos).frames] == list(range(2, 10))
+    assert decoded == list(range(10))
+    assert len(list(videos)) == 8
+    assert decoded == list(range(26))
+
+
+@pytest.mark.parametrize("window", [Window(2700, 3000), Window(500, 500), Window(500, 400)])
+def test_a_window_without_frames_is_refused_after_those_before_it(window: Window) -> None:
+    videos = decode_windows(clip("mp4", 27), "x", [Window(0, 100), window, Window(800, 900)], 2)
+    assert [nearest(image) for image in next(videos).frames] == [0]
+    message = f"^x@{window} is no window of the video, which lasts 2.700 s"
+    with pytest.raises(MediaError, match=message):
+        next(videos)
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_the_duration_is_that_of_the_frames(suffix: str) -> None:
+    assert duration_ms(clip(suffix, 27), "x") == pytest.approx(2700, abs=2)
+
+
+def test_a_name_says_which_window_is_decoded() -> None:
+    data = clip("mp4", 27)
+    for video, kind in (("frames", "Image"), ("native", "Video")):
+        rules = MediaRules(video_frames=1, video=video)
+        (shown,) = decode_medium(data, "x.mp4@1.0..1.5", rules)
+        assert type(shown).__name__ == kind
+        assert [nearest(image) for image in images_of([shown])] == [12]
+    for content, rate, video, message in [
+        (data, None, "with-sound", "is a window, which has no sound"),
+        (data, 16_000, "native", "x.mp4 is not read as a video"),
+        (b"no video", None, "native", "x.mp4 is not read as a video"),
+    ]:
+        with pytest.raises(MediaError, match=message):
+            decode_medium(content, "x.mp4@1.0..1.5", MediaRules(video=video), rate)

@@ -7,7 +7,8 @@ from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
 from savs.datasets.media.media import MediaRules, part_sizes
-from savs.datasets.rows.boxes import box_and_crop, boxed_name, split_box
+from savs.datasets.parts import whole_name
+from savs.datasets.rows.boxes import box_and_crop, box_of, boxed_name
 from savs.datasets.rows.media_names import is_packed, packed_column, packed_parts, suffix_of
 
 
@@ -24,7 +25,7 @@ from savs.datasets.rows.media_names import is_packed, packed_column, packed_part
 )
 def test_equal_boxes_have_equal_names(value, name) -> None:
     assert boxed_name("a.jpg", value) == f"a.jpg#box={name}"
-    assert split_box(f"a.jpg#box={name}") == ("a.jpg", f"#box={name}")
+    assert box_of(f"a.jpg#box={name}") == f"#box={name}"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_box_and_what_is_cropped_of_100_by_60_pixels(value, box, crop) -> None
 )
 def test_a_wrong_box_is_named_with_its_reason(value, message) -> None:
     name = boxed_name("a.jpg", value)
-    assert split_box(name)[0] == "a.jpg"
+    assert whole_name(name) == "a.jpg"
     with pytest.raises(ValueError, match=message):
         box_and_crop(name, (100, 60), margin=10)
     assert part_sizes([(100, 60)], name, 10) == [(0, 0)]

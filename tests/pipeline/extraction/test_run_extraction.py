@@ -133,11 +133,11 @@ def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
 @pytest.mark.thorough
 def test_batches_that_do_not_fit_run_in_pieces_without_being_prepared_again(run, monkeypatch):
 
-    from savs.pipeline.extraction.line import prepare
+    from savs.pipeline.extraction.line import jobs
     from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
     whole = run("whole", dtype="float32", batch_size=4).store
-    launch, decode, decoded = LoadedModel.launch, prepare.decode_medium, []
+    launch, decode, decoded = LoadedModel.launch, jobs.decode_medium, []
 
     def small_memory(self, inputs, *rest):
         if len(inputs["input_ids"]) > 1:
@@ -146,7 +146,7 @@ def test_batches_that_do_not_fit_run_in_pieces_without_being_prepared_again(run,
 
     monkeypatch.setattr(LoadedModel, "launch", small_memory)
     monkeypatch.setattr(
-        prepare, "decode_medium", lambda *given: decoded.append(given[1]) or decode(*given)
+        jobs, "decode_medium", lambda *given: decoded.append(given[1]) or decode(*given)
     )
     said = []
     reporting = Reporting(say=said.append)

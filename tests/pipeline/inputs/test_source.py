@@ -185,3 +185,58 @@ def test_a_doubt_is_told_once(pool, inputs):
     source, found = read(train=pool)
     (line,) = source.notes(found)
     assert line == "1 example repeats an earlier one with the same label: again as e0"
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Videos of 3 s in the form of UCF-Crime; one has an anomaly from 1 s to 2 s."""
+    lines = ["Abuse001_x264.mp4 Abuse 31 60 -1 -1"]
+    lines += [f"Normal_Videos_{n:03}_x264.mp4 Normal -1 -1 -1 -1" for n in (1, 2)]
+    (tmp_path / "test.txt").write_text("\n".join(lines))
+    for line in lines:
+        name, kind, *_ = line.split()
+        path = tmp_path / (kind if kind == "Abuse" else "Testing_Normal_Videos_Anomaly") / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode("mp4", [plain((200, 100, len(line)))] * 30))
+    return tmp_path / "test.txt"
+
+
+def test_windows_are_labelled_by_the_benchmark_and_grouped_by_video(clips: Path) -> None:
+    benchmark = find_benchmark("ucf-crime")
+    source = Source(benchmark, InputOptions(test=clips, window=1), trains=False)
+    test = source.examples()["test"]
+    assert [(e.id.partition("@")[2], e.label) for e in test[:3]] == [
+        ("0.0..1.0", "No"),
+        ("1.0..2.0", "Yes"),
+        ("2.0..3.0", "No"),
+    ]
+    assert len(test) == 9
+    assert test[0].group == test[2].group == "Abuse/Abuse001_x264.mp4"
+    assert source.decoding_facts(has_videos=True) == {
+        "video": "native",
+        "video_frames": 8,
+        "window_ms": 1000,
+        "stride_ms": 1000,
+    }
+
+
+def test_shots_and_limits_count_videos_and_not_windows(clips: Path) -> None:
+    rows = [
+        {"image": f"{n}.mp4", "question": "?", "label": "ab"[n % 2], "id": f"{n}"} for n in range(4)
+    ]
+    file = clips.with_name("rows.jsonl")
+    file.write_text("\n".join(map(json.dumps, rows)))
+    for n in range(4):
+        clip = encode("mp4", [plain((0, 60 * n, 9))] * 20)
+        clips.with_name(f"{n}.mp4").write_bytes(clip)
+    options = InputOptions(test=file, shots=1, window=1, stride=0.5)
+    splits = Source(find_benchmark("general"), options).examples()
+    for split in ("train", "test"):
+        ids = [example.id.partition("@") for example in splits[split]]
+        assert [window for _, _, window in ids] == ["0.0..1.0", "0.5..1.5", "1.0..2.0"] * 2
+        assert len({video for video, _, _ in ids}) == 2
+    assert not {e.group for e in splits["train"]} & {e.group for e in splits["test"]}
+    few = Source(
+        find_benchmark("general"), InputOptions(test=file, limit=1, window=1), trains=False
+    )
+    assert [example.id for example in few.examples()["test"]] == ["0@0.0..1.0", "0@1.0..2.0"]

@@ -8,8 +8,8 @@ from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
 from savs.pipeline.cli.options.shared import MORE
 
-MOST, MOST_OF_ONE = 125, 32
-MOST_IN_ALL = 165
+MOST, MOST_OF_ONE = 125, 34
+MOST_IN_ALL = 171
 """With those of `--help-all`."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from clips import PALETTE, encode, plain
+from clips import PALETTE, encode, nearest, plain
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
 from savs.datasets.media.media import DEFAULT_RULES, MediaRules, sha256
@@ -265,3 +265,20 @@ def test_an_image_is_read_once_for_all_its_boxes(plan, inputs, monkeypatch):
     assert tokens == {0: 1 + 20, 1: 1 + 12, 2: 1 + 11, 3: 1}
     assert len({id(medium.data) for medium in job.media.values()}) == 1  # sent to a worker once
     assert {medium.name for medium in job.media.values()} == {one, *parts}
+
+
+def test_windows_of_a_video_are_decoded_where_it_is_read(plan, inputs, monkeypatch):
+    data = encode("mp4", [plain(PALETTE[n]) for n in range(20)])
+    (inputs.root / "x.mp4").write_bytes(data)
+    read = []
+    monkeypatch.setattr(MediaFolder, "read", lambda _, name: read.append(name) or data)
+    names = ["x.mp4@0.0..0.8", "x.mp4@0.4..1.2", "x.mp4@0.4..1.2", "x.mp4@9.0..9.5"]
+    rules = MediaRules(video_frames=2, video="frames")
+    (only,) = plan(*(("Q", (name,)) for name in names), rules=rules)
+    assert read == ["x.mp4"]
+    assert [request for request, _ in only.waiting] == [0, 1, 1]
+    assert only.skipped[3].startswith("x.mp4@9.0..9.5 is no window of the video")
+    (job,) = only.jobs
+    shown = [job.media[digest].decode(rules, None) for r in job.requests for digest in r.media]
+    assert [[nearest(image) for image in one] for one in shown] == [[2, 6], [6, 10]]
+    assert job.requests[0].pixels == 2 * 64 * 48

@@ -66,7 +66,7 @@ def test_pixels_are_given_in_the_models_type_or_as_bytes(encoder, job):
 
 
 def test_an_image_of_several_requests_is_decoded_once(encoder, job, monkeypatch):
-    from savs.pipeline.extraction.line import prepare as module
+    from savs.pipeline.extraction.line import jobs as module
 
     decode, decoded = module.decode_medium, []
     monkeypatch.setattr(
