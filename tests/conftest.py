@@ -120,6 +120,13 @@ def inputs(tmp_path: Path) -> Inputs:
     return Inputs(root)
 
 
+@pytest.fixture
+def queries_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run queries in this process: one for each takes a second."""
+    name = "savs.pipeline.evaluation.query.frame_within_limits"
+    monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What one call of the command left."""
@@ -131,11 +138,15 @@ class Ran:
 
 @pytest.fixture
 def savs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    queries_here: None,
 ) -> Iterator[Callable[..., Ran]]:
     """Run the `savs` command in an empty folder, in this process: starting one takes seconds.
 
-    What only a process of its own can show is tested in `test_interrupt.py` and `test_imports.py`.
+    What only a process of its own can show is tested in `test_interrupt.py`, `test_imports.py`, and
+    of queries in `test_query_command.py`.
     """
     from savs.pipeline.cli.app import main
 
