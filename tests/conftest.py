@@ -112,6 +112,17 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> ShapesFiles:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ways_found_once() -> Iterator[None]:
+    """Try ways to run a checkpoint once a process; tests of stage 1 try them each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:  # else it would be imported for tests without a model
+            from settled_ways import preflight_once
+
+            patch.setattr("savs.pipeline.extraction.model_run.preflight", preflight_once)
+        yield
+
+
 @pytest.fixture
 def inputs(tmp_path: Path) -> Inputs:
     """Return an empty input folder."""

@@ -2,8 +2,7 @@
 
 import json
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +27,7 @@ from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
-from savs.stores import ResultError, StoreMismatchError, head_name
+from savs.stores import ResultError, StoreMismatchError, head_name, open_store
 
 QUESTION = "What color is the star?"
 COLORS = ["blue", "cyan", "green", "purple", "red", "yellow"]
@@ -62,11 +61,19 @@ def drawn(tmp_path_factory):
     return SimpleNamespace(photos=root / "photos", labels=labels, known=done.store, root=root)
 
 
-@pytest.fixture
-def asked(drawn, tmp_path):
+@pytest.fixture(scope="module")
+def asked_once(drawn):
     """Return a folder of features that `ask` made, with its predictions."""
-    found = savs.ask(drawn.photos, QUESTION, classes=COLORS, out=tmp_path / "asked", **FAST)
-    return SimpleNamespace(store=tmp_path / "asked", found=found)
+    store = drawn.root / "asked"
+    found = savs.ask(drawn.photos, QUESTION, classes=COLORS, out=store, **FAST)
+    return SimpleNamespace(store=store, found=found)
+
+
+@pytest.fixture
+def asked(asked_once, tmp_path):
+    """Return a copy of it."""
+    store = shutil.copytree(asked_once.store, tmp_path / "asked")
+    return SimpleNamespace(store=store, found=asked_once.found)
 
 
 @pytest.fixture
@@ -327,23 +334,17 @@ def test_ties_go_to_the_first_class_and_offsets_reach_the_middle() -> None:
     assert float((moved @ [1, 2, 3]).mean()) == pytest.approx(2, abs=1e-6)
 
 
-def test_the_command_reads_files_of_classes_and_says_what_comes_next(drawn, tmp_path) -> None:
+def test_the_command_reads_files_of_classes_and_says_what_comes_next(savs, drawn, tmp_path) -> None:
     (tmp_path / "photos").mkdir()
     for path in sorted(drawn.photos.iterdir())[:4]:
         shutil.copy(path, tmp_path / "photos")
     (tmp_path / "classes.txt").write_text("\n".join(COLORS) + "\n\n")
-    ask = [sys.executable, "-m", "savs", "ask", "photos", "--model", "demo"]
-    words = ["--question", QUESTION, "--classes", "classes.txt", "--out", "new.csv"]
-
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [*ask, *(more or words)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    done = run()
+    run = partial(savs, "ask", "photos", "--model", "demo")
+    done = run("--question", QUESTION, "--classes", "classes.txt", "--out", "new.csv")
     assert done.returncode == 0, done.stderr
     assert "next: savs suggest photos-savs --out next.html" in done.stderr
     assert pl.read_csv(tmp_path / "new.csv").height == 4
-    assert savs.open_store(tmp_path / "photos-savs").ids("unlabelled")
+    assert open_store(tmp_path / "photos-savs").ids("unlabelled")
     odd = run("--question", QUESTION, "--classes", "absent.txt")
     assert odd.returncode == 2
     assert "absent.txt cannot be read" in " ".join(odd.stderr.split())

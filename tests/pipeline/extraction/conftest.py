@@ -3,7 +3,16 @@ import random
 import pytest
 from transformers import Qwen2VLModel
 
+from savs.pipeline.extraction import model_run
+from savs.pipeline.extraction.checks.decisions import preflight
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+
+
+@pytest.fixture(scope="package", autouse=True)
+def ways_tried_each_time():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_run, "preflight", preflight)
+        yield
 
 
 @pytest.fixture
