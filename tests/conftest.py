@@ -113,6 +113,14 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> ShapesFiles:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Wait for no disk: tests write thousands of stores, and power is cut in `test_power_loss`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it refuses a closed descriptor, too
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def ways_found_once() -> Iterator[None]:
     """Try ways to run a checkpoint once a process; tests of stage 1 try them each time."""
     with pytest.MonkeyPatch.context() as patch:
