@@ -1,11 +1,1 @@
-import pytest
-
-from savs.pipeline.extraction import model_run
-from savs.pipeline.extraction.checks.decisions import preflight
-
-
-@pytest.fixture(scope="package", autouse=True)
-def ways_tried_each_time():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_run, "preflight", preflight)
-        yield
+from settled_ways import ways_tried_each_time as ways_tried_each_time

@@ -1,18 +1,10 @@
 import random
 
 import pytest
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 from transformers import Qwen2VLModel
 
-from savs.pipeline.extraction import model_run
-from savs.pipeline.extraction.checks.decisions import preflight
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-
-
-@pytest.fixture(scope="package", autouse=True)
-def ways_tried_each_time():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_run, "preflight", preflight)
-        yield
 
 
 @pytest.fixture
