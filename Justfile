@@ -55,7 +55,7 @@ cuda python="python3.13":
 space:
     .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_space_install.py tests/pipeline/classifying/bundle/test_space.py tests/pipeline/app
 
-# Run what `test` leaves out for its time: attacks, recipes, simulations, long loops (eight minutes on two cores)
+# Run what `test` leaves out for its time: the whole demo, attacks, recipes, simulations, long loops (ten minutes on two cores)
 costly:
     OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist worksteal -m "costly and not slow"
 

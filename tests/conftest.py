@@ -112,12 +112,38 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> ShapesFiles:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Wait for no disk: tests write thousands of stores, and power is cut in `test_power_loss`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it refuses a closed descriptor, too
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ways_found_once() -> Iterator[None]:
+    """Try ways to run a checkpoint once a process; tests of stage 1 try them each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:  # else it would be imported for tests without a model
+            from settled_ways import preflight_once
+
+            patch.setattr("savs.pipeline.extraction.model_run.preflight", preflight_once)
+        yield
+
+
 @pytest.fixture
 def inputs(tmp_path: Path) -> Inputs:
     """Return an empty input folder."""
     root = tmp_path / "inputs"
     root.mkdir()
     return Inputs(root)
+
+
+@pytest.fixture
+def queries_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run queries in this process: one for each takes a second."""
+    name = "savs.pipeline.evaluation.query.frame_within_limits"
+    monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +157,15 @@ class Ran:
 
 @pytest.fixture
 def savs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    queries_here: None,
 ) -> Iterator[Callable[..., Ran]]:
     """Run the `savs` command in an empty folder, in this process: starting one takes seconds.
 
-    What only a process of its own can show is tested in `test_interrupt.py` and `test_imports.py`.
+    What only a process of its own can show is tested in `test_interrupt.py`, `test_imports.py`, and
+    of queries in `test_query_command.py`.
     """
     from savs.pipeline.cli.app import main
 

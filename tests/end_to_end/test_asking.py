@@ -2,8 +2,7 @@
 
 import json
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +27,7 @@ from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
-from savs.stores import ResultError, StoreMismatchError, head_name
+from savs.stores import ResultError, StoreMismatchError, head_name, open_store
 
 QUESTION = "What color is the star?"
 COLORS = ["blue", "cyan", "green", "purple", "red", "yellow"]
@@ -62,11 +61,19 @@ def drawn(tmp_path_factory):
     return SimpleNamespace(photos=root / "photos", labels=labels, known=done.store, root=root)
 
 
-@pytest.fixture
-def asked(drawn, tmp_path):
+@pytest.fixture(scope="module")
+def asked_once(drawn):
     """Return a folder of features that `ask` made, with its predictions."""
-    found = savs.ask(drawn.photos, QUESTION, classes=COLORS, out=tmp_path / "asked", **FAST)
-    return SimpleNamespace(store=tmp_path / "asked", found=found)
+    store = drawn.root / "asked"
+    found = savs.ask(drawn.photos, QUESTION, classes=COLORS, out=store, **FAST)
+    return SimpleNamespace(store=store, found=found)
+
+
+@pytest.fixture
+def asked(asked_once, tmp_path):
+    """Return a copy of it."""
+    store = shutil.copytree(asked_once.store, tmp_path / "asked")
+    return SimpleNamespace(store=store, found=asked_once.found)
 
 
 @pytest.fixture
@@ -98,6 +105,7 @@ def test_answers_are_those_of_zero_shot_to_the_last_digit(drawn, asked) -> None:
     assert np.allclose(sums, 1, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_several_questions_read_each_image_once(drawn) -> None:
     images = sorted(drawn.photos.iterdir())[:3]
     both = {QUESTION: COLORS, "Is there a circle?": ["Yes", "No"]}
@@ -116,6 +124,7 @@ def test_several_questions_read_each_image_once(drawn) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_levels_have_an_expected_level_and_an_offset_that_is_kept(drawn, tmp_path) -> None:
     levels = ["small", "medium", "large"]
     plain = savs.ask(drawn.photos, "How large is the star?", levels=levels, **FAST)
@@ -170,6 +179,7 @@ def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
         answer(drawn.photos, out=out[:1], **{**ask, "classes": ["red", "blue"]})
 
 
+@pytest.mark.thorough
 def test_more_images_are_added_and_a_damaged_one_is_skipped(drawn, tmp_path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(drawn.photos, photos)
@@ -327,23 +337,17 @@ def test_ties_go_to_the_first_class_and_offsets_reach_the_middle() -> None:
     assert float((moved @ [1, 2, 3]).mean()) == pytest.approx(2, abs=1e-6)
 
 
-def test_the_command_reads_files_of_classes_and_says_what_comes_next(drawn, tmp_path) -> None:
+def test_the_command_reads_files_of_classes_and_says_what_comes_next(savs, drawn, tmp_path) -> None:
     (tmp_path / "photos").mkdir()
     for path in sorted(drawn.photos.iterdir())[:4]:
         shutil.copy(path, tmp_path / "photos")
     (tmp_path / "classes.txt").write_text("\n".join(COLORS) + "\n\n")
-    ask = [sys.executable, "-m", "savs", "ask", "photos", "--model", "demo"]
-    words = ["--question", QUESTION, "--classes", "classes.txt", "--out", "new.csv"]
-
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [*ask, *(more or words)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    done = run()
+    run = partial(savs, "ask", "photos", "--model", "demo")
+    done = run("--question", QUESTION, "--classes", "classes.txt", "--out", "new.csv")
     assert done.returncode == 0, done.stderr
     assert "next: savs suggest photos-savs --out next.html" in done.stderr
     assert pl.read_csv(tmp_path / "new.csv").height == 4
-    assert savs.open_store(tmp_path / "photos-savs").ids("unlabelled")
+    assert open_store(tmp_path / "photos-savs").ids("unlabelled")
     odd = run("--question", QUESTION, "--classes", "absent.txt")
     assert odd.returncode == 2
     assert "absent.txt cannot be read" in " ".join(odd.stderr.split())
@@ -368,6 +372,7 @@ def test_a_sweep_draws_the_curve_from_no_label_on(drawn) -> None:
     assert found["answers-lda"]["mean"] == pytest.approx(value)  # a class has one example
 
 
+@pytest.mark.thorough
 def test_every_command_takes_a_classifier_of_answers_and_heads(drawn, asked, tmp_path) -> None:
     names, seen = [*drawn.labels], list(drawn.labels.values())
     tested = [name for n, name in enumerate(names) if seen[:n].count(seen[n]) > 1][-6:]
@@ -444,6 +449,7 @@ def test_a_damaged_image_has_no_pseudo_label(drawn, tmp_path) -> None:
     assert selection.examples == 24
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["letters", "numbers"])
 def test_letters_and_numbers_stand_for_answers_in_all_that_follows(drawn, tmp_path, way) -> None:
     texts = {"letters": "ABCDEF", "numbers": "123456"}[way]
@@ -486,6 +492,7 @@ def test_letters_end_at_z_and_other_ways_are_no_way(drawn) -> None:
         answer(drawn.photos, question="a?", answers="roman", model="demo")
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes, tmp_path) -> None:
     how = {"model": "demo", "question": QUESTION, "classes": COLORS, "dtype": "float32"}
     found = models(ask=[str(drawn.photos)], **how)
@@ -510,6 +517,7 @@ def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes, tmp_path)
         models(ask=["photos"])
 
 
+@pytest.mark.thorough
 def test_images_that_wait_for_a_label_are_classified_from_their_store(
     drawn, asked, tmp_path
 ) -> None:
@@ -538,6 +546,7 @@ def test_images_that_wait_for_a_label_are_classified_from_their_store(
     assert savs.load(tmp_path / "lda").predict_features(values).tolist() == served
 
 
+@pytest.mark.thorough
 def test_a_space_of_answers_and_heads_answers_as_classify_does(drawn, asked, tmp_path) -> None:
     savs.label(asked.store, drawn.labels)
     trained = savs.train(asked.store, heads=5)

@@ -87,8 +87,7 @@ def test_every_command_takes_the_same_result(savs, tmp_path, holds, test) -> Non
     found = json.loads(explained.stdout)
     assert len(found["examples"]) > 1
     assert any("chosen, and" in note for note in found["notes"]) == (not test)
-    if holds == "only lda":  # a query has a process of its own
-        assert savs("query", path, "SELECT count(*) FROM predictions").returncode == 0
+    assert savs("query", path, "SELECT count(*) FROM predictions").returncode == 0
 
 
 def _same(find: Callable[[], str], meant: str | None, problem: str) -> None:

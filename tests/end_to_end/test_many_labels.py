@@ -151,7 +151,7 @@ def test_programs_of_bundles_say_what_evaluate_says(scenes):
         assert bundle.note is None
         assert "| `red` |" in (bundle.path / "README.md").read_text()
         bundles.append(bundle.path.absolute())
-    found = run_standalone(bundles, images, DEMO_MODEL)
+    found = run_standalone(dict.fromkeys(bundles, images), DEMO_MODEL)
     for result, rows in zip(expected, found, strict=True):
         per_label = result.tables["per_label"]
         names, thresholds = per_label["label"], per_label["threshold"].to_numpy()

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from savs.pipeline.running.bounded_process import frame_within_limits
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -39,6 +40,12 @@ def query(savs, store):
 
 
 @pytest.fixture
+def in_a_process(savs, monkeypatch) -> None:
+    """Let a query have a process of its own, as outside tests."""
+    monkeypatch.setattr("savs.pipeline.evaluation.query.frame_within_limits", frame_within_limits)
+
+
+@pytest.fixture
 def evaluated(savs, store) -> pl.DataFrame:
     """Select two heads, evaluate, and return the predictions."""
     for args in (("select", store.path, "--heads", "2"), ("evaluate", store.path)):
@@ -46,6 +53,7 @@ def evaluated(savs, store) -> pl.DataFrame:
     return pl.read_parquet(store.path / "results/vote/predictions.parquet")
 
 
+@pytest.mark.usefixtures("in_a_process")
 def test_rows_are_a_table_with_their_number_on_stderr(query) -> None:
     done = query("SELECT id, label FROM examples WHERE split = 'test' LIMIT 2")
     assert "test:0" in done.stdout
@@ -172,13 +180,11 @@ def test_csv_and_json_at_once_are_a_usage_error(query) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.usefixtures("in_a_process")
 def test_an_incomplete_or_damaged_store_exits_with_3(query, store) -> None:
     shard = store.path / "test-00000.h5"
     data = shard.read_bytes()
     shard.write_bytes(data[: len(data) // 2])
-    assert (
-        "test-00000.h5 does not end with the index of a shard: it is truncated"
-        in query("SELECT id FROM examples", code=3).stderr
-    )
-    shard.unlink()
-    assert "(test-00000.h5 first)" in query("SELECT id FROM examples", code=3).stderr
+    for reason in ("test-00000.h5 does not end with the index of a", "(test-00000.h5 first)"):
+        assert reason in query("SELECT id FROM examples", code=3).stderr
+        shard.unlink(missing_ok=True)

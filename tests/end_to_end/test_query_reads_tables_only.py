@@ -67,13 +67,6 @@ CHANGES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch) -> None:
-    """A process for each query takes a second."""
-    name = "savs.pipeline.evaluation.query.frame_within_limits"
-    monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     values = np.random.default_rng(5).normal(size=(2, 4, 3)).astype(np.float32)

@@ -16,9 +16,12 @@ from small_results import save_result
 from savs import (
     SavsError,
     compare,
+    evaluate,
     load_selection,
+    open_store,
     query,
     report,
+    save_evaluation,
     save_selection,
     select,
     write_bundle,
@@ -27,21 +30,27 @@ from savs.pipeline.evaluation import evaluation_file
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import digest
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("queries_here")]
 
 FILES = ("units.parquet", "predictions.parquet", "classifier.safetensors", "config.json")
 NEW, OLD = [1, 1, 1, 1], [1, 0, 1, 1]
 
 
-@pytest.fixture
-def store(savs, tmp_path) -> FeatureStore:
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> Path:
     """Return a store that was evaluated with three heads, and with two in `results/two`."""
-    found = two_task_store(tmp_path / "s")
-    for heads, more in (("3", ()), ("2", ("--out", found.path / "results/two"))):
-        assert savs("select", found.path, "--heads", heads, *more).returncode == 0
-        given = ("--selection", more[1]) if more else ()
-        assert savs("evaluate", found.path, *given, *more).returncode == 0
-    return found
+    found = two_task_store(tmp_path_factory.mktemp("evaluated") / "s")
+    for heads, name in ((3, "vote"), (2, "two")):
+        selection, folder = select(found, heads=heads), found.path / "results" / name
+        save_selection(selection, folder)
+        save_evaluation(evaluate(found, selection), folder)
+    return Path(found.path)
+
+
+@pytest.fixture
+def store(evaluated, tmp_path) -> FeatureStore:
+    """Return a copy of it."""
+    return open_store(shutil.copytree(evaluated, tmp_path / "s"))
 
 
 def test_all_files_name_one_run(store) -> None:
@@ -107,7 +116,7 @@ def test_every_edit_of_the_metrics_is_refused(tmp_path, record_property) -> None
         record_property("tried", number + 1)
         path.write_text(json.dumps(edited(value, place, new)))
         with pytest.raises(ResultError, match=r"(metrics\.json|parquet) (cannot be read|does not)"):
-            compare([good, folder])
+            compare([folder, good])
 
 
 @pytest.mark.costly

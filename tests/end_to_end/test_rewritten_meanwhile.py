@@ -204,13 +204,6 @@ def run(savs, states, tmp_path):
     return call
 
 
-@pytest.fixture(autouse=True)
-def queries_stay_in_this_process(monkeypatch) -> None:
-    """A query runs in a child, whose files nothing can be opened before."""
-    name = "savs.pipeline.evaluation.query.frame_within_limits"
-    monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
-
-
 @pytest.mark.parametrize(("command", "check"), COMMANDS.values(), ids=COMMANDS.keys())
 def test_features_stay_with_their_examples_at_every_moment(run, command, check) -> None:
     for moment in range(200):

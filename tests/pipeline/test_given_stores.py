@@ -48,6 +48,7 @@ def test_each_function_that_takes_stores_is_tried() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("queries_here")
 @pytest.mark.parametrize("call", TAKE_A_STORE.values(), ids=TAKE_A_STORE)
 def test_a_folder_is_a_store(call, tmp_path, monkeypatch) -> None:
     features = np.random.default_rng(0).normal(size=(4, 8, 3)).astype(np.float32)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ for program, *given in json.loads(sys.argv[2]):
 
 
 def run_standalone(
-    bundles: Sequence[Path], images: Sequence[Path], model: Path
+    bundles: Mapping[Path, Sequence[Path]], model: Path
 ) -> list[list[dict[str, Any]]]:
-    """Return what predict.py of each bundle prints."""
-    given = [*map(str, images), "--model", str(model)]
-    cases = [[str(bundle / "predict.py"), *given] for bundle in bundles]
+    """Return what predict.py of each bundle prints of its images."""
+    cases = [
+        [str(bundle / "predict.py"), *map(str, images), "--model", str(model)]
+        for bundle, images in bundles.items()
+    ]
     done = subprocess.run(
         [sys.executable, "-P", "-c", DRIVER, json.dumps(BLOCKED), json.dumps(cases)],
         env=os.environ | {"HF_HUB_OFFLINE": "1"},

@@ -131,6 +131,7 @@ def test_another_model_or_grid_is_refused_and_training_rows_alone_too(pets, tmp_
         import_features(pets / "new.npy", out=tmp_path / "s", split="valid")
 
 
+@pytest.mark.thorough
 def test_neither_torch_nor_transformers_is_needed(pets) -> None:
     code = (
         "import importlib.abc, sys\n"

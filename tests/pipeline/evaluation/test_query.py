@@ -35,11 +35,10 @@ def save_results(store, heads, name):
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(request, monkeypatch) -> None:
-    """A process for each query takes a second; tests of limits, which are costly, have them."""
+def in_this_process(request) -> None:
+    """Tests of limits, which are costly, have a process for each query."""
     if "costly" not in request.keywords:
-        name = "savs.pipeline.evaluation.query.frame_within_limits"
-        monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
+        request.getfixturevalue("queries_here")
 
 
 @pytest.fixture

@@ -35,18 +35,18 @@ def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
     animals, made, tmp_path
 ) -> None:
     store = open_store(animals.parent / "s")
-    images = [*made.images[:4], *odd_images(tmp_path, made.images[0])]
-    bundles = []
+    bundles = {}
     for readout in (name for name in STANDALONE if not find_readout(name).answers):
         selection = calibrate(store, select(store, heads=8, readout=readout)).selection
         saved = save_selection(selection, tmp_path / "selected" / readout)
         done = write_bundle(store, saved, tmp_path / readout)
         assert done.files == ("classifier.safetensors", "config.json", "README.md", "predict.py")
         assert done.note is None
-        bundles.append(done.path)
-    bundles.append(write_bundle(store, animals, tmp_path / "plain").path)  # without calibration
-    found = run_standalone(bundles, images, DEMO_MODEL)
-    for bundle, rows in zip(bundles, found, strict=True):
+        bundles[done.path] = made.images[:3]
+    plain = write_bundle(store, animals, tmp_path / "plain").path  # without calibration
+    bundles[plain] = [made.images[0], *odd_images(tmp_path, made.images[0])]
+    found = run_standalone(bundles, DEMO_MODEL)
+    for (bundle, images), rows in zip(bundles.items(), found, strict=True):
         expected = classify(bundle, images).predictions
         assert [row["id"] for row in rows] == [str(image) for image in images]
         assert [row["prediction"] for row in rows] == expected["prediction"].to_list()
@@ -59,22 +59,19 @@ def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
 
 UNTIL_THE_END = """
 import json, runpy, sys
-program, cases = sys.argv[1:]
-for words in json.loads(cases):
-    sys.argv = [program, *words]
+for sys.argv in json.loads(sys.argv[1]):
     try:
-        runpy.run_path(program, run_name="__main__")
+        runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as end:
         print(end.code, flush=True)
 """
-"""Runs a program several times in one process: torch takes seconds to import."""
+"""Runs programs in one process: torch takes seconds to import."""
 
 
-@pytest.mark.parametrize("is_beside", [False, True], ids=["--model", "model beside"])
-def test_predict_py_passes_over_what_is_no_image_and_reads_folders(
-    animals, made, tmp_path, is_beside
-) -> None:
-    bundle = write_bundle(open_store(animals.parent / "s"), animals, tmp_path / "bundle").path
+def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made, tmp_path) -> None:
+    store = open_store(animals.parent / "s")
+    alone, whole = (write_bundle(store, animals, tmp_path / name).path for name in ("a", "whole"))
+    (whole / "model").symlink_to(DEMO_MODEL)
     folder = tmp_path / "schöne Bilder"
     folder.mkdir()
     Image.open(made.images[0]).save(folder / "b.png")
@@ -82,32 +79,34 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(
     (folder / "c.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     (folder / "notes.txt").touch()
 
-    cases = [[str(folder), "--model", str(DEMO_MODEL)], [str(folder), "--model", "demo"]]
-    if is_beside:
-        (bundle / "model").symlink_to(DEMO_MODEL)
-        cases[0] = cases[0][:1]
-    else:
-        cases.append(cases[0][:1])
+    programs = [str(bundle / "predict.py") for bundle in (alone, whole)]
+    cases = [
+        [programs[0], str(folder), "--model", str(DEMO_MODEL)],
+        [programs[1], str(folder)],
+        *([program, str(folder), "--model", "demo"] for program in programs),
+        [programs[0], str(folder)],
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", UNTIL_THE_END, str(bundle / "predict.py"), json.dumps(cases)],
+        [sys.executable, "-c", UNTIL_THE_END, json.dumps(cases)],
         env=os.environ | {"PYTHONUTF8": "1"},
         capture_output=True,
         encoding="utf-8",
         check=True,
     )
-    row, *codes = done.stdout.splitlines()
-    assert codes == (["1", "2"] if is_beside else ["1", "2", "2"])
-    absent = f"--model {bundle / 'model'} is no folder; pass the folder of the model's files"
-    assert (absent in done.stderr) != is_beside
+    row, code, again, *codes = done.stdout.splitlines()
+    assert again == row
+    assert [code, *codes] == ["1", "1", "2", "2", "2"]
     assert json.loads(row)["id"] == str(folder / "b.png")
     assert "schöne" in row  # and no escapes
     failed = [line for line in done.stderr.splitlines() if "cannot be read" in line]
     assert [line.split(" cannot")[0] for line in failed] == [
         str(folder / name) for name in ("a.png", "c.png")
-    ]
+    ] * 2
     assert "Traceback" not in done.stderr
-    assert "--model demo is no folder; pass the folder of the model's files" in done.stderr
-    assert "pip install torch" in (bundle / "README.md").read_text()
+    for name, times in (("demo", 2), (alone / "model", 1)):
+        absent = f"--model {name} is no folder; pass the folder of the model's files"
+        assert done.stderr.count(absent) == times
+    assert "pip install torch" in (alone / "README.md").read_text()
 
 
 def test_predict_py_is_short_and_the_folder_loads(animals, tmp_path) -> None:
