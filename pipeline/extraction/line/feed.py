@@ -260,7 +260,7 @@ def _read(name: str, media: MediaFolder, clips: Clips, *, is_sound: bool) -> Rea
 def _part(name: str, media: MediaFolder, whole: ReadMedium | str) -> ReadMedium | str:
     """Return the box in a name, of a medium that was read whole; without a box the whole."""
     box = box_of(name)
-    if not box or isinstance(whole, str):
+    if not box or isinstance(whole, str) or not isinstance(whole.medium, Medium):
         return whole
     sizes = part_sizes(whole.sizes, name, media.rules.box_margin)
     medium = Medium(name, whole.medium.data)
