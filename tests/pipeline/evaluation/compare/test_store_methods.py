@@ -89,7 +89,7 @@ def test_a_dual_encoder_has_methods_of_class_names_and_none_of_many_heads(tmp_pa
 
 
 def test_other_kinds_of_labels_have_methods_of_their_own(tmp_path):
-    many, *_ = make_many(tmp_path / "many", unknown=0)
+    many, *_ = make_many(tmp_path / "many", labels=4, unknown=0)
     assert compare([many.path])["readout"].to_list() == ["vote", "lda", "neurons", "logistic"]
     one, two = (make_numbers(tmp_path / name)[0].path for name in ("one", "two"))
     with pytest.raises(ComparisonError, match="has one method, ridge, measured now; pass a second"):
