@@ -11,11 +11,10 @@ from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.running.formatting import of_shares
 from savs.pipeline.selection.compatibility import is_older
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import Selection, choose_heads
+from savs.pipeline.selection.selection import choose_heads, choose_heads_like
 from savs.pipeline.selection.selection_file import copy_selection, write_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.pipeline.statistics.paired_tests import Difference
-from savs.stores import FeatureStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def choose_again(workspace: Workspace, last: Evaluation | None = None) -> Chosen
     selection = before = workspace.selection() if workspace.result.is_selected else None
     is_new = before is None or before.train != train_digest(store)
     if selection is None or is_new:
-        selection = _like(store, before)
+        selection = choose_heads(store) if before is None else choose_heads_like(store, before)
     evaluation, doubtful, expected, problem = None, None, None, ""
     try:
         calibrated = calibrate(store, selection)
@@ -95,20 +94,3 @@ def choose_again(workspace: Workspace, last: Evaluation | None = None) -> Chosen
         with workspace.result.of_folds.writing() as new:
             replace_evaluation(evaluation, new)
     return Chosen(expected, problem, evaluation)
-
-
-def _like(store: FeatureStore, before: Selection | None) -> Selection:
-    """Return a selection that is made as an earlier one was, or by default."""
-    if before is None:
-        return choose_heads(store)
-    count = before.heads_each or before.head_count or None
-    heads = before if before.heads_from is not None else count
-    return choose_heads(
-        store,
-        heads=heads,
-        readout=before.rule,
-        scoring=before.scorer,
-        max_layer=before.max_layer,
-        joint_heads=before.joint_heads,
-        precision=before.precision,
-    )

@@ -213,6 +213,20 @@ def choose_heads(
     )
 
 
+def choose_heads_like(training: Training, before: Selection) -> Selection:
+    """Choose heads as an earlier selection did; heads that it was given are fitted again."""
+    count = before.heads_each or before.head_count or None
+    return choose_heads(
+        training,
+        heads=count if before.heads_from is None else before,
+        readout=before.rule,
+        scoring=before.scorer,
+        max_layer=before.max_layer,
+        joint_heads=before.joint_heads,
+        precision=before.precision,
+    )
+
+
 def asked_selection(store: FeatureStore) -> Selection:
     """Return the classifier that reads what `savs ask` keeps in a store, and learns nothing.
 

@@ -12,7 +12,7 @@ from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.compare.trial_sets import examples_of
 from savs.pipeline.evaluation.results import FOLDS, Result, Results
 from savs.pipeline.evaluation.same_examples import differences
-from savs.pipeline.evaluation.stage_two import evaluate
+from savs.pipeline.evaluation.stage_two import calibrated, evaluate
 from savs.pipeline.evaluation.sweep.methods import what_lacks
 from savs.pipeline.evaluation.sweep.shared_examples import SharedTest
 from savs.pipeline.names import OWN_ANSWERS
@@ -21,6 +21,7 @@ from savs.pipeline.readouts.hec import HEC_VT
 from savs.pipeline.readouts.neurons import NEURONS
 from savs.pipeline.running.formatting import apart, counted, interval, points
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.selection.selection import choose_heads_like
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import target_of
 from savs.stores import ResultError, open_store
@@ -35,7 +36,8 @@ def measured_methods(path: Path, reporting: Reporting) -> list[Path]:
     """Measure each method that a store has the features for, and return the folders of results.
 
     On test examples if some have labels, else on training examples, left out in turn. A result of
-    the same test examples that is there is taken as it is.
+    the same test examples that is there is taken as it is; heads that were chosen before labels
+    came are chosen again.
 
     Raises
     ------
@@ -64,7 +66,12 @@ def measured_methods(path: Path, reporting: Reporting) -> list[Path]:
         if examples is None or not _is_current(place, examples):
             try:
                 on = "folds" if examples is None else "test"
-                evaluate(store, name, out=True, on=on, reporting=quiet)
+                saved = Results(path).place(name)
+                method = name
+                if saved.is_older:  # `evaluate` would take its heads as they are
+                    again = choose_heads_like(store, saved.selection())
+                    method = calibrated(store, again, quiet)[0]
+                evaluate(store, method, out=True, on=on, reporting=quiet)
             except SelectionError as error:
                 failed.append(f"{name} is left out: {error}")
                 continue

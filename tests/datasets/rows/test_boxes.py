@@ -56,6 +56,7 @@ def test_a_box_and_what_is_cropped_of_100_by_60_pixels(value, box, crop) -> None
         ([10, 50, 30, 20], "is empty"),
         ([0.1, 0.1, 0.101, 0.5], "is empty"),  # less than half a pixel
         ([0, 0, 102, 60], r"\[0,0,102,60\] is outside the image, 100 x 60 px as shown"),
+        ([0, 0, 100, 62], "is outside the image"),
         ([-2, 0, 50, 60], "is outside the image"),
         ([100, 0, 101, 50], "is outside the image"),  # no pixel of it is inside
         ([-0.1, 0, 0.5, 0.5], "is outside the image: shares are from 0 to 1"),

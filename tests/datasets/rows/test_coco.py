@@ -11,10 +11,10 @@ from savs.datasets.rows.coco import corners
 from savs.datasets.rows.file_formats import read_rows
 
 IMAGES = [{"id": 7, "file_name": "val/a.jpg"}, {"id": 9, "file_name": "b.jpg"}]
-CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 18, "name": "dog"}]
+CATEGORIES = [{"id": 0, "name": "cat"}, {"id": 18, "name": "dog"}]
 ANNOTATIONS = [
     {"id": 5, "image_id": 9, "category_id": 18, "bbox": [10, 20, 30, 40], "iscrowd": 0},
-    {"id": 3, "image_id": 7, "category_id": 1, "bbox": [0.4, 1.5, 2.0, 3.25], "iscrowd": 1},
+    {"id": 3, "image_id": 7, "category_id": 0, "bbox": [0.4, 1.5, 2.0, 3.25], "iscrowd": 1},
     {"id": 4, "image_id": 7, "bbox": [1, 2, 0, 3]},
 ]
 

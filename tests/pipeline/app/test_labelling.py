@@ -17,7 +17,7 @@ from reported import ATTACK
 import savs
 from savs.foundation.errors import SavsError
 from savs.pipeline.app import labelling as module
-from savs.pipeline.app.choosing import choose_again
+from savs.pipeline.app.choosing import Expected, choose_again
 from savs.pipeline.app.labelling import (
     BATCH,
     BATCHES,
@@ -27,6 +27,7 @@ from savs.pipeline.app.labelling import (
     UNSURE,
     Labelling,
     Session,
+    curve_of,
     fits_page,
     label_page,
 )
@@ -155,6 +156,14 @@ def test_a_change_is_from_the_earlier_accuracy_to_the_later_one(workspace) -> No
     chosen = choose_again(workspace, replace(now, table=table))
     assert now.metrics[0].value > 1 / 2
     assert chosen.expected.change.value == pytest.approx(now.metrics[0].value - 1 / 3)
+
+
+def test_the_curve_goes_on_by_labels_where_some_were_taken_back() -> None:
+    expected = [Expected(labels, "", labels / 100, 0, 1) for labels in (30, 40, 20)]
+    chart = curve_of(expected, "accuracy")
+    assert [tick for _, tick in chart.x_ticks] == ["20", "40"]
+    (line,) = chart.series
+    assert [point.title[:2] for point in line.points] == ["20", "30", "40"]
 
 
 def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace) -> None:

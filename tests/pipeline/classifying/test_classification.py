@@ -14,6 +14,8 @@ from web import serve
 
 from savs import classify, evaluate, load_selection, save_selection, select
 from savs.datasets import RowError, SourceError
+from savs.datasets.benchmarks.class_folders import OF_IMAGES
+from savs.pipeline.classifying.new_images import MediaNames
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.progress import Reporting
@@ -105,6 +107,13 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     assert given["table"].predictions["id"].to_list() == [f"rows:{n}" for n in range(4)]
     assert given["stdin"].predictions["id"].to_list() == names
     assert whole.columns == [name for name in CLASSIFIED_SCHEMA if name != "subtask"]
+
+
+def test_a_folder_below_a_hidden_one_has_its_images(tmp_path) -> None:
+    folder = tmp_path / ".kept" / "photos"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").touch()
+    assert [*MediaNames(OF_IMAGES).of(str(folder))] == [str(folder / "a.jpg")]
 
 
 @pytest.mark.thorough

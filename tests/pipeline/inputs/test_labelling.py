@@ -8,6 +8,7 @@ from label_stores import MANY
 from savs import evaluate, label, load_selection, save_selection, select, train
 from savs.datasets import RowError
 from savs.foundation.errors import ParameterError
+from savs.pipeline.cli.commands.label import COMMAND
 from savs.pipeline.errors import LabelError, SelectionError
 from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.inputs.labelling import Labeller
@@ -150,6 +151,20 @@ def test_a_split_may_be_chosen(store) -> None:
     assert labels_of(done.store, "test") == {"e0": "cat", "e1": "dog", "t1": "dog", "u0": "cat"}
     with pytest.raises(ParameterError, match="`split` is 'new', expected train or test"):
         label(store, {"u0": "cat"}, split="new")
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "stage"),
+    [
+        ({"e0": "dog", "u0": "cat"}, "test", "evaluate"),
+        ({"u0": "cat"}, None, "train"),
+        ({"e0": "dog", "t1": "dog"}, "test", "train"),  # which t1 has left
+    ],
+)
+def test_the_next_command_is_about_what_changed(store, labels, split, stage) -> None:
+    done = label(store, labels, split=split)
+    said = COMMAND.show(done, {"store": "pets", "labels": labels}).messages
+    assert said[-1] == f"next: savs {stage} pets"
 
 
 def test_labels_of_others_may_be_left_alone(store) -> None:

@@ -11,6 +11,8 @@ from text_stores import SCALE, draw_text_store, make_text_store
 from savs import calibrate, evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import TEXT_READOUTS
+from savs.pipeline.readouts.hec import HEC_VT_CV
+from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.selection.left_out import leave_out
 
 HEADS = 6
@@ -194,6 +196,15 @@ def test_hec_vt_adds_the_discriminant_each_on_its_own_heads(told, tmp_path) -> N
     assert (tuned[::2] == task.fitted.weights[::2]).all()
     assert {*np.unique(tuned[1::2])} < {0, 0.25, 0.5, 1, 2, 4}
     assert ((tuned == 0) == (task.fitted.weights == 0)).all()
+
+
+def test_texts_of_other_classes_give_the_discriminants_the_greatest_weight() -> None:
+    labels, centres = np.repeat(np.arange(3), 8), np.eye(3, dtype=np.float32)
+    noise = 0.3 * np.random.default_rng(0).normal(size=(24, 3))
+    features = (centres[labels] + noise).astype(np.float32)[None]
+    texts = ClassTexts(np.roll(centres, 1, axis=0)[None], None)
+    fitted = HEC_VT_CV.fit(features, labels, [*"abc"], [3], texts)
+    assert fitted.weights[:, 0].tolist() == [1, 4]  # of the texts, and of the discriminants
 
 
 @pytest.mark.parametrize(("heads", "count"), [("all", 6), (6, 6), ([(0, 4), (0, 1)], 2)])

@@ -7,12 +7,14 @@ from label_stores import make_many
 from number_stores import make_numbers
 from text_stores import TEST, TRAIN, draw_text_store, noisy, store_with_answers
 
-from savs import compare, evaluate
+from savs import compare, evaluate, label, select
 from savs.pipeline.cli.commands.compare import COMMAND
 from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
-from savs.pipeline.evaluation.compare.store_methods import which_to_take
-from savs.pipeline.running.progress import Reporting
+from savs.pipeline.evaluation.compare.store_methods import measured_methods, which_to_take
+from savs.pipeline.evaluation.results import Result
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.targets.one import OneClass
 from stores import make_store
 
 
@@ -45,6 +47,19 @@ def test_a_result_of_the_same_examples_stays_as_it_is(store):
     files[0].write_bytes(b"{}")  # damaged, so measured again
     compare([store.path])
     assert files[0].read_bytes() == before[0]
+
+
+def test_a_result_from_before_labels_changed_is_measured_again_with_as_many_heads(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(OneClass, "compared_readouts", ("vote",))
+    train = np.eye(2, dtype=np.float32)[[0, 1] * 3]
+    features = np.stack([train] * 3)  # of three equal heads
+    store = make_store(tmp_path / "s", features, "ababab", features, "ababab")
+    evaluate(store, select(store, heads=2), out=True)
+    label(store, {f"train:{n}": "ba"[n % 2] for n in range(6)})
+    (result,) = map(Result, measured_methods(store.path, SILENT))
+    assert (result.headline["value"], result.selection().head_count) == (0, 2)
 
 
 def test_without_labelled_test_examples_training_examples_are_left_out(tmp_path):

@@ -82,3 +82,14 @@ def test_a_box_is_shown_with_its_margin_and_its_outline_if_the_image_is_unchange
     images = Images(MediaFolder(tmp_path), known)
     assert images.find("other", [name])[0].jpeg == b""
     assert images.changed == 1
+
+
+def test_files_of_one_name_in_two_folders_are_two_pictures(tmp_path) -> None:
+    media = {}
+    for name, size in (("one", (8, 4)), ("other", (4, 8))):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", size).save(tmp_path / name / "a.png")
+        media[name] = MediaFolder(tmp_path / name)
+    images = Images(media, {})
+    shown = [images.find(name, ["a.png"])[0] for name in media]
+    assert [(picture.width, picture.height) for picture in shown] == [(8, 4), (4, 8)]
