@@ -154,7 +154,7 @@ def _neurons(stores: Stores, draws: int, seed: int) -> Sweep:
     examples, methods = pl.DataFrame(), []
     trials = SweepTrials(first, "readout", pool=StoredTraining(stores[first]).tasks())
     for depth in (last, EARLY):
-        for name, readout in product(NEURON_SITES, NEURON_READOUTS):
+        for name, readout in product([s for s in NEURON_SITES if s in stores], NEURON_READOUTS):
             among = choosable(find_readout(readout), stores[name].grid, depth)
             swept = sweep(
                 stores[name],

@@ -104,7 +104,6 @@ def with_repeated_rows(folder: Path) -> Path:
     [
         ("report", "{results}", "--out", "page.html"),
         ("compare", "{results}", "{other}"),
-        ("suggest", "{results}/predictions.parquet", "--out", "next.csv"),
     ],
     ids=lambda command: command[0],
 )

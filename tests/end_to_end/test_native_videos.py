@@ -66,7 +66,7 @@ def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
         known = pl.read_parquet(results / "predictions.parquet").explode("media")
         new = savs(
             *("classify", results, clips, "--out", tmp_path / f"{way}.csv"),
-            *("--model", tiny_model("qwen3_vl"), "--engine", "local,workers=0"),
+            *("--model", tiny_model("qwen3_vl")),
         )
         assert new.returncode == 0, new.stderr
         assert "training examples had no videos" not in new.stderr
