@@ -100,7 +100,7 @@ class Command:
         return run
 
     def spellings(self, flags: Mapping[str, str]) -> dict[str, str]:
-        """Return field -> its spelling in messages, of those that other options fill.
+        """Return field -> its spelling in messages, of those that an option of another name sets.
 
         `flags` has the spelling of each parameter of the command.
         """
@@ -113,6 +113,11 @@ class Command:
             filled: f"{flags[name]} {text}" if flags[name].startswith("--") else text
             for name, option in options.items()
             for filled, text in option.fills.items()
+        }
+        found |= {
+            option.name: flags[name]
+            for name, option in options.items()
+            if option.name and name in flags
         }
         for name in self.allows:
             permission = PERMISSIONS[name]

@@ -52,6 +52,12 @@ def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_the
         "--test, --allow urls[:NGB], --test COLUMN=VALUE: options; `nothing_else`: none;"
         " `savs test`: a command\n"
     )
+    # of Python's parameters `method` and `max_layers`, which the shell calls otherwise
+    for command, name in (("evaluate", "readout"), ("sweep", "max_layer")):
+        assert savs(command, "nothing").returncode == 1
+        capfd.readouterr()
+        say(f"`{name}`")
+        assert capfd.readouterr().err == f"--{name.replace('_', '-')}\n"
 
 
 GREY = [(0, 0, 10), (0, 1, 4), (0, 2, 6), (2, 1, 8), (2, 2, 7)]
