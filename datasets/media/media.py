@@ -20,7 +20,7 @@ from savs.datasets.media.videos import (
     DEFAULT_FRAMES,
     Decoded,
     Video,
-    decode_windows,
+    decode_video,
     images_of,
     video_size,
 )
@@ -289,7 +289,7 @@ def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
 def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     clip, window = split_window(name)
     frames = rules.video_frames or DEFAULT_FRAMES
-    video = next(decode_windows(data, clip, [window], frames, rules.max_pixels))
+    video = decode_video(data, clip, frames, rules.max_pixels, window)
     if rules.video == WITH_SOUND and window is None:
         sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
         return [replace(video, sound=sound)]

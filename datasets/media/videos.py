@@ -74,9 +74,10 @@ def decode_video(
     name: str,
     frames: int = DEFAULT_FRAMES,
     max_pixels: int = MAX_IMAGE_PIXELS,
+    window: Window | None = None,
 ) -> Video:
-    """Decode a whole video; see `decode_windows`."""
-    return next(decode_windows(data, name, [None], frames, max_pixels))
+    """Decode a video, or one window of it; see `decode_windows`."""
+    return next(decode_windows(data, name, [window], frames, max_pixels))
 
 
 def decode_windows(

@@ -350,7 +350,7 @@ def _is_video(name: str, media: MediaFolder) -> bool:
 
 def video_ms(name: str, media: MediaFolder) -> int | None:
     """Return the duration of a video; None of another medium, and of what cannot be read."""
-    if PurePosixPath(name).suffix.lower() in IMAGES:
+    if suffix_of(name) in IMAGES:
         return None
     try:
         data = media.read(name)

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import MediaFolder
+from savs.datasets.parts import PATTERN
 from savs.datasets.windows import Window, split_window
 from savs.pipeline.reports.pages.charts import TONES, Chart, Value, draw_lines, nice_ticks
 from savs.pipeline.reports.pages.pictures import Images, KnownImages, Picture
@@ -24,8 +25,6 @@ STRIP_BYTES = 3_000_000
 """Bytes of all frames of a page; in base64 a third more."""
 NEAREST = 0.08
 """Share of the time axis that its last two numbers are apart, at least."""
-IN_NAME = r"@[0-9.]+\.\.[0-9.]+$"
-"""How a medium ends that may be a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def find_clips(rows: pl.DataFrame) -> dict[tuple[str, str | None], list[int]]:
     one window alone is left out. Videos are in the order of their first rows.
     """
     clips: dict[tuple[str, str | None], list[tuple[Window, int]]] = {}
-    named = rows.filter(pl.col("medium").str.contains(IN_NAME))
+    named = rows.filter(pl.col("medium").str.contains(PATTERN))
     for row, subtask, medium in named.select("row", "subtask", "medium").iter_rows():
         clip, window = split_window(medium)
         if window is not None:

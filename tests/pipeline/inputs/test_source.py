@@ -14,7 +14,7 @@ from savs.datasets.many_labels import count_labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
-from savs.pipeline.inputs.source import ENDS, Source, find_video
+from savs.pipeline.inputs.source import ENDS, Source, find_video, video_ms
 
 BLINK = find_benchmark("blink")
 
@@ -240,3 +240,9 @@ def test_shots_and_limits_count_videos_and_not_windows(clips: Path) -> None:
         find_benchmark("general"), InputOptions(test=file, limit=1, window=1), trains=False
     )
     assert [example.id for example in few.examples()["test"]] == ["0@0.0..1.0", "0@1.0..2.0"]
+
+
+def test_an_image_is_not_read_for_a_duration(monkeypatch) -> None:
+    monkeypatch.setattr(MediaFolder, "read", lambda _, name: pytest.fail(name))
+    for name in ("a.jpg", "https://host/a.jpg?size=2", "a.png#box=[0,0,9,9]"):
+        assert video_ms(name, MediaFolder(Path())) is None
