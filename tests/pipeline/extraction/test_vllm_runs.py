@@ -221,7 +221,7 @@ def test_without_vllm_nothing_is_loaded(run, weightless):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (("extract", "general", "--out", "o"), "--engine vllm needs vLLM, which is not installed"),
+        (("extract", "general", "--out", "o"), "--engine needs vLLM, which is not installed"),
         (("train",), "--engine needs vLLM, which is not installed"),
         (("train", "--engine", "local"), "--engine is 'local', expected transformers, or vllm"),
         (("train", "--engine", "vllm,workers=1"), "expected transformers, or vllm, then"),
