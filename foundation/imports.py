@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 DUNDER = re.compile("__.*__")
 
@@ -34,7 +34,7 @@ def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
         homes.update(dict.fromkeys(names, name))
         return SimpleNamespace(**dict.fromkeys(names))
 
-    builtins.__import__ = note
+    builtins.__import__ = cast("Any", note)
     try:
         yield
     finally:

@@ -19,8 +19,8 @@ import savs
 from savs.datasets.benchmarks.shapes import write_shapes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from browser import Tab, started_browser  # pyright: ignore[reportMissingImports]
-from served_app import served_app  # pyright: ignore[reportMissingImports]
+from browser import Tab, started_browser
+from served_app import served_app
 
 DROP = "#savs-drop input[type=file]"
 LABEL = "iframe[title='the example to label']"

@@ -29,6 +29,7 @@ from savs.pipeline.heads.centroids import normalise  # noqa: E402
 from savs.pipeline.heads.head_scores import resubstitution  # noqa: E402
 from savs.pipeline.readouts import HeadsFit  # noqa: E402
 from savs.pipeline.readouts.lda import of_weights  # noqa: E402
+from savs.stores import FeatureStore  # noqa: E402
 
 IMAGES = Size(100, 2000, 0, layers=1, heads=20, width=16, shard_rows=4096, has_images=True)
 STORES = {
@@ -174,7 +175,7 @@ def _growth(work: Path) -> None:
     _row("draws x 2", *["-"] * (len(readouts) + 1), f"{_sweep(store, 4):.2f} s")
 
 
-def _sweep(store: object, draws: int) -> float:
+def _sweep(store: FeatureStore, draws: int) -> float:
     options = {"shots": [5, 10], "heads": [5, 20], "readouts": ["vote", "lda"], "draws": draws}
     return _least(partial(sweep, store, **options))
 

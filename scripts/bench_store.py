@@ -117,7 +117,7 @@ def _write_store(folder: Path, bits: np.ndarray, rows: int, plain: bytes = b"") 
 
 
 def _content(spec: ShardSpec, bits: np.ndarray) -> ShardContent:
-    columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * spec.rows)
+    columns: dict[str, Any] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * spec.rows)
     columns |= {
         "index": list(range(spec.start, spec.stop)),
         "id": [f"{spec.split}:{i}" for i in range(spec.start, spec.stop)],

@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _store(benchmark: str, out: Path, **files: Any) -> FeatureStore:
-    options = {"model": "demo", "answers": "labels", "dtype": "float32", **files}
+    options: dict[str, Any] = {"model": "demo", "answers": "labels", "dtype": "float32", **files}
     return extract(benchmark, out=out, reporting=Reporting(print), **options).store
 
 

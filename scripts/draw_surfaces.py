@@ -62,7 +62,7 @@ def main() -> None:
 
 def write_patches(work: Path) -> None:
     """Write `photos`, a folder per surface, and `new`, in an order that tells no surface."""
-    from skimage import data  # pyright: ignore[reportMissingImports]
+    from skimage import data
 
     rng, new = random.Random(0), []
     for name in PHOTOGRAPHS:

@@ -5,7 +5,7 @@ Under several questions each example is there once for each: the prompt is its s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import polars as pl
 
@@ -170,7 +170,7 @@ def without_prompt(ids: Ids) -> Ids:
     >>> without_prompt(pl.Series("id", ["a#1", "b#c#12"])).to_list()
     ['a', 'b#c']
     """
-    return ids.str.replace(rf"{_MARK}[0-9]+$", "")
+    return cast("Ids", ids.str.replace(rf"{_MARK}[0-9]+$", ""))
 
 
 def under_one_prompt(examples: pl.DataFrame, prompts: Sequence[str]) -> pl.DataFrame:

@@ -531,6 +531,8 @@ def label_page(
     classes, left = labelling.classes(subtask), labelling.left(session, kind, subtask)
     shown = list(zip(examples, _pictures(labelling, examples, kind), strict=True))
     first = examples[0] if examples else None
+    label = first.label if first else None
+    guess = first.prediction if first else None
     return render_frame(
         "label.html",
         waiting=first,
@@ -542,9 +544,9 @@ def label_page(
         kind=kind,
         duplicate=DUPLICATE,
         given_as=target.given_as,
-        label=target.named(first and first.label),
-        prediction=target.named(first and first.prediction),
-        unknown=dict.fromkeys(target.unknown(first and first.label)),
+        label=target.named(label),
+        prediction=target.named(guess),
+        unknown=dict.fromkeys(target.unknown(label)),
     )
 
 

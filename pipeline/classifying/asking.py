@@ -474,7 +474,7 @@ def _read(
             source = only
         else:
             source, is_followed = _rows_of(names, reporting), not is_begun
-    keywords = {
+    keywords: dict[str, Any] = {
         **options,
         "question": texts if len(texts) > 1 else texts[0],
         "unlabelled": source,

@@ -127,7 +127,7 @@ class ClassifiedRun:
             tables, outcomes = [table], [outcome]
         heights = [table.height for table in tables]
         rows = {o.path: n for o, n in zip(self.outputs, heights, strict=False)}
-        return Filled(tables[0], outcomes, rows, folder and folder.fill(tables[0]))
+        return Filled(tables[0], outcomes, rows, folder.fill(tables[0]) if folder else None)
 
     def in_memory(self) -> tuple[pl.DataFrame, Outcome]:
         """Return predictions, and keep nothing."""

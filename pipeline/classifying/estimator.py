@@ -272,7 +272,7 @@ class SavsClassifier(ClassifierMixin, _OfImages):
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
         """Return the parameters that were given and, once fitted, the classes and the next step."""
-        parameters = super().__repr__(N_CHAR_MAX)
+        parameters = super().__repr__(N_CHAR_MAX)  # pyrefly: ignore[bad-argument-count]
         if not hasattr(self, "classes_"):
             return f"{parameters}\n  next: fit(images, labels)"
         names = [str(name) for name in self.classes_]

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from savs.datasets.example import NATIVE, SPLIT, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
@@ -20,8 +20,6 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.prompts.prompt_form import PROMPT
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.format.layout import Facts
-
-T = TypeVar("T", int, str)
 
 DECODING = {
     "video": str,
@@ -121,7 +119,7 @@ def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
     )
 
 
-def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:
+def _recorded(facts: Facts, name: str, kind: type) -> Any:
     """Return what a classifier, which anyone may have written, records under a name.
 
     SelectionError if it has another type, or is a number below 1.

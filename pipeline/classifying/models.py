@@ -82,7 +82,7 @@ def models(
             raise ParameterError("`ask` and `against` are two tests; pass one")
         from savs.pipeline.classifying.asking import YES_NO, answers_each_way
 
-        asked = {"model": model, "reporting": reporting, **loading}
+        asked: dict[str, Any] = {"model": model, "reporting": reporting, **loading}
         return answers_each_way([*ask], question or "", classes or YES_NO, **asked)
     if against is None:
         if media_root or selection:

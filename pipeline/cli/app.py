@@ -57,7 +57,7 @@ class PlainFlags:
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the arguments and options, `--help` last."""
-        parameters: list[Any] = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        parameters: list[Any] = super().get_params(ctx)  # pyrefly: ignore[missing-attribute]
         for parameter in parameters:
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = parameter.metavar or ""

@@ -12,7 +12,7 @@ from savs.pipeline.cli import exit_codes as exits
 def main() -> NoReturn:
     """Run the command; see `savs.pipeline.cli.app`."""
     _replace_closed_streams()
-    sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore - of a terminal without UTF-8
+    sys.stdout.reconfigure(errors="backslashreplace")  # pyrefly: ignore[missing-attribute] - of a terminal without UTF-8
     gc.set_threshold(100_000, 30, 30)  # the imports of a model make very many objects that stay
     try:
         from savs.pipeline.cli.app import main as run

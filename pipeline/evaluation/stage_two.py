@@ -194,7 +194,7 @@ def select(
         "target": target,
     }
     if not out and not suspects and not strict:
-        return choose_heads(store, **choice)  # pyright: ignore[reportArgumentType]
+        return choose_heads(store, **choice)
     if pseudo_labels is not None and (suspects or strict):
         name = "suspects" if suspects else "strict"
         raise ParameterError(f"`{name}` is for the labels of examples; omit `pseudo_labels`")
@@ -206,7 +206,7 @@ def select(
     doubts = [] if pseudo_labels is not None else label_doubts(once, kind=label_kind(facts))
     for line in refuse_doubts(doubts, strict=strict):
         reporting.say(f"note: {line}")
-    selection = choose_heads(opened, **choice)  # pyright: ignore[reportArgumentType]
+    selection = choose_heads(opened, **choice)
     crossed = None
     if pseudo_labels is not None:
         reporting.say(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -209,7 +209,7 @@ def _from_parquet(path: Path) -> HeadColumns:
     frame = scan_parquet(path)
     schema = frame.collect_schema()
     inner = {
-        name: COLUMN_TYPES[inner_type.base_type()]
+        name: COLUMN_TYPES[cast("Any", inner_type.base_type())]
         for name, dtype in schema.items()
         if isinstance(dtype, pl.List | pl.Array)
         and (inner_type := dtype.inner).base_type() in COLUMN_TYPES

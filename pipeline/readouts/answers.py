@@ -180,7 +180,7 @@ def _minimum(loss: Callable[[Array], tuple[float, Array]], start: Array, **optio
 
 def _readout(name: str, summary: str, fit: Callable[..., Any], **others: Any) -> Readout:
     arrays = {"scale": (1,), "offsets": ("classes",)}
-    given = {"load": AnswersFit, "arrays": arrays, "answers": ALONE}
+    given: dict[str, Any] = {"load": AnswersFit, "arrays": arrays, "answers": ALONE}
     return Readout(name=name, summary=summary, fit=fit, **given | others)
 
 

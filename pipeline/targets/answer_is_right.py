@@ -65,7 +65,7 @@ ANSWER_COLUMNS = {"answer": pl.String, "right": pl.Float32}
 class AnswerRule(Decision):
     """What the model is asked, and how sure the classifier is of its answers."""
 
-    kind: Literal["answer"] = "answer"
+    kind: Literal["answer"] = "answer"  # pyrefly: ignore[bad-override]
     options: tuple[str, ...]
     """The labels that answers are chosen among; empty where they are generated texts."""
     calibration: CalibrationConfig | None = None

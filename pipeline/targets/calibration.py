@@ -56,7 +56,7 @@ SHARE = 0.01
 class CalibrationConfig(Decision):
     """The numbers of a calibration, as config.json has them."""
 
-    kind: Literal["classes"] = "classes"
+    kind: Literal["classes"] = "classes"  # pyrefly: ignore[bad-override]
     temperature: Annotated[float, Meta(ge=RANGE[0] / 2, le=RANGE[1] * 2)]
     """Divides the logits, log(score + `smoothing`)."""
     smoothing: Annotated[float, Meta(gt=0, le=1)]

@@ -37,7 +37,7 @@ RISKS = 50
 class LabelRule(Decision):
     """How the margin of a label becomes a probability and a decision."""
 
-    kind: Literal["label"] = "label"
+    kind: Literal["label"] = "label"  # pyrefly: ignore[bad-override]
     slope: Annotated[float, Meta(gt=0, lt=MOST)]
     intercept: Annotated[float, Meta(gt=-MOST, lt=MOST)]
     threshold: Annotated[float, Meta(gt=0, le=NEVER)]

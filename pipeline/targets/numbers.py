@@ -94,7 +94,7 @@ NUMBERS_SCHEMA = {
 class NumberRule(Decision):
     """What is known of the numbers of training examples, and how far predictions are from them."""
 
-    kind: Literal["number"] = "number"
+    kind: Literal["number"] = "number"  # pyrefly: ignore[bad-override]
     mean: Finite
     median: Finite
     """What is predicted of an example by nothing else: chance."""

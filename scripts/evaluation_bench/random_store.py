@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def _columns(
     digests = [[sha256(name.encode()).hexdigest() for name in names] for names in media]
     sets = [sorted({f"class {number}" for number in some}) for some in zip(*labels, strict=True)]
     texts = [json.dumps(some) if size.has_many_labels else some[0] for some in sets]
-    columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * count)
+    columns: dict[str, Any] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * count)
     return columns | {
         "index": rows.tolist(),
         "id": [f"{split}:{row}" for row in rows],

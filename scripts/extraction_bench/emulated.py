@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from extraction_bench.cases import EXAMPLE_S, PIXELS, Case
 
@@ -33,7 +33,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
             return read(self, name)
 
         MediaFolder.read = slow
-    model_run.load = _load_emulated
+    model_run.load = cast("Any", _load_emulated)
     begun = time.perf_counter()
     cores = len(os.sched_getaffinity(0))
     done = run_extract(case, work, workers=cores, check="off", tokens=MOST_TOKENS)  # as with a GPU
@@ -183,7 +183,8 @@ def _load_emulated(options: Any, encoder: Any, placement: Any, last_layer: None 
             return inputs
 
         def run(self, *args: Any, **kwargs: Any) -> Launched:
-            return replace(super().run(*args, **kwargs), arrived=[Arrival(self.model.free_at)])
+            arrived: Any = [Arrival(self.model.free_at)]
+            return replace(super().run(*args, **kwargs), arrived=arrived)
 
     model = Accelerator()
     return Loaded(model, encoder, find_hook_points(model))

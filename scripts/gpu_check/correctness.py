@@ -70,7 +70,7 @@ def check_runs(
 
 def _extract(photos: Path, name: str, **options: Any) -> FeatureStore:
     shutil.rmtree(photos / name, ignore_errors=True)
-    rows = {split: photos / f"{split}.jsonl" for split in ("train", "test")}
+    rows: dict[str, Any] = {split: photos / f"{split}.jsonl" for split in ("train", "test")}
     return extract("general", **rows, **DEMO, out=photos / name, **options).store
 
 

@@ -246,7 +246,7 @@ def _vllm(shape: Shape, prompts: Sequence[Prompt], model_path: str) -> Timed:
 def _vllm_engine(model_path: str) -> tuple[Any, Any, Any]:
     """Return the engine, the processor and the sampling of all shapes: loading takes a minute."""
     from transformers import AutoProcessor
-    from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
+    from vllm import LLM, SamplingParams
 
     has_weights = not Path(model_path).is_dir() or any(Path(model_path).glob("*.safetensors"))
     llm = LLM(

@@ -74,7 +74,7 @@ def train(
     )
     accelerator = Accelerator()
     batches = DataLoader(
-        _batches(rows, options),  # pyright: ignore[reportArgumentType]
+        _batches(rows, options),  # pyrefly: ignore[bad-argument-type] - a list is one
         batch_size=1,
         shuffle=True,
         collate_fn=itemgetter(0),
@@ -124,7 +124,7 @@ def _config(model: LoadedModel, options: LoraOptions) -> peft.LoraConfig:
         )
     return peft.LoraConfig(
         r=options.rank,
-        lora_alpha=options.alpha,  # pyright: ignore[reportArgumentType]
+        lora_alpha=options.alpha,  # pyrefly: ignore[bad-argument-type] - any number
         lora_dropout=options.dropout,
         target_modules=names,
     )
@@ -181,7 +181,7 @@ def _save(
     try:
         adapted.save_pretrained(partial)
         record = {"model": model.name, "revision": model.encoder.revision, **asdict(options)}
-        record["losses"] = [round(loss, 6) for loss in losses]
+        record |= {"losses": [round(loss, 6) for loss in losses]}
         (partial / "training.json").write_text(json.dumps(record, indent=1) + "\n")
         partial.rename(out)
     finally:

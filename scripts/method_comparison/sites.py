@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -95,7 +96,7 @@ def measure(files: Draw, folder: Path, draws: int, seed: int) -> Measured:
 
 def _read(files: Draw, folder: Path) -> tuple[Stores, Mapping[str, float]]:
     """Return the stores, and the FLOP of a prompt; after a run that was cut, of its second part."""
-    runs = {"demo": {"site": ",".join(SITES), "dtype": "float32"}, "demo-clip": {}}
+    runs: dict[str, Any] = {"demo": {"site": ",".join(SITES), "dtype": "float32"}, "demo-clip": {}}
     stores: dict[str, FeatureStore] = {}
     for model, options in runs.items():
         with FlopCounterMode(display=False) as counter:
@@ -106,7 +107,10 @@ def _read(files: Draw, folder: Path) -> tuple[Stores, Mapping[str, float]]:
             spent = counter.get_total_flops() / done.rows
             (folder / f"{model}-{FLOP}").write_text(json.dumps(spent))
         stores |= done.stores if model == "demo" else {CLIP: done.store}
-    spent = {model: json.loads((folder / f"{model}-{FLOP}").read_text()) for model in runs}
+    spent = {
+        model: json.loads((folder / f"{model}-{FLOP}").read_text())
+        for model in ("demo", "demo-clip")
+    }
     return stores, {name: spent["demo-clip" if name == CLIP else "demo"] for name in stores}
 
 

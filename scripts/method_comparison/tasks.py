@@ -150,7 +150,7 @@ def rows_of(name: str, folder: Path) -> list[Row]:
 def _shipped(name: str, task: str) -> Array:
     """Return an array of scikit-image's photographs."""
     try:
-        from skimage import data  # pyright: ignore[reportMissingImports]
+        from skimage import data
     except ImportError as error:
         raise ParameterError(
             "the photographs are those of scikit-image: pip install scikit-image, or leave out"
@@ -190,7 +190,7 @@ def _digits(folder: Path) -> dict[str, list[str]]:
 def _cells(folder: Path) -> dict[str, list[str]]:
     """Write every fifth solar cell that all experts call functional, or defective."""
     try:
-        from elpv_dataset.utils import load_dataset  # pyright: ignore[reportMissingImports]
+        from elpv_dataset.utils import load_dataset
     except ImportError as error:
         raise ParameterError(
             "solar cells are those of a package: pip install elpv-dataset, or leave out task cell"

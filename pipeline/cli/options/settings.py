@@ -139,7 +139,7 @@ def show_all(context: typer.Context, wanted: bool) -> None:
         return
     for parameter in context.command.params:
         if getattr(parameter, "rich_help_panel", None) == MORE:
-            parameter.hidden = False  # pyright: ignore[reportAttributeAccessIssue]
+            parameter.hidden = False  # pyrefly: ignore[missing-attribute]
     typer.echo(context.get_help())
     context.exit()
 

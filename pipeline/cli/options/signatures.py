@@ -47,7 +47,8 @@ def parameters_of(function: str) -> dict[str, tuple[Parameter, options.Option]]:
         text = with_flags(option.help or texts[one.arg].partition("\n\n")[0], flags)
         is_named = not option.is_positional or one.arg == "out"
         typed = to_typer(one.arg, option, text, is_argument=is_argument and not is_named)
-        annotation = Annotated[_shell_type(hint, option), typed]
+        shown: Any = _shell_type(hint, option)
+        annotation = Annotated[shown, typed]
         parameter = Parameter(one.arg, kind, default=value, annotation=annotation)
         found[one.arg] = (parameter, option)
     return found

@@ -66,8 +66,9 @@ def is_of_vllm(record: Mapping[str, Any], version: str, run: RunOptions) -> bool
 def batching_of_vllm(model: VllmModel, run: RunOptions, verdict: Verdict) -> Batching:
     """Return the record of a run by vLLM: its version, and how far it is from transformers."""
     given = {name: getattr(run, name) for name in DEFAULTS if getattr(run, name) is not None}
+    batches: dict[str, Any] = {**DEFAULTS, "batch_size": EXAMPLES, **given}
     return Batching(
-        **{**DEFAULTS, "batch_size": EXAMPLES, **given},
+        **batches,
         batch_tokens=model.tokens,
         raw_pixels=False,
         attention=Choice(VLLM, model.version),

@@ -173,7 +173,7 @@ def label_tokens(
     prompt = _prompt(encoder, example)
     before = encode(prompt, add_special_tokens=False)
     control = set(encoder.tokenizer.all_special_ids)
-    label_ids = {}
+    label_ids: dict[str, tuple[int, ...]] = {}
     for label in labels:
         written, end = _answer(encoder, prompt, label)
         tokens = encode(prompt + written, add_special_tokens=False)

@@ -236,7 +236,7 @@ def prompt_files(options: ModelOptions, processor: Any, revision: str | None) ->
 def code_digest(*parts: Any) -> str | None:
     """Return the digest of the Python files that came with a checkpoint; None without any."""
     folders = {
-        Path(module.__file__).parent
+        Path(str(module.__file__)).parent
         for part in parts
         for kind in type(part).__mro__
         if kind.__module__.partition(".")[0] == REMOTE_CODE

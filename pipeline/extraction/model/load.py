@@ -138,7 +138,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         reader = AutoTokenizer if text_only else AutoProcessor
         if kind is AutoModel and not is_dual(config):
             reader = AutoImageProcessor
-        processor = reader.from_pretrained(options.path, **options.source)
+        processor: Any = reader.from_pretrained(options.path, **options.source)
         files = prompt_files(options, processor, _commit(path))
         if config.model_type in MODEL_TYPES:
             processor = MistralProcessor(processor)

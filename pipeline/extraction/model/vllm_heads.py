@@ -47,8 +47,8 @@ def put_heads(wanted: str) -> None:
 
     ModelError if vLLM has no such architecture.
     """
-    from vllm import ModelRegistry  # pyright: ignore[reportMissingImports]
-    from vllm.model_executor.models.adapters import as_embedding_model  # pyright: ignore[reportMissingImports]
+    from vllm import ModelRegistry
+    from vllm.model_executor.models.adapters import as_embedding_model
 
     architecture, _, sites = wanted.partition("/")
     if (entry := ModelRegistry.models.get(architecture)) is None:
@@ -118,7 +118,7 @@ class Kept:
         rows = []
         for index, point in enumerate(self._points):
             values = self._values[index][last]
-            width = getattr(point.module, "input_size", None)
+            width: Any = getattr(point.module, "input_size", None)
             is_part = not point.is_output and width is not None and width > values.shape[1]
             rows.append(gather(values) if is_part else values)
         self._values.clear()
@@ -127,8 +127,8 @@ class Kept:
 
 def pooler_of_sites(kept: Kept) -> Any:
     """Return a pooler of vLLM that returns the rows of `kept`."""
-    from vllm.distributed import tensor_model_parallel_all_gather  # pyright: ignore[reportMissingImports]
-    from vllm.model_executor.layers.pooler import Pooler  # pyright: ignore[reportMissingImports]
+    from vllm.distributed import tensor_model_parallel_all_gather
+    from vllm.model_executor.layers.pooler import Pooler
 
     class SitesPooler(Pooler):
         def get_supported_tasks(self) -> Set[str]:

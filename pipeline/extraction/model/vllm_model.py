@@ -93,7 +93,7 @@ class Engine:
         if self._llm is None or self._sites != sites:
             self.close()
             self._llm, self._sites = self._started(sites, tokens), sites
-        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
             outputs = self._llm.encode(list(prompts), pooling_task="embed", use_tqdm=False)
@@ -126,7 +126,7 @@ class Engine:
             raise ModelError(f"savs is not installed as a plugin of vLLM ({GROUP}); {INSTALL}")
         wanted = f"{self.architecture}/{sites}"
         with _environment({**ENVIRONMENT, HEADS_IN_VLLM: wanted}):
-            import vllm  # pyright: ignore[reportMissingImports]
+            import vllm
 
             classes = vllm.ModelRegistry.models
             plain = classes.get(self.architecture)
@@ -181,7 +181,7 @@ class VllmModel(LoadedModel):
     @property
     def version(self) -> str:
         """Version of vLLM."""
-        import vllm  # pyright: ignore[reportMissingImports]
+        import vllm
 
         return vllm.__version__
 
@@ -338,7 +338,7 @@ def installed_architectures() -> tuple[str, frozenset[str]]:
 
     Those that it leaves to transformers are not among them.
     """
-    import vllm  # pyright: ignore[reportMissingImports]
+    import vllm
 
     return vllm.__version__, frozenset(
         name

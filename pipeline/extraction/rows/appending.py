@@ -7,6 +7,7 @@ store itself; so its segments are checked as in every other run, and the new exa
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import polars as pl
 
@@ -143,7 +144,7 @@ def as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
     names = [field.name for field in fields(Example) if field.name != "split"]
     examples = {}
     for row in rows.select(names).iter_rows(named=True):
-        parsed = {"media": tuple(row["media"]), "extra": json.loads(row["extra"])}
+        parsed: dict[str, Any] = {"media": tuple(row["media"]), "extra": json.loads(row["extra"])}
         examples[row["id"]] = Example(**row | parsed, split=split)
     return examples
 

@@ -97,7 +97,7 @@ class Reconciled:
             before: name
             for before, now in names.items()
             for name in now
-            if name not in (None, before) and len(now) == 1
+            if name is not None and name != before and len(now) == 1
             if name not in names or origins[name] == {before}
         }
 

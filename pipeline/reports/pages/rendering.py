@@ -4,7 +4,7 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -96,7 +96,7 @@ def _environment(*folders: Path) -> Environment:
         auto_reload=False,
     )
     environment.filters |= {
-        "base64": lambda data: base64.b64encode(data).decode("ascii"),
+        "base64": _base64,
         "count": lambda number: f"{number:,}",
         "counted": counted,
         "used_of": used_of,
@@ -108,8 +108,12 @@ def _environment(*folders: Path) -> Environment:
         "measured": measured,
         "measured_interval": measured_interval,
     }
-    environment.globals |= {"tones": charts.TONES, "levels": charts.LEVELS}
+    environment.globals |= cast("Any", {"tones": charts.TONES, "levels": charts.LEVELS})
     return environment
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
 
 
 def show_lines(text: str, most: int = MOST_CHARACTERS) -> Markup:

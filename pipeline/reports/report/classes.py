@@ -160,7 +160,7 @@ def _labels_part(result: Result, gallery: Gallery | None) -> ClassesPart:
         confusions=None,
         has_subtasks=False,
         labels=_with_picks(
-            labels_table(rows), [gallery and gallery.errors(row["label"]) for row in rows]
+            labels_table(rows), [gallery.errors(row["label"]) if gallery else None for row in rows]
         ),
         pairs=pairs_table(pairs, most=MOST_CONFUSIONS) if pairs else None,
     )

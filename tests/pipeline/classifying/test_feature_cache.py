@@ -152,7 +152,7 @@ def key(
     **options: object,
 ) -> str:
     named = {"model": folder / "model", "adapter": folder / "adapter", "dtype": "float32"}
-    loading = ModelOptions(**named | options)  # pyright: ignore[reportArgumentType]
+    loading = ModelOptions(**named | options)
     return features_key(loading, question, decoding or {}, [Site(site) for site in sites])
 
 

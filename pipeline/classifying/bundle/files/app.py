@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 spaces = import_module("spaces") if find_spec("spaces") else None  # ZeroGPU: before torch
 
@@ -152,9 +153,9 @@ with gr.Blocks(title=QUESTION, analytics_enabled=False, delete_cache=(600, 3600)
     gr.Markdown("# Few-shot image classifier")
     with gr.Row():
         # Left to itself, Gradio opens files of any format, and its errors do not reach the page.
-        kind = {"type": "filepath", "image_mode": None, "sources": ["upload", "clipboard"]}
-        upload = gr.Image(label="Image", **kind)
-        upload.preprocess = lambda payload: payload and payload.path
+        sources: Any = ["upload", "clipboard"]
+        upload = gr.Image(label="Image", type="filepath", image_mode=None, sources=sources)
+        upload.preprocess = lambda payload: payload.path if payload else None
         with gr.Column():
             gr.Textbox(QUESTION, label="Question", interactive=False, max_lines=8)
             label = gr.Label(label="Answer")
