@@ -20,7 +20,7 @@ from savs.datasets.benchmarks.shapes import ShapesFiles, write_shapes
 gc.disable()  # until all is imported: else it takes two fifths of the time until the first test
 os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any machine", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("deep", settings.get_profile("any machine"), max_examples=1000)
 settings.register_profile("few", settings.get_profile("any machine"), max_examples=20)

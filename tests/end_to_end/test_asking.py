@@ -546,7 +546,7 @@ def test_images_that_wait_for_a_label_are_classified_from_their_store(
     assert savs.load(tmp_path / "lda").predict_features(values).tolist() == served
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_a_space_of_answers_and_heads_answers_as_classify_does(drawn, asked, tmp_path) -> None:
     savs.label(asked.store, drawn.labels)
     trained = savs.train(asked.store, heads=5)

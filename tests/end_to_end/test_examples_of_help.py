@@ -93,7 +93,14 @@ def write_features(folder: Path) -> None:
 RUN_ELSEWHERE = {"demo": "test_demo.py", "app": "test_app_in_a_browser.py, since it does not end"}
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in RUN_ELSEWHERE])
+EXAMPLES_OF = [
+    pytest.param(name, marks=pytest.mark.costly if name == "models" else ())  # loads many models
+    for name in COMMANDS
+    if name not in RUN_ELSEWHERE
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES_OF)
 def test_the_examples_of_a_command_run(savs, prepared, tmp_path, monkeypatch, name):
     for number, example in enumerate(examples(name)):
         folder = shutil.copytree(prepared, tmp_path / str(number))

@@ -126,7 +126,7 @@ def wait_while(condition):
     [
         ("2", signal.SIGINT),
         pytest.param("0", signal.SIGINT, marks=pytest.mark.slow),
-        ("0", signal.SIGTERM),
+        pytest.param("0", signal.SIGTERM, marks=pytest.mark.slow),
     ],
     ids=["Ctrl-C with workers", "Ctrl-C", "SIGTERM"],
 )

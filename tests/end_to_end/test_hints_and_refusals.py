@@ -180,8 +180,8 @@ def test_photos_that_are_gone_are_told_before_the_model_is_loaded(
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
-        ("ascii", ("show",)),
-        ("latin-1", ("show", "--json")),
+        pytest.param("ascii", ("show",), marks=pytest.mark.costly),
+        pytest.param("latin-1", ("show", "--json"), marks=pytest.mark.costly),
         ("cp1252", ("query", "SELECT id, label FROM examples", "--format", "csv")),
     ],
 )

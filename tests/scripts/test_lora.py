@@ -58,7 +58,7 @@ def test_it_gains_over_zero_shot_and_leaves_the_vision_tower_alone(animals, tmp_
     assert "already" in again.output
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_the_loss_is_the_log_likelihood_that_zero_shot_scores(animals, tmp_path):
     # with a rate of almost nothing, the first epoch's loss is that of the model itself

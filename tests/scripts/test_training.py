@@ -74,6 +74,7 @@ def test_packed_questions_get_the_logits_of_the_stock_model(parts, images, canva
         torch.testing.assert_close(logits[number], stock, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.costly
 def test_the_batched_vision_tower_is_the_stock_one(parts):
     _, model, processor = parts
     rng = random.Random(0)

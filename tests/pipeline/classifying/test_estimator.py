@@ -93,6 +93,7 @@ def test_reading_shows_a_bar_when_asked(fitted, shots, capfd, verbose) -> None:
     assert (f"{len(images)}/{len(images)}" in capfd.readouterr().err) is verbose
 
 
+@pytest.mark.costly
 def test_processes_that_search_need_no_model(fitted, shots, tmp_path, monkeypatch) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
     monkeypatch.syspath_prepend(tmp_path)  # processes of joblib begin with this path

@@ -79,6 +79,7 @@ def wait_for_claim(store: Path) -> int:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_store_of_one_though_one_of_them_is_killed(
     savs, command, whole, tmp_path
 ) -> None:

@@ -36,12 +36,17 @@ def store(tmp_path_factory):
     [
         ("vote", "resubstitution"),
         ("vote", "loo"),
-        ("posterior", "resubstitution"),
-        ("lda", "resubstitution"),
         ("lda", "kfold"),
-        ("vote", "pursuit"),
-        ("mahalanobis", "resubstitution"),
-        ("ridge", "resubstitution"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.costly)
+            for pair in [
+                ("posterior", "resubstitution"),
+                ("lda", "resubstitution"),
+                ("vote", "pursuit"),
+                ("mahalanobis", "resubstitution"),
+                ("ridge", "resubstitution"),
+            ]
+        ),
     ],
 )
 def test_a_thousand_classes_in_bounded_memory(store, readout, scoring):

@@ -211,7 +211,7 @@ def test_what_has_no_meaning_is_refused_in_a_line(tmp_path) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["labels", "generate"])
+@pytest.mark.parametrize("kind", ["labels", pytest.param("generate", marks=pytest.mark.costly)])
 def test_new_images_get_the_answer_and_how_likely_it_is_right(made, tmp_path, kind) -> None:
     for split in ("train", "test"):
         rows = map(json.loads, Path(made.root, f"{split}.jsonl").read_text("utf-8").splitlines())

@@ -205,7 +205,7 @@ def changed(before: bytes, place: float, used: bool, by: int) -> bytes:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("times", [25, 50])
+@pytest.mark.parametrize("times", [25, pytest.param(50, marks=pytest.mark.costly)])
 def test_any_changed_byte_of_a_shard_is_found(folder, times) -> None:
     @settings(unhurried, max_examples=times)
     @given(NAMES, PLACE, USED, CHANGE)

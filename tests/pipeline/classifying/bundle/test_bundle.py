@@ -68,6 +68,7 @@ for sys.argv in json.loads(sys.argv[1]):
 """Runs programs in one process: torch takes seconds to import."""
 
 
+@pytest.mark.costly
 def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made, tmp_path) -> None:
     store = open_store(animals.parent / "s")
     alone, whole = (write_bundle(store, animals, tmp_path / name).path for name in ("a", "whole"))

@@ -48,7 +48,7 @@ def require_same(run):
 
 
 @pytest.mark.parametrize(
-    "shard_rows", [3, *(pytest.param(rows, marks=pytest.mark.thorough) for rows in (1, 7, 64))]
+    "shard_rows", [3, *(pytest.param(rows, marks=pytest.mark.costly) for rows in (1, 7, 64))]
 )
 def test_an_image_enters_the_vision_tower_once(run, given, towers, shard_rows):
     options = given(6, shard_rows=shard_rows, batch_size=8)
@@ -141,7 +141,14 @@ def test_images_that_were_dropped_are_computed_again(require_same, given, towers
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("family", ["gemma3", "llava_next", "idefics3", "qwen3_5"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "llava_next",
+        "qwen3_5",
+        *(pytest.param(f, marks=pytest.mark.costly) for f in ("gemma3", "idefics3")),
+    ],
+)
 def test_photos_of_several_sizes_share(require_same, given, tiny_model, family):
     said = require_same(given(4, model=str(tiny_model(family))), apart=(1e-3, 1e-4))
     assert "each image, and what prompts about it begin with, is computed once" in said

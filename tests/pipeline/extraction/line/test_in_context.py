@@ -35,7 +35,7 @@ def turns_of(root, rows):
     ("family", "reuse"),
     [
         ("qwen2_vl", "off"),
-        *(pytest.param(f, "off", marks=pytest.mark.thorough) for f in FAMILIES),
+        *(pytest.param(f, "off", marks=pytest.mark.costly) for f in FAMILIES),
         pytest.param("qwen2_vl", "auto", marks=pytest.mark.thorough),
     ],
 )

@@ -120,7 +120,10 @@ LIMITS = {
 """Operations of a batch as transformers runs it, and the most that it may have here, and waits."""
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+COSTLY = [pytest.param(name, marks=pytest.mark.costly) for name in CONFIGS if name != "qwen3_vl"]
+
+
+@pytest.fixture(scope="module", params=["qwen3_vl", *COSTLY])
 def narrow(request, tmp_path_factory):
     """Return a model of full depth, and its family."""
     folder = build_narrow(request.param, tmp_path_factory.mktemp("narrow"))
