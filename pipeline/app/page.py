@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.themes import Default
 from markupsafe import escape
 
+from savs.datasets.example import AUDIO_MARK
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.answers import Answers, answer, answers_page, attention_page
 from savs.pipeline.app.frames import HERE
@@ -140,9 +141,9 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             task = workspace.task(choices[0][1])
         except SavsError as error:
             return notice(workspace, error), *[gr.update(visible=False)] * 2, gr.update()
-        asks = len(choices) == 1 and task.question is not None
+        question = task.question if len(choices) == 1 else None
         return (
-            note(f"Question: {task.question}" if asks else ""),
+            note(f"Question: {question.replace(AUDIO_MARK, '')}" if question else ""),
             gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1),
             gr.update(visible=task.question is None),
             gr.update(visible=not workspace.selection().target.refusal("a risk", "")),
