@@ -173,20 +173,16 @@ def assess(
 
     `benchmark` is that of the store, whose metrics are taken; `drop_leaks` leaves out test examples
     that training has seen, with their whole groups; `risk` is that of the predictor's sets.
-
-    Raises
-    ------
-    LeakError
-        Nothing would be left.
-    StoreCorruptError
-        Some examples have a label and some have none.
+    LeakError if nothing would be left, StoreCorruptError if some examples have a label and some
+    have none.
     """
     whole, classes = packed_predictions(store, predictor), predictor.classes
     notes = predictor.notes(whole)
     labels = whole.select("label").collect()["label"]
     store.require_labels("test", labels.to_frame())
     if 0 < labels.null_count() < len(labels):
-        notes.append(some_labels_note(labels.count(), len(labels)))
+        some = f"{labels.count():,} of {len(labels):,} test examples have a label"
+        notes.append(f"{some}; the others are left out")
         whole = whole.filter(pl.col("label").is_not_null())
     # names count only where digests are unknown: the others would take memory
     names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
@@ -194,12 +190,24 @@ def assess(
     is_kept, marks, leak_notes = mark_leaks(store, examples, drop_leaks=drop_leaks)
     whole = whole if is_kept is None else whole.filter(pl.lit(is_kept))
     table = pl.concat([whole, packed(marks)], how="horizontal")
-    counts, target = count_examples(table), predictor.target
+    target = predictor.target
+    of_rows = table.select(
+        examples=pl.len(),
+        labels=pl.col("label").count(),
+        skipped=pl.col("prediction").null_count(),
+        clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
+    )
+    counts = of_rows.collect().row(0, named=True)
     prompts = stored_prompts(store.manifest.identity.benchmark)
     how = Measuring(metrics=partial(compute_metrics, benchmark), prompts=prompts, risk=risk)
     measured = target.measure(table, predictor.selection, classes, how)
     notes += [*leak_notes, *measured.notes]
-    notes += example_notes(counts["labels"], counts["skipped"], target.skipped_as)
+    if not counts["labels"]:
+        notes.append("the test examples have no labels, so there are predictions but no metrics")
+    if counts["skipped"]:
+        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
+        skipped = counted_as(counts["skipped"], "test example", *what)
+        notes.append(f"{skipped} {target.skipped_as}")
     if counts["clusters"] < FEW_CLUSTERS < counts["examples"]:
         notes.append(
             "examples that share an image or a group form a cluster; with"
@@ -308,31 +316,4 @@ def partial_notes(store: FeatureStore) -> list[str]:
             notes.append(
                 f"partial: {rows:,} of {total:,} {split} examples are not extracted yet ({names})"
             )
-    return notes
-
-
-def count_examples(table: pl.LazyFrame) -> dict[str, int]:
-    """Return the `examples` of predictions, their `labels`, `clusters`, and `skipped` ones."""
-    counts = table.select(
-        examples=pl.len(),
-        labels=pl.col("label").count(),
-        skipped=pl.col("prediction").null_count(),
-        clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
-    )
-    return counts.collect().row(0, named=True)
-
-
-def some_labels_note(labelled: int, examples: int) -> str:
-    """Return the note where labels came later, and only to some of the test examples."""
-    return f"{labelled:,} of {examples:,} test examples have a label; the others are left out"
-
-
-def example_notes(labels: int, skipped: int, how: str = "as wrong") -> list[str]:
-    """Return a note if no test example has a label, and one on how skipped ones count."""
-    notes = []
-    if not labels:
-        notes.append("the test examples have no labels, so there are predictions but no metrics")
-    if skipped:
-        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
-        notes.append(f"{counted_as(skipped, 'test example', *what)} {how}")
     return notes

@@ -64,33 +64,16 @@ def export_features(
     *,
     media_root: str | Path | None = None,
 ) -> Path:
-    """Write some heads of some splits into one file.
+    """Write some heads of some splits of a store into one file, whole or not at all.
 
-    Parameters
-    ----------
-    store
-        A complete store, or a partial one.
-    path
-        The file; written whole or not at all.
-    heads
-        Which heads, in which order.
-    splits
-        `train`, `test` or both.
-    form
-        `parquet`: a row an example, its columns, one fixed-size list of float32 a head; shard by
-        shard. `npz` and `safetensors`: an array `L12.H7` `(examples, head_dim)` a head, with `id`,
-        `label` and `split`; memory holds them all. Or the name of an installed package's exporter.
-    media_root
-        Folder of the images, for `parquet`: adds the columns `filepath`, `image` and `vector` that
-        viewers of embeddings need, see `with_viewer_columns`.
+    `form` is `parquet`: a row an example, its columns, one fixed-size list of float32 a head; shard
+    by shard. `npz` and `safetensors`: an array `L12.H7` `(examples, head_dim)` a head, with `id`,
+    `label` and `split`; memory holds them all. Or the name of an installed package's exporter.
+    `media_root`, a folder of images, adds the columns of `with_viewer_columns` to `parquet`.
 
-    Raises
-    ------
-    ExportError
-        An unknown form or split, a file named like another form, or a media root that is no folder
-        or that another form has no use for.
-    StoreWriteError
-        The file cannot be written, or is one of a store or of a result.
+    ExportError for an unknown form or split, a file named like another form, or a media root that
+    is no folder or that another form has no use for; StoreWriteError if the file cannot be written,
+    or is one of a store or of a result.
     """
     store = as_store(store)
     write = _writer(form)

@@ -48,14 +48,9 @@ class OwnAnswers:
     def __init__(self, store: FeatureStore, readout: str) -> None:
         """Read the answers by the name of their readout.
 
-        Raises
-        ------
-        ParameterError
-            The readout is none of these.
-        ResultError
-            The store keeps no such answers, or no log-likelihood of each label.
-        SelectionError
-            Two labels differ in white space or case alone, so that a text cannot tell them apart.
+        ParameterError if it is none of these; ResultError if the store keeps no such answers, or no
+        log-likelihood of each label; SelectionError if two labels differ in white space or case
+        alone.
         """
         if readout not in OWN_ANSWERS:
             names = ", ".join(OWN_ANSWERS)

@@ -228,17 +228,15 @@ def select(
         held = counted(len(opened.heads), "head")
         reporting.detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     known = {field.name: getattr(selection, field.name) for field in fields(Selection)}
-    estimates = None if crossed is None else _estimates(selection, crossed)
+    estimates = None
+    if crossed is not None:
+        metrics = {metric.name: metric for metric in crossed.metrics}
+        subtasks = [task.subtask for task in selection.tasks]
+        estimates = selection.target.estimates(metrics, crossed.tables, subtasks)
     return Selected(**known, estimates=estimates, suspects=doubtful, folder=folder, store=opened)
 
 
 _suspects = suspects  # a parameter of `select` has this name
-
-
-def _estimates(selection: Selection, crossed: Evaluation) -> Mapping[str | None, Metric]:
-    metrics = {metric.name: metric for metric in crossed.metrics}
-    subtasks = [task.subtask for task in selection.tasks]
-    return selection.target.estimates(metrics, crossed.tables, subtasks)
 
 
 def evaluate(
@@ -351,8 +349,12 @@ def evaluate(
     if out:
         name += UNFINISHED if opened.missing() else ""
         folder = place_of_result(opened.path, None if out is True else Path(out), name)
-        if out is True and plan.is_foreign and saved is not None:
-            _keep_other(folder, saved.folder)
+        is_taken = out is True and plan.is_foreign and (folder / CONFIG).exists()
+        if saved and is_taken and selection_run(folder) != selection_run(saved.folder):
+            raise ParameterError(
+                f"{folder} holds another selection than {saved.folder}, which would replace it;"
+                " pass `out` with a folder of another name"
+            )
     if plan.rule is not None:
         opened.require_complete()
         plan = replace(
@@ -442,15 +444,6 @@ def _plan(
     else:
         plan = _Plan(None, "folds" if cv else "test", rule, tuple(notes), is_foreign)
     return plan, name + (FOLDS if cv else ""), saved
-
-
-def _keep_other(folder: Path, selection: Path) -> None:
-    """Raise ParameterError if a selection from elsewhere would replace another of its name."""
-    if (folder / CONFIG).exists() and selection_run(folder) != selection_run(selection):
-        raise ParameterError(
-            f"{folder} holds another selection than {selection}, which would replace it; pass"
-            " `out` with a folder of another name"
-        )
 
 
 def find_selection(

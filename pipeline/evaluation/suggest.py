@@ -81,26 +81,13 @@ class Suggestions:
 def suggest_from_store(
     store: AnyStore, selection: Selection | None, count: int, *, subtask: str | None = None
 ) -> Suggestions:
-    """Return the examples of a store that should get a label next, see `suggest`.
+    """Return the examples of a store that should get a label next, see `savs.suggest`.
 
-    They are those of the split `unlabelled`, or of the test split if there are none. Those that the
-    training examples have already, by media and prompt, are left out; those that have a label, too,
-    unless all have one.
+    `selection` is None while there are no labels to make one from. `count` is that of each subtask.
 
-    How sure a prediction is, `Target.sureness` says: of many labels the smallest distance of any to
-    its threshold, of numbers the width of the interval.
-
-    `selection` is None while there are no labels to make one from: then examples are only spread
-    out. `count` is that of each subtask.
-
-    Raises
-    ------
-    ParameterError
-        `count` is below 1.
-    SelectionError
-        The selection belongs to another model or prompt, or has no such subtask.
-    StoreIncompleteError
-        The store has neither split, or a shard is missing.
+    ParameterError if `count` is below 1; SelectionError if the selection belongs to another model
+    or prompt, or has no such subtask; StoreIncompleteError if the store has nothing to label, or a
+    shard is missing.
     """
     _require_count(count)
     store = as_store(store)
@@ -216,23 +203,10 @@ def _evenly_spaced(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
-    """Return the least sure rows of a file that `classify` or `evaluate` wrote.
+    """Return the `count` least sure rows of each subtask of a file of predictions.
 
-    The file has no features, so the images may be alike.
-
-    Parameters
-    ----------
-    path
-        The file: Parquet, CSV or JSON Lines.
-    count
-        Examples to suggest of each subtask.
-
-    Raises
-    ------
-    ParameterError
-        `count` is below 1.
-    ResultError
-        The file cannot be read, or lacks a column.
+    The file, Parquet, CSV or JSON Lines, has no features, so the images may be alike.
+    ParameterError if `count` is below 1; ResultError if the file cannot be read, or lacks a column.
     """
     _require_count(count)
     rows = read_predictions(Path(path)).filter(pl.col("prediction").is_not_null())
@@ -437,10 +411,7 @@ def unit_features(features: Array) -> Array:
 def read_predictions(path: Path) -> pl.DataFrame:
     """Return the columns `COLUMNS`; `media` only where the file has it.
 
-    Raises
-    ------
-    ResultError
-        The file is not there, has another form, or lacks a column.
+    ResultError if the file is not there, has another form, or lacks a column.
     """
     with reading(path, "savs classify"):
         regular_size(path)

@@ -23,7 +23,7 @@ from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted_as
-from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig, require_selection
+from savs.pipeline.selection.selection_config import SelectionConfig, require_selection
 from savs.pipeline.selection.training_data import (
     examples_digest,
     labels_digest,
@@ -32,6 +32,7 @@ from savs.pipeline.selection.training_data import (
     train_digest,
 )
 from savs.pipeline.targets import target_of
+from savs.pipeline.targets.tasks import TaskConfig
 from savs.stores import FeatureStore, head_name
 from savs.stores.format.layout import grid_widths
 from savs.stores.format.manifest import FeatureSource, Manifest
@@ -105,36 +106,27 @@ def require_fit(
     """Return notes on a selection that is used on a store, or on other features.
 
     `name` is that of the store or the features, `of` the folder of the selection, for the message.
-
-    Raises
-    ------
-    SelectionError
-        It was made from other features, or for another kind of labels.
-    ParameterError
-        It is no selection, but its path, for example.
+    SelectionError if it was made from other features, or for another kind of labels; ParameterError
+    if it is no selection, but its path, for example.
     """
     require_selection(selection)
-    apart = differences(selection, found)
-    _refuse(
-        apart,
+    return _noted(
+        differences(selection, found),
         f"the selection{f' {of}' if of else ''} does not fit {name}",
         "give a selection of the same features: run `savs select` on them",
     )
-    return [one.text for one in apart]
 
 
 def require_match(
     selection: SelectionConfig, running: FeatureSource, *, allow_other_prompt: bool
 ) -> list[str]:
     """Return notes on a classifier whose model runs; SelectionError if it is another model."""
-    apart = differences(selection, running, runs=True, allow_other_prompt=allow_other_prompt)
-    _refuse(
-        apart,
+    return _noted(
+        differences(selection, running, runs=True, allow_other_prompt=allow_other_prompt),
         "the classifier belongs to another model",
         "run the classifier's own model (`model`, `revision`, `adapter`, `model_code`,"
         " `model_kwargs`), or select heads with this one",
     )
-    return [one.text for one in apart]
 
 
 def require_features(
@@ -144,13 +136,13 @@ def require_features(
 
     `name` is that of their store, for the message.
     """
-    remedy = "classify features of the classifier's own model, or select heads from these"
     ours = selection.source
     if IMPORTED not in (ours.model.get("class"), found.model.get("class")):
-        other = {"runs": True, "allow_other_prompt": allow_other_prompt}
-        apart = differences(selection, found, **other)
-        _refuse(apart, f"the classifier does not fit {name}", remedy)
-        return [one.text for one in apart]
+        return _noted(
+            differences(selection, found, runs=True, allow_other_prompt=allow_other_prompt),
+            f"the classifier does not fit {name}",
+            "classify features of the classifier's own model, or select heads from these",
+        )
     held, meant = grid_widths(found.grid), grid_widths(ours.grid)
     for head in selection.model_heads:
         if held.get(head) != meant[head]:
@@ -167,16 +159,17 @@ def require_features(
         )
     if ours == found:
         return []
-    dtypes = [f"{ours.dtype} and {found.dtype}"] if ours.dtype != found.dtype else []
-    known = f"; their dtypes are {dtypes[0]}" if dtypes else ""
-    return [f"the weights, processor and chat template of {name} are unknown{known}"]
+    dtypes = f"; their dtypes are {ours.dtype} and {found.dtype}" * (ours.dtype != found.dtype)
+    return [f"the weights, processor and chat template of {name} are unknown{dtypes}"]
 
 
-def _refuse(apart: Sequence[Difference], what: str, remedy: str) -> None:
+def _noted(apart: Sequence[Difference], what: str, remedy: str) -> list[str]:
+    """Return what is noted; SelectionError for what is refused."""
     refused = [one.text for one in apart if one.is_refused]
     if refused:
         lines = "".join(f"\n  {text}" for text in refused)
         raise SelectionError(f"{what}, they differ in:{lines}\n{remedy}")
+    return [one.text for one in apart]
 
 
 def require_same_prompt(
@@ -185,12 +178,8 @@ def require_same_prompt(
     """Return a note for each subtask whose examples have another prompt than in training.
 
     `examples` have the columns `id`, `subtask`, `prompt` and `media`. Subtasks whose training
-    examples have several prompts are not compared.
-
-    Raises
-    ------
-    SelectionError
-        An example has another prompt, or another number of media, and that is not allowed.
+    examples have several prompts are not compared. SelectionError if an example has another prompt,
+    or another number of media, and that is not allowed.
     """
     media = pl.col("media").list.len()
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
@@ -265,16 +254,16 @@ def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
 
 def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
     """Return whether training examples or labels came to a store since a selection was made."""
-    return bool(appended_since(selection, manifest)) or labelled_since(selection, manifest)
+    return bool(older_note(selection, manifest))
 
 
 def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
     """Return a note if a selection is older than the training examples of its store."""
-    if not is_older(selection, manifest):
-        return []
     added = appended_since(selection, manifest)
     what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
     what += ["labels or files changed"] if labelled_since(selection, manifest) else []
+    if not what:
+        return []
     return [
         f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
         " them, with `savs train` or `savs select`"

@@ -45,29 +45,12 @@ for the others."""
 def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     """Score every head of a store as a selection did, and mark the heads that it chose.
 
-    A head has the scores and the rank of its best neuron, if neurons were chosen.
+    A head has the scores and the rank of its best neuron, if neurons were chosen. Strengths and
+    scores are of training examples: no estimate of performance. Memory holds the training features
+    of one layer at a time. The selection was made from this store, or another one of the same
+    model: SelectionError if it is of another, or lacks a subtask of the store.
 
-    Strengths and scores are of training examples: no estimate of performance. Memory holds the
-    training features of one layer at a time.
-
-    Parameters
-    ----------
-    store
-        Whose training examples are taken.
-    selection
-        Made from this store, or from another one of the same model.
-
-    Returns
-    -------
-    polars.DataFrame
-        One row a subtask and head, layer by layer; columns `HEAD_MAP_SCHEMA`.
-
-    Raises
-    ------
-    SelectionError
-        The selection belongs to another model, or lacks a subtask of the store.
-    StoreIncompleteError
-        A shard of the train split is missing.
+    One row a subtask and head, layer by layer; columns `HEAD_MAP_SCHEMA`.
     """
     training = StoredTraining(store)
     tasks = training.tasks()
@@ -79,7 +62,9 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
         alone = score_tasks(training, by_centroids, SCORINGS[left_out_alone(rule, scoring)], tasks)
     frames = []
     for task, of_task, right, heads in zip(tasks, scores, alone, chosen, strict=True):
-        ranks = _ranks(heads)
+        ranks: dict[Head, int] = {}
+        for rank, head in enumerate(heads, start=1):
+            ranks.setdefault(holder(head), rank)
         if rule.of_neurons:
             of_task, right = (best_neurons(one, store.grid) for one in (of_task, right))
         columns = {
@@ -95,14 +80,6 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
         }
         frames.append(pl.DataFrame(columns, schema=HEAD_MAP_SCHEMA))
     return pl.concat(frames)
-
-
-def _ranks(heads: Sequence[Head]) -> dict[Head, int]:
-    """Return the best rank, from 1, of each head among the chosen ones or of their neurons."""
-    ranks: dict[Head, int] = {}
-    for rank, head in enumerate(heads, start=1):
-        ranks.setdefault(holder(head), rank)
-    return ranks
 
 
 def best_neurons(scores: HeadScores, grids: Sequence[LayerGrid]) -> HeadScores:
@@ -162,23 +139,8 @@ def head_stability(
     """Choose heads again from random halves of the training examples of each class.
 
     Half as many examples choose less well than all, so this is a lower bound of the stability.
-
-    Parameters
-    ----------
-    store
-        Whose training examples are drawn.
-    selection
-        Says how heads are scored, and how many are chosen of each subtask.
-    draws
-        How often, at least twice: what draws share is compared.
-    seed
-        Of the draws.
-
-    Raises
-    ------
-    SelectionError
-        There are fewer than two draws; the selection has another model, or lacks a subtask of the
-        store; or half of a class is too few examples for its scoring.
+    `draws`, at least two, are compared. SelectionError for fewer; if the selection has another
+    model, or lacks a subtask of the store; or if half of a class is too few for its scoring.
     """
     if draws < 2:
         raise SelectionError(f"`draws` is {draws}, expected at least 2")

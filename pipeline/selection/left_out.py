@@ -22,7 +22,6 @@ from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import (
     ScoredHeads,
     Selection,
-    TaskSelection,
     add_answers,
     best_heads,
     choosable,
@@ -44,7 +43,7 @@ from savs.pipeline.selection.training_data import (
     training_of,
 )
 from savs.pipeline.targets.target import scores_of_seen
-from savs.pipeline.targets.tasks import LeftOut, Limit, TrainingTask
+from savs.pipeline.targets.tasks import LeftOut, Limit, TaskSelection, TrainingTask
 from savs.stores import Head
 
 
@@ -67,18 +66,9 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     rule, see `LabelRule`, unless too few examples are independent; numbers get the reach of
     intervals, see `fit_reach`.
 
-    Parameters
-    ----------
-    training
-        A store, of which the train split is read layer by layer, or training examples in memory.
-    selection
-        Made by `select` from these training examples.
-
-    Raises
-    ------
-    SelectionError
-        As in `evaluate` on folds: the selection belongs to other examples, or a class has too few
-        independent examples.
+    `selection` was made by `select` from these training examples, `training`: a store, of which the
+    train split is read layer by layer, or examples in memory. Errors as in `evaluate` on folds: the
+    selection belongs to other examples, or a class has too few independent ones.
     """
     require_selection(selection)
     data = training_of(training, selection.target, selection.tasks)
@@ -300,27 +290,15 @@ def _choose(
     training: TrainingData, selection: Selection, parts: Sequence[Fold]
 ) -> list[ScoredHeads]:
     """Return the heads for each fold, chosen by the others."""
-    rule, others = selection.rule, [part.others for part in parts]
+    rule, scoring, others = selection.rule, selection.scorer, [part.others for part in parts]
     if rule.answers == ALONE:
-        chosen = [ScoredHeads(task) for task in others]
-    else:
-        chosen = _choose_heads(training, selection, parts, others)
-    return add_answers(training, rule, chosen)
-
-
-def _choose_heads(
-    training: TrainingData,
-    selection: Selection,
-    parts: Sequence[Fold],
-    others: Sequence[TrainingTask],
-) -> list[ScoredHeads]:
-    """Return the model's heads for each fold."""
-    rule, scoring = selection.rule, selection.scorer
+        return add_answers(training, rule, [ScoredHeads(task) for task in others])
     if selection.heads_from is not None:
-        return [
+        chosen = [
             given_heads(training, rule, scoring, task, model_heads(part.selected.heads))
             for part, task in zip(parts, others, strict=True)
         ]
+        return add_answers(training, rule, chosen)
     scores = score_tasks(training, rule, scoring, others, selection.max_layer)
     heads = choosable(rule, training.source.grid, selection.max_layer)
     orders: list[HeadScores] = scores
@@ -334,10 +312,11 @@ def _choose_heads(
         }
         orders = [by_turn[turn] for turn in turns]
     counts = [selection.heads_each or len(model_heads(part.selected.heads)) for part in parts]
-    return [
+    chosen = [
         best_heads(heads, task, of_fold, count, order)
         for count, task, of_fold, order in zip(counts, others, scores, orders, strict=True)
     ]
+    return add_answers(training, rule, chosen)
 
 
 Heads = tuple[Head, ...]

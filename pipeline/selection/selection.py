@@ -1,7 +1,7 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,6 @@ from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE, ANSWERS, score_answers
-from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.readouts.readout import ClassTexts, require_examples, score_heads
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
@@ -35,7 +34,6 @@ from savs.pipeline.selection.pseudo_labels import AnsweredTraining, labelled_by_
 from savs.pipeline.selection.selection_config import (
     GIVEN,
     SelectionConfig,
-    TaskConfig,
     load_config,
     model_heads,
 )
@@ -52,20 +50,12 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.pipeline.targets import chosen_target, target_package
 from savs.pipeline.targets.target import Target
-from savs.pipeline.targets.tasks import Run, TrainingTask
+from savs.pipeline.targets.tasks import Run, TaskSelection, TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, LayerGrid, head_name
 from savs.stores.format.layout import grid_widths, is_neuron, neuron, parse_address
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 """What `select` takes as heads, see there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSelection(TaskConfig):
-    """The chosen heads of one subtask or label, and the classifier that they make."""
-
-    fitted: Fitted = field(repr=False)
-    """What the readout fitted on the chosen heads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +90,7 @@ class Selection(SelectionConfig):
     def top_heads(self) -> list[tuple[int, int, int]]:
         """The heads as the public reference writes them: `(layer, head, -1)`, best first.
 
-        Raises
-        ------
-        SelectionError
-            There are several subtasks; take `tasks[i].heads`.
+        SelectionError if there are several subtasks; take `tasks[i].heads`.
         """
         return [(layer, head, -1) for layer, head in model_heads(self.only_task().heads)]
 
@@ -240,11 +227,7 @@ def parse_heads(
 ) -> int | Literal["all"] | tuple[Head, ...] | SelectionConfig | None:
     """Return what `heads` asks for: a number, all, these heads, or those of a selection.
 
-    Raises
-    ------
-    SelectionError
-        A text is no number, no list of heads, and no folder of a selection; or another value is
-        nothing of these.
+    SelectionError for anything else.
 
     Examples
     --------
@@ -254,7 +237,13 @@ def parse_heads(
     if heads is None or isinstance(heads, int | Integral | SelectionConfig):
         return heads
     if not isinstance(heads, str | Path):
-        return _head_pairs(heads)
+        try:
+            return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+        except (TypeError, ValueError) as error:
+            raise SelectionError(
+                f"`heads` is {heads!r:.100}, expected a whole number, 'all', pairs (layer, head),"
+                " or a selection"
+            ) from error
     text = str(heads)
     if text == "all":
         return "all"
@@ -269,17 +258,6 @@ def parse_heads(
             " the folder of a selection"
         )
     return load_config(text)
-
-
-def _head_pairs(heads: Sequence[Head]) -> tuple[Head, ...]:
-    """Return the heads, each once; SelectionError for anything but pairs of numbers."""
-    try:
-        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
-    except (TypeError, ValueError) as error:
-        raise SelectionError(
-            f"`heads` is {heads!r:.100}, expected a whole number, 'all', pairs (layer, head), or a"
-            " selection"
-        ) from error
 
 
 def default_heads(heads: Sequence[Head]) -> int:
@@ -412,14 +390,13 @@ def add_answers(
     wanted = [((ANSWERS_HEAD,), one.task.rows) for one in chosen]
     both = []
     for one, answers in zip(chosen, chosen_in_parts(training, wanted), strict=True):
-        task = one.task
-        found = score_answers(answers, task.labels, task.classes)
+        found = score_answers(answers, one.task.labels, one.task.classes)
         both.append(
-            ScoredHeads(
-                task,
-                (*one.heads, ANSWERS_HEAD),
-                (*one.scores, *found.score.tolist()),
-                (*one.margins, *found.margin.tolist()),
+            replace(
+                one,
+                heads=(*one.heads, ANSWERS_HEAD),
+                scores=(*one.scores, *found.score.tolist()),
+                margins=(*one.margins, *found.margin.tolist()),
             )
         )
     return both
@@ -514,15 +491,11 @@ def fit_tasks(
                 question=one.task.question,
                 media=one.task.media,
                 decision=one.task.decision,
-                pool=_pool_of(rule, fitted),
+                pool=fitted.pool if isinstance(fitted, HeadsFit) and rule.load is None else None,
                 fitted=fitted,
             )
         )
     return tasks
-
-
-def _pool_of(rule: Readout, fitted: Fitted) -> Pool | None:
-    return fitted.pool if isinstance(fitted, HeadsFit) and rule.load is None else None
 
 
 def fit_heads(
@@ -530,16 +503,11 @@ def fit_heads(
 ) -> Fitted:
     """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
     task = chosen.task
-    given = fit_arguments(training, rule, chosen)
+    given: dict[str, ClassTexts | Array] = {}
+    given |= text_arguments(training, rule.texts, task, chosen.heads)
+    if chosen.members is not None:
+        given["members"] = chosen.members
     return training.target.fit(rule, features, task, training.widths(chosen.heads), given)
-
-
-def fit_arguments(
-    training: TrainingData, rule: Readout, chosen: ScoredHeads
-) -> dict[str, ClassTexts | Array]:
-    """Return the keywords that a readout is fitted with: `texts`, `members`, or none."""
-    texts = text_arguments(training, rule.texts, chosen.task, chosen.heads)
-    return {**texts, **({} if chosen.members is None else {"members": chosen.members})}
 
 
 def left_out_alone(rule: Readout, scoring: Scoring) -> str:

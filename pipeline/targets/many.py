@@ -72,9 +72,9 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     Share,
     Shown,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -245,7 +245,7 @@ class ManyLabels(Target):
     def decide(
         self,
         rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        tasks: Sequence[tuple[TaskSelection, LeftOut]],
         features: Callable[[], Iterable[Array]],
         rows: int,
         precision: float | None,

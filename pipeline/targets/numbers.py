@@ -46,8 +46,9 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     Shown,
+    TaskConfig,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -206,7 +207,7 @@ class Numbers(Target):
     }
     is_ordinal: ClassVar[bool]
 
-    def check(self, task: Any) -> None:
+    def check(self, task: TaskConfig) -> None:
         """Raise ValueError unless a task is one of numbers, with their rule."""
         if task.classes != (NUMBER,) or not isinstance(task.decision, NumberRule):
             raise ValueError(f"classes: expected {NUMBER!r} alone of numbers, and their rule")
@@ -300,7 +301,7 @@ class Numbers(Target):
     def decide(
         self,
         rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        tasks: Sequence[tuple[TaskSelection, LeftOut]],
         features: Callable[[], Iterable[Array]],
         rows: int,
         precision: float | None,
@@ -375,7 +376,7 @@ class Numbers(Target):
         apart = normalise(features)[:, :width] - means
         return rule.spread * np.einsum("hd,hd->h", slopes, apart)
 
-    def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
+    def gives(self, selected: TaskSelection, scores: ClassScores, known: pl.DataFrame) -> bool:
         """Return whether the numbers are the same."""
         rule = _rule_of(selected)
         apart = rule.numbers(scores.soft) - known["value"].fill_null(np.nan).to_numpy()
@@ -553,7 +554,7 @@ class Ordinal(Numbers):
 REGRESSIONS, ORDINALS = Regression(), Ordinal()
 
 
-def _rule_of(task: SelectedTask | TrainingTask) -> NumberRule:
+def _rule_of(task: TaskSelection | TrainingTask) -> NumberRule:
     assert isinstance(task.decision, NumberRule)
     return task.decision
 

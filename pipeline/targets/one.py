@@ -60,8 +60,8 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     TaskScores,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -230,7 +230,7 @@ class OneClass(Target):
     def decide(
         self,
         rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        tasks: Sequence[tuple[TaskSelection, LeftOut]],
         features: Callable[[], Iterable[Array]],
         rows: int,
         precision: float | None,
@@ -251,7 +251,7 @@ class OneClass(Target):
             decisions.append(self.decision_of(task, known))
         return decisions
 
-    def decision_of(self, task: SelectedTask, known: Calibration | None) -> Decision | None:
+    def decision_of(self, task: TaskSelection, known: Calibration | None) -> Decision | None:
         """Return the decision of a task with this calibration, if it has one."""
         return known
 

@@ -32,7 +32,6 @@ from savs.pipeline.statistics.intervals import Metric
 from savs.pipeline.targets.calibration import are_counts, vote_shares
 from savs.pipeline.targets.tables import Rows
 from savs.pipeline.targets.tasks import (
-    DecidedTask,
     Decision,
     Folds,
     LeftOut,
@@ -43,10 +42,11 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     Share,
     Shown,
+    TaskConfig,
     TaskScores,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -146,7 +146,7 @@ class Target(ABC):
         if reason := self.refusal(use, name):
             raise SelectionError(reason)
 
-    def check(self, task: Any) -> None:
+    def check(self, task: TaskConfig) -> None:
         """Raise ValueError unless a task has two classes or more, and a decision of this target."""
         if len(task.classes) < 2:
             raise ValueError("classes: expected at least 2")
@@ -157,7 +157,7 @@ class Target(ABC):
         """Return the name of the result of a readout, a folder of its store."""
         return readout
 
-    def of_store(self, store: FeatureStore, selected: Sequence[DecidedTask] = ()) -> FeatureStore:
+    def of_store(self, store: FeatureStore, selected: Sequence[TaskConfig] = ()) -> FeatureStore:
         """Return a store with the labels that this target is about: its own, if no others.
 
         `selected` are the tasks of a selection that is used on it, if there is one. A target of an
@@ -170,11 +170,11 @@ class Target(ABC):
         form = {**(options.get(OPTION) or {}), TARGET: self.name}
         return store.with_benchmark({**facts, "options": {**options, OPTION: form}})
 
-    def answer_kind(self, selected: Sequence[DecidedTask]) -> str | None:
+    def answer_kind(self, selected: Sequence[TaskConfig]) -> str | None:
         """Return which of the model's own answers new images need; None for none."""
         return None
 
-    def answer_labels(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
+    def answer_labels(self, selected: Sequence[TaskConfig]) -> list[tuple[str | None, str]]:
         """Return the labels, with their subtasks, that answers to new images are chosen among."""
         return []
 
@@ -263,7 +263,7 @@ class Target(ABC):
     def decide(
         self,
         rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        tasks: Sequence[tuple[TaskSelection, LeftOut]],
         features: Callable[[], Iterable[Array]],
         rows: int,
         precision: float | None,
@@ -392,7 +392,7 @@ class Target(ABC):
         """
         return None
 
-    def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
+    def gives(self, selected: TaskSelection, scores: ClassScores, known: pl.DataFrame) -> bool:
         """Return whether scores give the predictions that are known of the same examples."""
         said = pl.Series([selected.classes[number] for number in scores.choice], dtype=pl.String)
         ahead = lead(scores.scores, scores.choice)

@@ -146,10 +146,7 @@ def _require_same_units(a: TrialSet, b: TrialSet, metric: str, first: Trial, oth
 def read_trial_sets(folder: Path, name: str) -> list[TrialSet]:
     """Read what a folder measured: one set of a result, one a data set of a sweep.
 
-    Raises
-    ------
-    ComparisonError, ResultError
-        As `read_result`; of a sweep, a table is missing or damaged.
+    Errors as `read_result`; of a sweep, ResultError if a table is missing or damaged.
     """
     if not is_sweep(folder):
         result = read_result(folder, name)
@@ -193,16 +190,9 @@ def is_sweep(folder: Path) -> bool:
 def read_result(folder: Path, name: str = "", use: str = "a comparison") -> Result:
     """Read a result that can be compared; `name` is its short one, by default its folder's.
 
-    `use` is what it is for, see `Target.refused`.
-
-    Raises
-    ------
-    ComparisonError
-        It is no folder of results, or has no metrics.
-    SelectionError
-        The use has no meaning for its labels.
-    ResultError
-        A file of it is missing or damaged, or its files belong to different evaluations.
+    `use` is what it is for, see `Target.refused`: SelectionError if that has no meaning for its
+    labels. ComparisonError if it is no folder of results, or has no metrics; ResultError if a file
+    of it is missing or damaged, or its files belong to different evaluations.
     """
     if not folder.is_dir():
         raise ComparisonError(
@@ -252,10 +242,7 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def group_sets(sets: Sequence[TrialSet]) -> list[list[TrialSet]]:
     """Return the sets of each data set: those that are about the same examples.
 
-    Raises
-    ------
-    ComparisonError
-        A set shares its examples with no other.
+    ComparisonError if a set shares its examples with no other.
     """
     groups: list[list[TrialSet]] = []
     for one in sets:

@@ -71,10 +71,8 @@ def find_methods(
 ) -> tuple[list[Method], list[str]]:
     """Return the methods in the order of the readouts, then of the stores; and what is left out.
 
-    Raises
-    ------
-    SelectionError
-        A readout is unknown, given twice, or possible in no store that it was asked of.
+    SelectionError if a readout is unknown, given twice, or possible in no store that it was asked
+    of.
     """
     methods: list[Method] = []
     notes: list[str] = []

@@ -18,12 +18,12 @@ from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.heads.head_scores import Ranking
 from savs.pipeline.heads.scoring import Scoring
-from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
+from savs.pipeline.readouts import ClassScores, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
 from savs.pipeline.selection.selection import (
     ScoredHeads,
     choosable,
-    fit_arguments,
+    fit_heads,
     heads_up_to,
     score_tasks,
 )
@@ -180,7 +180,14 @@ class _Fits:
         self._draws = draws
         # the first heads of a nested fit are a fit of their own
         self._chosen = [chosen[draw][-1:] if rule.is_nested else chosen[draw] for draw in draws]
-        self._fitted = [[_fit(plan, rule, one) for one in of_draw] for of_draw in self._chosen]
+        training, held = StoredTraining(plan.store), plan.store.heads
+        self._fitted = [
+            [
+                fit_heads(training, rule, one, pick(plan.pool, held, one.heads, one.task.rows))
+                for one in of_draw
+            ]
+            for of_draw in self._chosen
+        ]
         self._nested: list[HeadsFit] = []
         if rule.is_nested:
             self._nested = [cast(HeadsFit, fit) for (fit,) in self._fitted]
@@ -196,13 +203,6 @@ class _Fits:
         for draw, of_draw, fitted in zip(self._draws, self._chosen, self._fitted, strict=True):
             pairs = zip(of_draw, fitted, strict=True)
             yield draw, [fit.scores(pick(features, self._held, one.heads)) for one, fit in pairs]
-
-
-def _fit(plan: SweepPlan, rule: Readout, chosen: ScoredHeads) -> Fitted:
-    task, heads = chosen.task, chosen.heads
-    features = pick(plan.pool, plan.store.heads, heads, task.rows)
-    given = fit_arguments(StoredTraining(plan.store), rule, chosen)
-    return rule.fit(features, task.labels, task.classes, plan.store.widths(heads), **given)
 
 
 def _small(scores: ClassScores) -> ClassScores:

@@ -28,11 +28,7 @@ def hold_same_test(stores: Sequence[FeatureStore]) -> tuple[bool, str]:
     """Return whether stores hold the same test examples, and how two differ that do not.
 
     The same have equal ids, labels, groups, subtasks, categories and media, in the same order.
-
-    Raises
-    ------
-    SelectionError
-        Some of the stores do, others do not.
+    SelectionError if some of the stores do, and others do not.
     """
     tables = [_compared(store, "test") for store in stores]
     differences = [example_differences(table, tables[0]) for table in tables]
@@ -95,12 +91,8 @@ def shared_tasks(stores: Stores) -> tuple[dict[str, list[TrainingTask]], int]:
 
     So an index means the same example in every store. Classes and examples are in the order of the
     first store. The tasks are by name of the store, with the number of examples that some lack.
-
-    Raises
-    ------
-    SelectionError
-        An example has another label, subtask or other media in another store, or a class has no
-        example that all stores have.
+    SelectionError if an example has another label, subtask or other media in another store, or a
+    class has no example that all stores have.
     """
     tables = {name: _trained(store) for name, store in stores.items()}
     first, *others = stores

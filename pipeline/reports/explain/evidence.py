@@ -20,13 +20,14 @@ from savs.pipeline.heads.neurons import closeness, likeness
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.readouts.neurons import FittedNeurons
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
-from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
+from savs.pipeline.selection.selection import Selection, chosen_features
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
 )
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
+from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import FeatureStore, Head
 from savs.stores.format.layout import is_neuron
 
