@@ -17,10 +17,7 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.evaluation.predictions import (
-    Predictor,
-    packed_predictions,
-)
+from savs.pipeline.evaluation.predictions import Predictor, packed_predictions
 from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares

@@ -5,20 +5,10 @@ from functools import partial
 
 import polars as pl
 
-from savs.datasets.benchmarks.class_folders import (
-    AUDIO_FOLDER,
-    IMAGE_FOLDER,
-    OF_IMAGES,
-    OF_SOUNDS,
-)
+from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, OF_IMAGES, OF_SOUNDS
 from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
 from savs.datasets.example import of_subtask
-from savs.datasets.metrics.metrics import (
-    Classes,
-    Units,
-    class_metrics,
-    subtask_accuracies,
-)
+from savs.datasets.metrics.metrics import Classes, Units, class_metrics, subtask_accuracies
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation, evaluation_of
 from savs.pipeline.running.formatting import counted, of_shares

@@ -21,10 +21,7 @@ from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
-from savs.pipeline.evaluation.predictions import (
-    Predictor,
-    as_wrong,
-)
+from savs.pipeline.evaluation.predictions import Predictor, as_wrong
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS

@@ -12,22 +12,14 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import answers_cost
-from savs.pipeline.evaluation.predictions import (
-    as_wrong,
-    with_skipped,
-)
+from savs.pipeline.evaluation.predictions import as_wrong, with_skipped
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.readouts.answers import answer_scores
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import ONE_CLASS, choice_probability, named, predicted
-from savs.pipeline.targets.stored_answers import (
-    ANSWERS,
-    generated_texts,
-    label_answers,
-    normalised,
-)
+from savs.pipeline.targets.stored_answers import ANSWERS, generated_texts, label_answers, normalised
 from savs.stores import FeatureStore
 
 

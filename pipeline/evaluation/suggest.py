@@ -347,8 +347,6 @@ def least_sure(margins: Array, count: int) -> Array:
 
     Of `(n, keys)` margins the first key decides, then the next; equal rows keep their order.
 
-    Examples
-    --------
     >>> least_sure(np.float32([[3, 0], [0, 2], [0, 1]]), 2).tolist()
     [2, 1]
     """
@@ -363,8 +361,6 @@ def farthest_first(features: Array, count: int) -> list[int]:
 
     `features` are `(n, d)` float32 of unit length, so that a small product is a large distance.
 
-    Examples
-    --------
     >>> angle = np.float32([0, 0.1, 1.5, 0.7])
     >>> farthest_first(np.stack([np.cos(angle), np.sin(angle)], axis=1), 3)
     [0, 2, 3]

@@ -28,13 +28,7 @@ from functools import partial
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import (
-    TIE,
-    class_centroids,
-    few_threads,
-    normalise,
-    row_blocks,
-)
+from savs.pipeline.heads.centroids import TIE, class_centroids, few_threads, normalise, row_blocks
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.heads_fit import HeadsFit, softmax

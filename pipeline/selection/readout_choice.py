@@ -19,12 +19,7 @@ from savs.pipeline.readouts import ClassScores, Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
 from savs.pipeline.selection.selection import Heads, Selection, choose_heads
-from savs.pipeline.selection.training_data import (
-    Training,
-    TrainingData,
-    TrainingTask,
-    training_of,
-)
+from savs.pipeline.selection.training_data import Training, TrainingData, TrainingTask, training_of
 from savs.stores.format.layout import grid_widths
 from savs.stores.read.store import as_store
 

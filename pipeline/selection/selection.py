@@ -229,8 +229,6 @@ def parse_heads(
 
     SelectionError for anything else.
 
-    Examples
-    --------
     >>> parse_heads("20"), parse_heads("L12.H7,L3.H0")
     (20, ((12, 7), (3, 0)))
     """

@@ -143,12 +143,8 @@ class AnswerIsRight(OneClass):
         training examples that were skipped are left out. `extra` gets the `answer`, and the label
         as `labelled`.
 
-        Raises
-        ------
-        ResultError
-            The store keeps no answers, or none of each label.
-        SelectionError
-            Its examples have other labels than one class each.
+        ResultError if the store keeps no answers, or none of each label; SelectionError if its
+        examples have other labels than one class each.
         """
         identity = store.manifest.identity
         facts = identity.benchmark

@@ -129,8 +129,6 @@ def class_probabilities(scores: ClassScores, calibration: Calibration | None) ->
     The shares of an example are NaN if a score is negative or all are 0, as a user's readout may
     have it.
 
-    Examples
-    --------
     >>> votes = np.float32([[15, 5], [0, 20], [-1, 2]])
     >>> class_probabilities(ClassScores(votes, np.array([0, 1, 1]), votes), None).tolist()
     [[0.75, 0.25], [0.0, 1.0], [nan, nan]]

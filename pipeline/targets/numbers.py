@@ -12,13 +12,7 @@ import numpy as np
 import polars as pl
 from msgspec import Meta
 
-from savs.datasets.label_kinds import (
-    MOST,
-    ORDINAL,
-    REGRESSION,
-    number_text,
-    parse_number,
-)
+from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text, parse_number
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
@@ -307,7 +301,11 @@ class Numbers(Target):
         precision: float | None,
     ) -> list[Decision | None]:
         """Return the rules with the reach of intervals, see `fit_reach`."""
-        return [_with_reach(_rule_of(task), part) for task, part in tasks]
+        pairs = [(_rule_of(task), part) for task, part in tasks]
+        return [
+            replace(rule, reach=fit_reach(_errors(part, rule), part.clusters))
+            for rule, part in pairs
+        ]
 
     def right(self, parts: Sequence[LeftOut]) -> float:
         """Return the share of the variance that left-out predictions explain."""
@@ -570,10 +568,6 @@ def _folds(task: TrainingTask, folds: Folds) -> dict[int, Array]:
 def _errors(part: LeftOut, rule: NumberRule) -> Array:
     """Return how far predictions of left-out numbers are from these, `(n,)`."""
     return np.abs(rule.mean + rule.spread * part.labels - rule.numbers(part.scores.soft))
-
-
-def _with_reach(rule: NumberRule, part: LeftOut) -> NumberRule:
-    return replace(rule, reach=fit_reach(_errors(part, rule), part.clusters))
 
 
 def _texts(rule: NumberRule, numbers: Array) -> pl.Series:

@@ -421,12 +421,7 @@ class OneClass(Target):
     def risk_notes(self, selection: Selected, risk: float | None) -> list[str]:
         """Return a note for each task that can answer nothing at a risk.
 
-        Raises
-        ------
-        ParameterError
-            The risk is not between 0 and 1.
-        SelectionError
-            A task has no calibration.
+        ParameterError if it is not between 0 and 1; SelectionError if a task has no calibration.
         """
         if risk is None:
             return []
@@ -568,8 +563,6 @@ def best_classes(scores: Array, count: int) -> Array:
     `scores` are `(n, classes)` float32; the result `(n, count)`, or fewer if there are fewer
     classes.
 
-    Examples
-    --------
     >>> best_classes(np.float32([[0, 2, 0, 3, 2]]), 4)
     array([[3, 1, 4, 0]])
     """

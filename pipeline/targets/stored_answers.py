@@ -94,10 +94,7 @@ def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
 def generated_texts(store: AnyStore, split: str) -> pl.Series:
     """Return the text that the model generated for each example of a split.
 
-    Raises
-    ------
-    ResultError
-        The store keeps none, or what it keeps is no text.
+    ResultError if the store keeps none, or what it keeps is no text.
     """
     store = as_store(store)
     values = store.output(split, GENERATED)
@@ -123,8 +120,6 @@ def _is_text(values: Array) -> Array:
 def normalised(text: str) -> str:
     """Return a text without differences in white space and case.
 
-    Examples
-    --------
     >>> normalised(" Red  Fox")
     'red fox'
     """

@@ -511,8 +511,6 @@ def best_votes(
 def strengths(margins: Array, right: Array) -> Array:
     """Return for each margin the share of the `right` ones that are not larger; 0 without any.
 
-    Examples
-    --------
     >>> strengths(np.float32([3, 0]), np.float32([1, 2, 3, 4])).tolist()
     [0.75, 0.0]
     """

@@ -221,8 +221,6 @@ def read_result(folder: Path, name: str = "", use: str = "a comparison") -> Resu
 def short_names(folders: Sequence[Path]) -> list[str]:
     """Return the shortest end of each path that is unique.
 
-    Examples
-    --------
     >>> short_names([Path("a/results/vote"), Path("b/results/vote"), Path("a/results/lda")])
     ['a/results/vote', 'b/results/vote', 'lda']
     """

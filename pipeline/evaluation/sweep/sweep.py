@@ -27,12 +27,7 @@ from savs.pipeline.evaluation.sweep.draws import (
     drawn_rows,
     make_draws,
 )
-from savs.pipeline.evaluation.sweep.methods import (
-    Method,
-    StoreDraws,
-    chosen_readouts,
-    find_methods,
-)
+from savs.pipeline.evaluation.sweep.methods import Method, StoreDraws, chosen_readouts, find_methods
 from savs.pipeline.evaluation.sweep.shared_examples import (
     SharedTest,
     Stores,
@@ -63,10 +58,7 @@ from savs.pipeline.selection.selection import (
     heads_up_to,
     require_layer,
 )
-from savs.pipeline.selection.training_data import (
-    StoredTraining,
-    TrainingTask,
-)
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore, Head
 from savs.stores.read.store import AnyStore, as_store

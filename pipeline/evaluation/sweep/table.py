@@ -35,10 +35,7 @@ from savs.pipeline.evaluation.trials import (
 from savs.pipeline.running.formatting import counted, listed, measured
 from savs.pipeline.running.result_files import UNITS, read_table, write_table, writing
 from savs.pipeline.selection.training_data import TrainingTask
-from savs.pipeline.statistics.intervals import (
-    UnitWeights,
-    weigh_units,
-)
+from savs.pipeline.statistics.intervals import UnitWeights, weigh_units
 from savs.pipeline.statistics.paired_tests import (
     correct,
     difference_over_data_sets,

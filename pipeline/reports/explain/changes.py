@@ -42,8 +42,6 @@ def smallest_flip(table: Array, votes: Array) -> Flip:
 
     `table` has `(heads, classes)` cosines, heads best first, `votes` the `(heads,)` class numbers.
 
-    Examples
-    --------
     >>> table = np.float32([[0.9, 0.1], [0.5, 0.4], [0.2, 0.3]])
     >>> flip = smallest_flip(table, np.array([0, 0, 1]))
     >>> flip.rival, flip.heads, round(flip.lead, 3)
@@ -75,8 +73,6 @@ def _runner_up(table: Array, votes: Array, first: int) -> int:
 def without_each_head(votes: Array, classes: int) -> dict[int, int]:
     """Return the heads without which another class wins: rank from 0 -> that class.
 
-    Examples
-    --------
     >>> without_each_head(np.array([2, 0, 2, 0]), 3)  # 2 : 2, the first head decides
     {0: 0, 2: 0}
     """

@@ -10,21 +10,13 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import command
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.heads.centroids import (
-    class_centroids,
-    first_of_best,
-    leads,
-    normalise,
-)
+from savs.pipeline.heads.centroids import class_centroids, first_of_best, leads, normalise
 from savs.pipeline.heads.neurons import closeness, likeness
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.readouts.neurons import FittedNeurons
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
 from savs.pipeline.selection.selection import Selection, chosen_features
-from savs.pipeline.selection.training_data import (
-    StoredTraining,
-    TrainingTask,
-)
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
 from savs.pipeline.targets.tasks import TaskSelection
@@ -78,15 +70,9 @@ class Evidence:
 def gather_evidence(
     store: FeatureStore, selection: Selection, examples: Mapping[str, str | None], split: str
 ) -> dict[str, Evidence]:
-    """Return the evidence of some examples.
+    """Return the evidence of some examples: ids with their subtasks, of one split of the store.
 
-    `examples` are ids with their subtasks, all of one split of the store whose training examples
-    made the selection.
-
-    Raises
-    ------
-    ReportError
-        The store has no features of an example.
+    Its training examples made the selection. ReportError if it has no features of an example.
     """
     wanted = set(examples.values())
     tasks = [task for task in selection.tasks if task.subtask in wanted]
@@ -109,12 +95,8 @@ def gather_left_out(
     """Return the evidence of left-out training examples, whose predictions a result has.
 
     The folds are made again from the training examples, and their heads chosen again. The readout
-    of a fold, and the number of folds, are those that give the predictions of the result.
-
-    Raises
-    ------
-    ReportError
-        None gives them, or the store has no features of an example.
+    of a fold, and the number of folds, are those that give the predictions of the result:
+    ReportError if none does, or the store has no features of an example.
     """
     data = StoredTraining(store)
     least, greatest = result.metrics["train_shares"]

@@ -34,12 +34,7 @@ class Curves:
 def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curves, ...]]:
     """Return what a report shows of sweeps, then of those over depths; nothing of prompts.
 
-    Each data set is shown by itself.
-
-    Raises
-    ------
-    ResultError
-        A summary is damaged.
+    Each data set is shown by itself. ResultError if a summary is damaged.
     """
     curves, depths = [], []
     for folder in folders:
@@ -124,22 +119,11 @@ def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
 def draw_figure(out: Path, rows: pl.DataFrame, metric: str) -> bool:
     """Draw means by shots, and by heads if there are several numbers; a file there is replaced.
 
-    One number of shots and of heads is no curve: then nothing is written, and False returned.
-
-    Parameters
-    ----------
-    out
-        The SVG file.
-    rows
-        One metric of a sweep's summary, or means of `Sweep.over_stores`; `readout` is what a line
-        is called. Where `low` and `high` are null there are no bands.
-    metric
-        What the vertical axis is; shares are in per cent.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written.
+    `out` is the SVG file; `rows` are one metric of a sweep's summary, or means of
+    `Sweep.over_stores`, where `readout` is what a line is called: where `low` and `high` are null
+    there are no bands. `metric` is what the vertical axis is; shares are in per cent. One number of
+    shots and of heads is no curve: then nothing is written, and False returned. OutputError if it
+    cannot be written.
     """
     if "stores" in rows.columns:
         rows = rows.with_columns(chance=None, draws="stores")

@@ -183,14 +183,10 @@ class Checks:
 def checks_part(result: Result) -> Checks:
     """Return the leaks and skips of a result; its counts and notes are in metrics.json."""
     leaks = {kind: ids for kind, ids in result.metrics["leaks"].items() if ids}
-    return Checks(leaks, tuple(_reasons(result)))
-
-
-def _reasons(result: Result) -> list[tuple[str, str]]:
-    """Return the skipped examples; the store knows why."""
     ids = result.predictions().filter(pl.col("prediction").is_null())["id"].head(NAMED).to_list()
     known: dict[str, str] = {}
     if result.store is not None and ids:
         with suppress(SavsError):  # shards that are gone
             known = dict(result.store.skipped(result.split).select("id", "reason").rows())
-    return [(name, known.get(name, "the store, which knows why, is not there")) for name in ids]
+    why = "the store, which knows why, is not there"
+    return Checks(leaks, tuple((name, known.get(name, why)) for name in ids))

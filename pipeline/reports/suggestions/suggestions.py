@@ -192,14 +192,9 @@ def write_suggestions(
     out: Path,
     media_root: str | Path | None = None,
 ) -> None:
-    """Write the page; one that is there is replaced.
+    """Write the page; one that is there is replaced. OutputError if it cannot be written.
 
     Its button saves `labels.csv`, with the columns `id` and `label` of the images that got one.
-
-    Raises
-    ------
-    OutputError
-        The page cannot be written.
     """
     split = suggestions.split or "test"
     prompts = stored_prompts(store.manifest.identity.benchmark)
