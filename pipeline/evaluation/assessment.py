@@ -195,7 +195,7 @@ def assess(
         clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
     )
     counts = of_rows.collect().row(0, named=True)
-    prompts = stored_prompts(store.manifest.identity.benchmark)
+    prompts = stored_prompts(store.benchmark)
     how = Measuring(metrics=partial(compute_metrics, benchmark), prompts=prompts, risk=risk)
     measured = target.measure(table, predictor.selection, classes, how)
     notes += [*leak_notes, *measured.notes]

@@ -64,7 +64,7 @@ def evaluate_method(
     _require_possible(method, on, risk)
     if isinstance(method, Selection):
         store = method.seen(store)
-    target = target_of(store.manifest.identity.benchmark)
+    target = target_of(store.benchmark)
     if isinstance(method, str):
         target.require("the model's own answer", store.path)
     if risk is not None:

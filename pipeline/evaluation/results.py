@@ -330,7 +330,7 @@ class Result:
         if self.store is None:
             return real_path(self.folder).name
         prompts = self.predictions()["prompt"].unique()
-        option = self.store.manifest.identity.benchmark.get("options", {}).get("question")
+        option = self.store.benchmark.get("options", {}).get("question")
         question = prompts[0] if option is None and len(prompts) == 1 else option
         name = real_path(self.folder).parent.parent.name
         return f"{name}: {question}" if isinstance(question, str) else name

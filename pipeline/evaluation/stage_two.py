@@ -201,7 +201,7 @@ def select(
     if not isinstance(store, str | Path | FeatureStore):
         raise ParameterError("features in memory have no results; omit `out`, `suspects`, `strict`")
     opened = as_store(store)
-    facts = opened.manifest.identity.benchmark
+    facts = opened.benchmark
     once = under_one_prompt(opened.examples("train"), stored_prompts(facts))
     doubts = [] if pseudo_labels is not None else label_doubts(once, kind=label_kind(facts))
     for line in refuse_doubts(doubts, strict=strict):
@@ -408,7 +408,7 @@ def _plan(
     """
     results, is_named = Results(store.path), selection is not None
     saved = results.find(selection) if is_named else results.default if method is None else None
-    readout = method or target_of(store.manifest.identity.benchmark).default_readout
+    readout = method or target_of(store.benchmark).default_readout
     is_own = readout in (*OWN_ANSWERS, CAPTIONS)
     rule = None if is_own else choose_readout(readout, also=OWN_ANSWERS)
     of_captions = rule is not None and saved is None and compares_captions(store, rule)

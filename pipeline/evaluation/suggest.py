@@ -314,7 +314,7 @@ def _blocks(
 
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
     """Return the columns as the benchmark of the store reads them."""
-    facts = store.manifest.identity.benchmark
+    facts = store.benchmark
     options = facts.get("options", {})
     if stored_prompts(facts):  # a training file has each image once
         once = table.with_columns(without_prompt(table["id"])).drop("prompt")

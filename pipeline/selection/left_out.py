@@ -42,6 +42,7 @@ from savs.pipeline.selection.training_data import (
     chosen_in_parts,
     training_of,
 )
+from savs.pipeline.targets.calibration import centroids_of, typicality_of
 from savs.pipeline.targets.target import scores_of_seen
 from savs.pipeline.targets.tasks import LeftOut, Limit, TaskSelection, TrainingTask
 from savs.stores import Head
@@ -73,13 +74,10 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     require_selection(selection)
     data = training_of(training, selection.target, selection.tasks)
     left_out = leave_out(training, selection, for_calibration=True)
-    pairs = list(zip(selection.tasks, left_out, strict=True))
+    pairs = zip(selection.tasks, left_out, strict=True)
+    wanted = [(task.heads, part.task.rows) for task, part in pairs]
     decisions = selection.target.decide(
-        selection.rule,
-        pairs,
-        lambda: chosen_in_parts(data, [(task.heads, part.task.rows) for task, part in pairs]),
-        data.count,
-        selection.precision,
+        selection, left_out, lambda: chosen_in_parts(data, wanted), data.count
     )
     tasks = [
         replace(task, decision=decision)
@@ -133,9 +131,10 @@ def leave_out_of(
         scores = fitted.scores(out)
         typicality, seen = np.zeros(0, np.float32), scores.part(slice(0))
         if for_calibration:
-            others = part.others
-            typicality = selection.target.typicality(rule, others, train, fitted, out, scores)
             seen = scores_of_seen(fitted, train)
+            if selection.target.has_typicality:
+                centroids = centroids_of(rule, part.others, train)
+                typicality = typicality_of(out, centroids, fitted, scores)
         judged[part.number].append(_Judged(part, scores, typicality, seen))
     limits: list[Limit | None] = [None] * len(tasks)
     if folds != "loo" and any(len(of_task) < folds for of_task in of_tasks):

@@ -308,7 +308,10 @@ def score_tasks(
     Memory holds the training features of one layer at a time, and one pass serves all tasks.
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
-    versions = [_versions(training, task, scoring) for task in tasks]
+    of_prompts = scoring.of_prompts
+    versions = [
+        training.under_prompts(task, scoring.name) if of_prompts else [task] for task in tasks
+    ]
     as_pairs = training.target.tasks_share_rows and scoring.left_out in PAIR_SCORINGS
     as_pairs &= scoring.is_alone and rule.score_heads is score_heads
     if as_pairs and scoring.left_out == "loo":
@@ -331,19 +334,11 @@ def score_tasks(
                 _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
                 for part in parts
             ]
-            of_prompts = scoring.of_prompts
             scores.append(with_sets(of_prompts, of_parts) if of_prompts else of_parts[0])
     whole = [with_sets(joined, scores) for scores in layers]
     if scoring.of_all is None:
         return whole
     return [scoring.of_all(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
-
-
-def _versions(training: TrainingData, task: TrainingTask, scoring: Scoring) -> list[TrainingTask]:
-    """Return the tasks that a scoring scores heads on: the task, or it under each prompt."""
-    if scoring.of_prompts is None:
-        return [task]
-    return training.under_prompts(task, scoring.name)
 
 
 def _score(
@@ -363,7 +358,7 @@ def _score(
             )
         return scoring.score(features, task.labels, task.classes)
     texts, widths = text_arguments(training, rule.texts, task, heads), training.widths(heads)
-    return training.target.score(rule, scoring.left_out, features, task, widths, texts)
+    return training.target.score(rule, features, task, widths, scoring.left_out, **texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,13 +432,14 @@ def given_heads(
     heads: Sequence[Head],
 ) -> ScoredHeads:
     """Return heads that were chosen elsewhere, in their order, scored on a task."""
-    versions = _versions(training, task, scoring)
+    of_prompts = scoring.of_prompts
+    versions = training.under_prompts(task, scoring.name) if of_prompts else [task]
     read = chosen_features(training, [(tuple(heads), part.rows) for part in versions])
     of_parts = [
         _score(training, rule, scoring, part, heads, features)
         for part, features in zip(versions, read, strict=True)
     ]
-    scores = scoring.of_prompts(of_parts) if scoring.of_prompts else of_parts[0]
+    scores = of_prompts(of_parts) if of_prompts else of_parts[0]
     if scoring.of_all is not None:
         scores = scoring.of_all(scores, task.labels)
     return ScoredHeads(
@@ -505,7 +501,7 @@ def fit_heads(
     given |= text_arguments(training, rule.texts, task, chosen.heads)
     if chosen.members is not None:
         given["members"] = chosen.members
-    return training.target.fit(rule, features, task, training.widths(chosen.heads), given)
+    return training.target.fit(rule, features, task, training.widths(chosen.heads), **given)
 
 
 def left_out_alone(rule: Readout, scoring: Scoring) -> str:

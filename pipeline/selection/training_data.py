@@ -84,7 +84,7 @@ class StoredTraining:
     @property
     def target(self) -> Target:
         """What labels are."""
-        return target_of(self.store.manifest.identity.benchmark)
+        return target_of(self.store.benchmark)
 
     def order(self) -> Array:
         """Return `(rows,)` indices of the rows in the order of their ids, see `id_order`."""
@@ -115,7 +115,7 @@ class StoredTraining:
 
         Readable ones are in the order of ids, see `id_order`.
         """
-        store, facts = self.store, self.store.manifest.identity.benchmark
+        store, facts = self.store, self.store.benchmark
         form = facts.get("options", {}).get(OPTION, {})
         usable = store.examples("train").with_row_index("row")
         skipped = store.skipped("train")
@@ -193,7 +193,7 @@ class StoredTraining:
         `scoring`, without several prompts.
         """
         # an example has the same id under each prompt but for the number of the prompt
-        prompts = stored_prompts(self.store.manifest.identity.benchmark)
+        prompts = stored_prompts(self.store.benchmark)
         if not prompts:
             raise _one_prompt(self.name, scoring)
         examples = self.store.examples("train")

@@ -42,6 +42,7 @@ from savs.pipeline.targets.tasks import (
     ScoredRows,
     Selected,
     Shown,
+    Tables,
     TaskConfig,
     TaskSelection,
     TrainingRows,
@@ -247,9 +248,7 @@ class AnswerIsRight(OneClass):
         )
         return super().of_new(answers, selection)
 
-    def shown(
-        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> Shown:
+    def shown(self, row: Mapping[str, Any], tables: Tables) -> Shown:
         """Return the answer, and how likely it is right."""
         shown = super().shown(row, tables)
         labels, predictions = (

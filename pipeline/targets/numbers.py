@@ -3,7 +3,7 @@
 Fits are of numbers less their mean, in standard deviations, so that float32 keeps their digits.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -22,6 +22,7 @@ from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
+from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.table import Column, Table
@@ -32,6 +33,7 @@ from savs.pipeline.targets.target import Target, in_schema, prompt_of, strengths
 from savs.pipeline.targets.tasks import (
     EXAMPLE_SCHEMA,
     Decision,
+    Features,
     Folds,
     LeftOut,
     Measured,
@@ -41,7 +43,9 @@ from savs.pipeline.targets.tasks import (
     ScoredRows,
     Selected,
     Shown,
+    Tables,
     TaskConfig,
+    Tasks,
     TaskSelection,
     TrainingRows,
     TrainingTask,
@@ -257,54 +261,33 @@ class Numbers(Target):
             )
 
     def score(
-        self,
-        rule: Readout,
-        scoring: str,
-        features: Array,
-        task: TrainingTask,
-        widths: Sequence[int],
-        texts: Mapping[str, Any],
+        self, rule: Readout, features: Array, task: TrainingTask, *given: Any, **texts: Any
     ) -> HeadScores:
         """Return how much of the variance each head explains, on left-out examples."""
         assert task.clusters is not None
         return score_numbers(features, task.labels, task.clusters)
 
     def fit(
-        self,
-        rule: Readout,
-        features: Array,
-        task: TrainingTask,
-        widths: Sequence[int],
-        given: Mapping[str, Any],
+        self, rule: Readout, features: Array, task: TrainingTask, widths: Widths, **given: Any
     ) -> Fitted:
         """Return the regression."""
         assert rule.fit_numbers is not None
         return rule.fit_numbers(features, task.labels, task.clusters)
 
     def folds(
-        self,
-        tasks: Sequence[TrainingTask],
-        clusters: Sequence[str],
-        order: Array,
-        folds: Folds,
-        scoring: str,
+        self, tasks: Tasks, clusters: Sequence[str], order: Array, folds: Folds, scoring: str
     ) -> list[dict[int, Array]]:
         """Return folds with small and large numbers each."""
         return [_folds(task, folds) for task in tasks]
 
     def decide(
-        self,
-        rule: Readout,
-        tasks: Sequence[tuple[TaskSelection, LeftOut]],
-        features: Callable[[], Iterable[Array]],
-        rows: int,
-        precision: float | None,
+        self, selection: Selected, parts: Sequence[LeftOut], features: Features, rows: int
     ) -> list[Decision | None]:
         """Return the rules with the reach of intervals, see `fit_reach`."""
-        pairs = [(_rule_of(task), part) for task, part in tasks]
+        rules = [_rule_of(task) for task in selection.tasks]
         return [
             replace(rule, reach=fit_reach(_errors(part, rule), part.clusters))
-            for rule, part in pairs
+            for rule, part in zip(rules, parts, strict=True)
         ]
 
     def right(self, parts: Sequence[LeftOut]) -> float:
@@ -478,9 +461,7 @@ class Numbers(Target):
         numbers = [Column(name, name, number_cell) for name in ("value", "low", "high")]
         return [*super().new_columns(predictions), *numbers]
 
-    def ranked(
-        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> pl.DataFrame:
+    def ranked(self, predictions: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return the wrong ones that are farthest off, then those with the widest intervals.
 
         Without intervals none is known to be wrong, and those that are farthest off come first.
@@ -494,9 +475,7 @@ class Numbers(Target):
             typicality=pl.lit(None, pl.Float32),
         )
 
-    def shown(
-        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> Shown:
+    def shown(self, row: Mapping[str, Any], tables: Tables) -> Shown:
         """Return the numbers, with the interval and how far the prediction is off."""
         facts = {}
         if row["label"] is not None:

@@ -3,7 +3,7 @@
 `Target` in `target.py` is the protocol that takes and returns them.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
@@ -20,6 +20,10 @@ from savs.stores import Head
 from savs.stores.format.layout import Count, Text
 
 Folds = int | Literal["loo"]
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Tables of metrics.json by name."""
+Features = Callable[[], Iterable[Array]]
+"""Yields the `(heads, n, d)` training features of each task."""
 LARGEST = 1e38
 """Scores and margins are smaller: logits are float32."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
@@ -120,6 +124,9 @@ class TrainingTask:
         """Return the task with some of its examples: `(n,)` flags, or indices."""
         clusters = None if self.clusters is None else self.clusters[chosen]
         return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
+
+
+Tasks = Sequence[TrainingTask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +245,11 @@ class Selected(Protocol):
     @property
     def heads(self) -> list[Head]:
         """Those of all tasks, each once."""
+        ...
+
+    @property
+    def rule(self) -> Readout:
+        """The readout."""
         ...
 
     @property

@@ -346,10 +346,11 @@ def _method_rows(
 
 
 def _of_result(result: Result) -> dict[str, Any]:
-    cost = result.metrics.get("cost") or {}
+    cost, facts = (result.metrics.get(name) or {} for name in ("cost", "model"))
+    model, adapter, site = (facts.get(name) for name in ("name", "adapter", SITE))
     return {
         "benchmark": str(result.metrics.get("benchmark") or ""),
-        "model": _model(result),
+        "model": str(model or "-") + f" + {adapter}" * bool(adapter) + f", {site}" * bool(site),
         "forwards": cost.get("forwards"),
         "seconds": cost.get("seconds"),
         "bytes": cost.get("bytes"),
@@ -378,14 +379,6 @@ def _method(setting: Point, one: TrialSet) -> str:
         if setting.prompt is not None:
             parts.append(setting.prompt)
     return ", ".join(parts)
-
-
-def _model(result: Result) -> str:
-    """Return the name of the model, with its adapter, and the site if features are not of heads."""
-    facts = result.metrics.get("model") or {}
-    name = str(facts.get("name") or "-")
-    adapter, site = facts.get("adapter"), facts.get(SITE)
-    return (f"{name} + {adapter}" if adapter else name) + (f", {site}" if site else "")
 
 
 def repeated(table: pl.DataFrame) -> bool:

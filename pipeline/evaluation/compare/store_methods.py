@@ -48,7 +48,7 @@ def measured_methods(path: Path, reporting: Reporting) -> list[Path]:
     examples = SharedTest.of({"": store}).examples if is_tested else None
     quiet = replace(reporting, say=reporting.detail)
     task, failed, folders = StoredTraining(store).tasks()[0], [], list[Path]()
-    for name in target_of(store.manifest.identity.benchmark).compared_readouts:
+    for name in target_of(store.benchmark).compared_readouts:
         rule = name if name in OWN_ANSWERS else BUILT_IN[name]
         if what_lacks(store, task, rule) or (isinstance(rule, str) and not is_tested):
             continue

@@ -94,13 +94,6 @@ def find_methods(
     return methods, notes
 
 
-def chosen_readouts(readouts: Sequence[str | Path | Readout]) -> list[Readout]:
-    """Return readouts of heads; SelectionError if there is none to measure, or one twice."""
-    rules = [choose_readout(readout) for readout in readouts]
-    require_names([rule.name for rule in rules])
-    return rules
-
-
 def require_names(names: Sequence[str]) -> None:
     """Raise SelectionError unless there is a readout to measure, and each has its own name."""
     if not names:
@@ -130,7 +123,7 @@ def what_lacks(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     reads_answers = isinstance(rule, str) or bool(rule.answers)
     use = "the model's own answer" if reads_answers else "a readout of class names"
     if isinstance(rule, str) or rule.answers or rule.texts:
-        refusal = target_of(store.manifest.identity.benchmark).refusal(use, store.path)
+        refusal = target_of(store.benchmark).refusal(use, store.path)
         if refusal:
             return refusal
     if isinstance(rule, str) or rule.answers:

@@ -27,7 +27,7 @@ from savs.pipeline.evaluation.sweep.draws import (
     drawn_rows,
     make_draws,
 )
-from savs.pipeline.evaluation.sweep.methods import Method, StoreDraws, chosen_readouts, find_methods
+from savs.pipeline.evaluation.sweep.methods import Method, StoreDraws, find_methods, require_names
 from savs.pipeline.evaluation.sweep.shared_examples import (
     SharedTest,
     Stores,
@@ -45,7 +45,7 @@ from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
-from savs.pipeline.readouts import Readout
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.option_texts import parse_counts, parse_layers, parse_names
 from savs.pipeline.running.options import Option
@@ -205,7 +205,12 @@ def sweep(
     if is_same:
         found = measure(named)
     else:
-        _require_means(named)
+        for store in named.values():
+            if not target_of(store.benchmark).has_mean_over_data_sets:
+                raise ParameterError(
+                    f"{store.path} has numbers, whose errors have no mean over stores of different"
+                    " examples; sweep each by itself"
+                )
         reporting.say(f"the stores hold different test examples: {apart}")
         sweeps = {}
         for name, store in named.items():
@@ -239,16 +244,6 @@ def _require_none(**options: Any) -> None:
         )
 
 
-def _require_means(stores: Stores) -> None:
-    """Raise ParameterError for numbers of different examples."""
-    for store in stores.values():
-        if not target_of(store.manifest.identity.benchmark).has_mean_over_data_sets:
-            raise ParameterError(
-                f"{store.path} has numbers, whose errors have no mean over stores of different"
-                " examples; sweep each by itself"
-            )
-
-
 def _sweep(
     named: dict[str, FeatureStore],
     *,
@@ -262,20 +257,25 @@ def _sweep(
     max_layers: Sequence[int] | Literal["each"] | None,
     prompts: bool,
 ) -> Sweep:
-    target = target_of(next(iter(named.values())).manifest.identity.benchmark)
+    target = target_of(next(iter(named.values())).benchmark)
     heads, shots = _listed(heads), _listed(shots)
     rules = _listed(target.default_readout if readouts is None else readouts)
     scorer = choose_scoring(target.default_scoring if scoring is None else scoring)
     if prompts:
         return _compare_prompts(named, heads, rules, scorer)
     for store in named.values():
-        target_of(store.manifest.identity.benchmark).require("a sweep", store.path)
+        target_of(store.benchmark).require("a sweep", store.path)
         store.require_complete()
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, rules)
     first_name, first = next(iter(named.items()))
     if not target.has_classes:
-        _require_labels(first, tasks[first_name])
+        labels = first.examples("test")["label"]
+        if not target.can_measure(labels, tasks[first_name]):
+            raise SelectionError(
+                f"no test example of {first.path} has a label that training examples have, so that"
+                " nothing can be measured; label some"
+            )
     if shots is None and max_layers is None:
         shots = default_shots(tasks[first_name], target.tried_shots)
     grid = (
@@ -300,7 +300,7 @@ def _sweep(
             draws=at_depths(drawn, grid.depths) if grid.depths else drawn,
             counts=grid.counts[name],
             scoring=scorer,
-            benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
+            benchmark=benchmark if store.benchmark["name"] == first.benchmark["name"] else None,
         )
         of_store = [method for method in methods if method.store == name]
         if not target.has_classes:
@@ -336,16 +336,6 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
     missing = counted_as(absent, "training example", "is", "are")
     note = f"{missing} not in all stores: no draw has them"
     return tasks, [note] if absent else []
-
-
-def _require_labels(store: FeatureStore, tasks: Sequence[TrainingTask]) -> None:
-    """Raise SelectionError if no test example has a label of the tasks."""
-    target = target_of(store.manifest.identity.benchmark)
-    if not target.can_measure(store.examples("test")["label"], tasks):
-        raise SelectionError(
-            f"no test example of {store.path} has a label that training examples have, so that"
-            " nothing can be measured; label some"
-        )
 
 
 def _shared_pool(
@@ -450,9 +440,10 @@ def _compare_prompts(
     all. Test examples are not read.
     """
     ((name, store),) = stores.items()
-    rules = chosen_readouts(readouts)
+    rules = [choose_readout(readout) for readout in readouts]
+    require_names([rule.name for rule in rules])
     counts = sorted({head_count(store.heads, n) for n in heads or [default_heads(store.heads)]})
-    prompts = stored_prompts(store.manifest.identity.benchmark)
+    prompts = stored_prompts(store.benchmark)
     if not prompts:
         raise SelectionError(
             f"{store.path} has one prompt for each example, so there is nothing to compare; run"
@@ -465,7 +456,14 @@ def _compare_prompts(
             selection = choose_heads(store, heads=count, readout=rule, scoring=scoring)
             evaluation = evaluate_method(store, selection, on="folds")
             parts, left_out = paired(evaluation.predictions, prompts)
-            notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
+            notes |= dict.fromkeys(evaluation.notes)
+            if left_out:
+                skipped = [
+                    f"{was} skipped under some prompts and {is_left} left out of all;"
+                    for was, is_left in (("was", "is"), ("were", "are"))
+                ]
+                some = counted_as(left_out, "training example", *skipped)
+                notes[f"{some} `savs show` prints the reasons"] = None
             chance = evaluation.units[0].chance  # the classes are the same under all prompts
             for prompt, part in parts.items():
                 point = Point(name, rule.name, count, prompt=prompt)
@@ -500,21 +498,3 @@ def paired(
         for prompt, part in parts.items()
     }
     return aligned, scores["example"].n_unique() - common.height
-
-
-def _note(left_out: int) -> list[str]:
-    if not left_out:
-        return []
-    return [
-        counted_as(
-            left_out,
-            "training example",
-            one="was skipped under some prompts and is left out of all;",
-            several="were skipped under some prompts and are left out of all;",
-        )
-        + " `savs show` prints the reasons"
-    ]
-
-
-def _benchmark(store: FeatureStore) -> str:
-    return str(store.manifest.identity.benchmark["name"])

@@ -142,7 +142,9 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
     for value in names:
         name = str(value) if by == "readout" else _setting_text(by, value, _each(rows))
         line = rows.filter(pl.col(by).eq_missing(pl.lit(value))).to_dicts()
-        values = [_value(settings.index(row[axis]), row, _title(name, row, axis)) for row in line]
+        values = [
+            Value(settings.index(row[axis]), *_ends(row), _title(name, row, axis)) for row in line
+        ]
         lines[name] = sorted(values)
     return draw_lines(
         title,
@@ -165,8 +167,8 @@ def _scale(rows: pl.DataFrame) -> str:
     return rows["scale"][0] if "scale" in rows.columns else "share"
 
 
-def _value(place: int, row: Mapping[str, Any], title: str) -> Value:
-    return Value(place, row["mean"], row["low"], row["high"], title)
+def _ends(row: Mapping[str, Any]) -> tuple[float, float | None, float | None]:
+    return row["mean"], row["low"], row["high"]
 
 
 def _title(name: str, row: dict[str, Any], axis: str) -> str:
@@ -188,9 +190,9 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
     for line in rows.partition_by("readout", "shots", maintain_order=True)[: len(TONES)]:
         shots = line["shots"][0]
         lines[f"{line['readout'][0]}, {'all' if shots is None else shots} shots"] = [
-            _value(
+            Value(
                 depths.index(row["max_layer"]),
-                row,
+                *_ends(row),
                 f"{row['readout']}, layers up to {row['max_layer']} ({100 * row['share']:.0f} % of"
                 f" the decoder): {measured(row['mean'], row['scale'])}",
             )
