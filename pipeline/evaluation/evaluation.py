@@ -14,7 +14,6 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.captions import MatchedCaptions
@@ -24,7 +23,6 @@ from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import Predictor, as_wrong
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.selection.compatibility import (
     is_of_store,
     pseudo_labels_note,
@@ -33,7 +31,6 @@ from savs.pipeline.selection.compatibility import (
 )
 from savs.pipeline.selection.left_out import calibrate, leave_out
 from savs.pipeline.selection.selection import Selection, choose_heads, default_heads
-from savs.pipeline.selection.selection_config import require_selection
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.tasks import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
@@ -61,7 +58,6 @@ def evaluate_method(
     Parameters and errors are those of `savs.evaluate`, which also finds and saves results.
     """
     store = as_store(store)
-    _require_possible(method, on, risk)
     if isinstance(method, Selection):
         store = method.seen(store)
     target = target_of(store.benchmark)
@@ -84,23 +80,6 @@ def evaluate_method(
     else:
         predictor = SelectedHeads(store, method, allow_other_prompt=allow_other_prompt, risk=risk)
     return assess(store, predictor, measuring, drop_leaks=drop_leaks, risk=risk)
-
-
-def _require_possible(method: Selection | str | None, on: str, risk: float | None) -> None:
-    names = (*OWN_ANSWERS, CAPTIONS)
-    if isinstance(method, str) and method not in names:
-        raise ParameterError(
-            f"`method` is {method!r}, expected a selection or one of {', '.join(names)}"
-        )
-    if method is not None and not isinstance(method, str):
-        require_selection(method)
-    if on not in ("test", "folds"):
-        raise ParameterError(f"`on` is {on!r}, expected 'test' or 'folds'")
-    if isinstance(method, str) and on == "folds":
-        raise ParameterError(f"folds need heads to select: {method} classifies test examples")
-    if risk is not None and (isinstance(method, str) or on == "folds"):
-        what = "folds" if on == "folds" else method
-        raise ParameterError(f"a risk needs a calibrated selection on test examples, not {what}")
 
 
 def _default_selection(store: FeatureStore) -> Selection:

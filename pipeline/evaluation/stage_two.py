@@ -345,6 +345,8 @@ def evaluate(
         saved = None
     else:
         plan, name, saved = _plan(opened, method, selection, folds, on, risk)
+    if risk is not None and plan.on == "folds":
+        raise ParameterError("`risk` needs a calibrated selection; omit it with `folds`")
     folder = None
     if out:
         name += UNFINISHED if opened.missing() else ""
@@ -421,9 +423,8 @@ def _plan(
     cv = folds is not None or on == "folds" or is_alone
     if is_own and cv:
         raise ParameterError(f"`folds` needs heads to select; omit it with {readout}")
-    if risk is not None and (is_own or cv):
-        wrong = "`folds`" if cv else readout
-        raise ParameterError(f"`risk` needs a calibrated selection; omit it with {wrong}")
+    if risk is not None and is_own:
+        raise ParameterError(f"`risk` needs a calibrated selection; omit it with {readout}")
     if of_captions and (cv or risk is not None):
         raise ParameterError("captions need no selection; omit `folds` and `risk`")
     if not cv:

@@ -130,7 +130,7 @@ def suggest_from_store(
         selection = only_subtask(selection, subtask)
     store = selection.seen(store)
     runs = selection.runs()
-    parts = [_least_sure_of(store, selection, run, split, is_open, count) for run in runs]
+    parts = [_Scored(store, selection, run, split).least_sure(is_open, count) for run in runs]
     classes = tuple(dict.fromkeys(name for run in runs for name in run.classes))
     return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
 
@@ -188,9 +188,10 @@ def most_alike(
     else:
         store, runs = selection.seen(store), selection.runs()
         run = next((one for one in runs if one.subtask == subtask), runs[0])
-        table = _scored(store, selection, run, split, dict.fromkeys(table["id"], True))
+        scored = _Scored(store, selection, run, split)
+        table = scored.table(dict.fromkeys(table["id"], True))
         first = table["margin"].arg_min() or 0
-        blocks = _compared(store, selection, run, split, table["id"])
+        blocks = scored.compared(table["id"])
     if not table.height:
         return pl.DataFrame(schema=ALIKE_SCHEMA)
     order, likeness = nearest_chain(_units(table["id"], blocks), first, count)
@@ -223,55 +224,61 @@ def _require_count(count: int) -> None:
         raise ParameterError(f"`n` is {count}, expected at least 1")
 
 
-def _least_sure_of(
-    store: FeatureStore,
-    selection: Selection,
-    run: Run,
-    split: str,
-    is_open: Mapping[str, bool],
-    count: int,
-) -> pl.DataFrame:
-    """Return examples that are least sure, spread out.
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The examples of a split that a run scores; features are read shard by shard."""
 
-    Features are read shard by shard, of candidates kept.
-    """
-    table = _scored(store, selection, run, split, is_open)
-    if not table.height:
-        return table.drop("sure")
-    sure = table["sure"].to_numpy()
-    if (sure == sure[0]).all():  # as of numbers, whose intervals are equally wide: any may be first
-        candidates = _evenly_spaced(table)
-    else:
-        candidates = table[least_sure(sure, CANDIDATES * count)]
-    blocks = _compared(store, selection, run, split, candidates["id"])
-    return _spread_out(candidates, blocks, count).select(list(SCHEMA))
+    store: FeatureStore
+    selection: Selection
+    run: Run
+    split: str
 
+    def least_sure(self, is_open: Mapping[str, bool], count: int) -> pl.DataFrame:
+        """Return examples that are least sure, spread out."""
+        table = self.table(is_open)
+        if not table.height:
+            return table.drop("sure")
+        sure = table["sure"].to_numpy()
+        if (sure == sure[0]).all():  # as of numbers, whose intervals are equally wide: any is first
+            candidates = _evenly_spaced(table)
+        else:
+            candidates = table[least_sure(sure, CANDIDATES * count)]
+        blocks = self.compared(candidates["id"])
+        return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 
-def _scored(
-    store: FeatureStore, selection: Selection, run: Run, split: str, is_wanted: Mapping[str, bool]
-) -> pl.DataFrame:
-    """Return the wanted examples of a run with predictions, and with `sure`, the keys of each."""
-    scored = [pl.DataFrame(schema={**SCHEMA, "sure": pl.List(pl.Float32)})]
-    for rows, features in _blocks(store, selection, run, split, is_wanted):
-        predictions, sure = selection.target.sureness(run, run.score(features))
-        columns = rows.with_columns(
-            pl.lit("").alias("label"), prediction=predictions, margin=pl.Series(sure[:, 0])
-        )
-        scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
-    return store.in_order(split, pl.concat(scored[1:] or scored))
+    def table(self, is_wanted: Mapping[str, bool]) -> pl.DataFrame:
+        """Return the wanted examples with predictions, and with `sure`, the keys of each."""
+        scored = [pl.DataFrame(schema={**SCHEMA, "sure": pl.List(pl.Float32)})]
+        for rows, features in self.blocks(is_wanted):
+            scores = self.run.score(features)
+            predictions, sure = self.selection.target.sureness(self.run, scores)
+            columns = rows.with_columns(
+                pl.lit("").alias("label"), prediction=predictions, margin=pl.Series(sure[:, 0])
+            )
+            scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
+        return self.store.in_order(self.split, pl.concat(scored[1:] or scored))
 
+    def compared(self, names: Iterable[str]) -> Iterator[tuple[pl.DataFrame, Array]]:
+        """Yield examples with the features that tell alike ones: of the run's heads.
 
-def _compared(
-    store: FeatureStore, selection: Selection, run: Run, split: str, names: Iterable[str]
-) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield examples with the `(heads, n, d)` features that tell alike ones: of the run's heads.
+        Answers that are alike may be of images that are not, and a neuron has no direction: there
+        those of the last layer.
+        """
+        if self.run.heads == (ANSWERS_HEAD,) or is_neuron(self.run.heads[0]):
+            return _last_layer(self.store, self.split)
+        return self.blocks(dict.fromkeys(names, True))
 
-    Answers that are alike may be of images that are not, and a neuron has no direction: there those
-    of the last layer.
-    """
-    if run.heads == (ANSWERS_HEAD,) or is_neuron(run.heads[0]):
-        return _last_layer(store, split)
-    return _blocks(store, selection, run, split, dict.fromkeys(names, True))
+    def blocks(self, is_wanted: Mapping[str, bool]) -> Iterator[tuple[pl.DataFrame, Array]]:
+        """Yield the wanted examples with the `(heads, n, d)` features of the run's heads."""
+        heads = self.selection.heads
+        index = {head: number for number, head in enumerate(heads)}
+        for block in self.store.blocks(self.split, heads):
+            rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
+            rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(self.run.subtask)))
+            rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
+            if rows.height:
+                places = rows["row"].to_numpy()
+                yield rows, run_features(block.features, index, self.run, places)
 
 
 def _spread_out(
@@ -291,25 +298,6 @@ def _units(names: pl.Series, blocks: Iterable[tuple[pl.DataFrame, Array]]) -> Ar
         if name in wanted
     }
     return np.stack([units[name] for name in names])
-
-
-def _blocks(
-    store: FeatureStore,
-    selection: Selection,
-    run: Run,
-    split: str,
-    is_wanted: Mapping[str, bool],
-) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield the wanted examples of a run with the `(heads, n, d)` features of its heads."""
-    heads = selection.heads
-    index = {head: number for number, head in enumerate(heads)}
-    for block in store.blocks(split, heads):
-        rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(run.subtask)))
-        rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
-        if rows.height:
-            places = rows["row"].to_numpy()
-            yield rows, run_features(block.features, index, run, places)
 
 
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
