@@ -11,7 +11,7 @@ import polars as pl
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError, command
+from savs.foundation.errors import command
 from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.errors import SelectionError
@@ -85,11 +85,10 @@ def suggest_from_store(
 
     `selection` is None while there are no labels to make one from. `count` is that of each subtask.
 
-    ParameterError if `count` is below 1; SelectionError if the selection belongs to another model
+    SelectionError if the selection belongs to another model
     or prompt, or has no such subtask; StoreIncompleteError if the store has nothing to label, or a
     shard is missing.
     """
-    _require_count(count)
     store = as_store(store)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
     if split not in store.splits or not store.ids(split):
@@ -207,9 +206,8 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
     """Return the `count` least sure rows of each subtask of a file of predictions.
 
     The file, Parquet, CSV or JSON Lines, has no features, so the images may be alike.
-    ParameterError if `count` is below 1; ResultError if the file cannot be read, or lacks a column.
+    ResultError if the file cannot be read, or lacks a column.
     """
-    _require_count(count)
     rows = read_predictions(Path(path)).filter(pl.col("prediction").is_not_null())
     ordered = rows[least_sure(rows["margin"].to_numpy()[:, None], rows.height)]
     first = ordered.group_by("subtask", maintain_order=True).head(count)
@@ -217,11 +215,6 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
     table = first.select(*names, pl.lit("").alias("label"), "prediction", "margin")
     note = "the least sure images may be alike: pass the store to spread them"
     return Suggestions(_with_images(_with_subtasks(table), {}), (note,))
-
-
-def _require_count(count: int) -> None:
-    if count < 1:
-        raise ParameterError(f"`n` is {count}, expected at least 1")
 
 
 @dataclass(frozen=True, slots=True)

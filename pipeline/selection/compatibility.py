@@ -13,8 +13,7 @@
 Of imported features that are classified, model name, heads and dtype are known; the rest is noted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -42,28 +41,20 @@ TEMPLATE = "prompt"
 WINDOWS = ("processor.window_ms", "processor.stride_ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which a selection differs from what it would be used on."""
-
-    name: str
-    """The field: `site`, `model.weights`, `labels`, `training examples` ..."""
-    text: str
-    is_refused: bool
-    """False where a note is enough."""
-
-
-def differences(
+def _notes(
     selection: SelectionConfig,
     found: Manifest | FeatureSource,
+    what: str,
+    remedy: str,
     *,
     runs: bool = False,
     allow_other_prompt: bool = False,
-) -> list[Difference]:
-    """Compare a selection with a store or other features, by the table in the head of this file.
+) -> list[str]:
+    """Return how a selection differs from a store or other features, by the table above.
 
-    `runs` says that `found` are the features of a model that classifies new media. Heads that were
-    not chosen may be absent on either side: a store may be slim.
+    SelectionError, of `what` does not fit and a `remedy`, if that is refused. `runs` says that
+    `found` are the features of a model that classifies new media. Heads that were not chosen may be
+    absent on either side: a store may be slim.
     """
     is_store = isinstance(found, Manifest)
     features = found.identity.source() if isinstance(found, Manifest) else found
@@ -80,16 +71,16 @@ def differences(
         "in the store" if is_store else "now",
         here="in the classifier" if runs else "in the selection",
     )
-    named = [(line.partition(":")[0], line) for line in lines]
-    apart = [Difference(name, line, name not in noted) for name, line in named]
+    refused = [line for line in lines if line.partition(":")[0] not in noted]
     if isinstance(found, Manifest):
-        target = target_of(found.identity.benchmark)
-        if target is not selection.target:
-            line = f"labels: {selection.target.noun} in the selection, {target.noun} in the store"
-            apart.append(Difference("labels", line, is_refused=True))
-        notes = older_note(selection, found)
-        apart += [Difference("training examples", note, is_refused=False) for note in notes]
-    return apart
+        target, meant_by = target_of(found.identity.benchmark), selection.target
+        if target is not meant_by:
+            refused.append(f"labels: {meant_by.noun} in the selection, {target.noun} in the store")
+        lines += older_note(selection, found)
+    if refused:
+        differ = "".join(f"\n  {line}" for line in refused)
+        raise SelectionError(f"{what}, they differ in:{differ}\n{remedy}")
+    return lines
 
 
 def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
@@ -110,8 +101,9 @@ def require_fit(
     if it is no selection, but its path, for example.
     """
     require_selection(selection)
-    return _noted(
-        differences(selection, found),
+    return _notes(
+        selection,
+        found,
         f"the selection{f' {of}' if of else ''} does not fit {name}",
         "give a selection of the same features: run `savs select` on them",
     )
@@ -121,11 +113,14 @@ def require_match(
     selection: SelectionConfig, running: FeatureSource, *, allow_other_prompt: bool
 ) -> list[str]:
     """Return notes on a classifier whose model runs; SelectionError if it is another model."""
-    return _noted(
-        differences(selection, running, runs=True, allow_other_prompt=allow_other_prompt),
+    return _notes(
+        selection,
+        running,
         "the classifier belongs to another model",
         "run the classifier's own model (`model`, `revision`, `adapter`, `model_code`,"
         " `model_kwargs`), or select heads with this one",
+        runs=True,
+        allow_other_prompt=allow_other_prompt,
     )
 
 
@@ -138,10 +133,13 @@ def require_features(
     """
     ours = selection.source
     if IMPORTED not in (ours.model.get("class"), found.model.get("class")):
-        return _noted(
-            differences(selection, found, runs=True, allow_other_prompt=allow_other_prompt),
+        return _notes(
+            selection,
+            found,
             f"the classifier does not fit {name}",
             "classify features of the classifier's own model, or select heads from these",
+            runs=True,
+            allow_other_prompt=allow_other_prompt,
         )
     held, meant = grid_widths(found.grid), grid_widths(ours.grid)
     for head in selection.model_heads:
@@ -161,15 +159,6 @@ def require_features(
         return []
     dtypes = f"; their dtypes are {ours.dtype} and {found.dtype}" * (ours.dtype != found.dtype)
     return [f"the weights, processor and chat template of {name} are unknown{dtypes}"]
-
-
-def _noted(apart: Sequence[Difference], what: str, remedy: str) -> list[str]:
-    """Return what is noted; SelectionError for what is refused."""
-    refused = [one.text for one in apart if one.is_refused]
-    if refused:
-        lines = "".join(f"\n  {text}" for text in refused)
-        raise SelectionError(f"{what}, they differ in:{lines}\n{remedy}")
-    return [one.text for one in apart]
 
 
 def require_same_prompt(

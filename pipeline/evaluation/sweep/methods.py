@@ -19,11 +19,10 @@ from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import packed_predictions, with_skipped
-from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
-from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
+from savs.pipeline.evaluation.sweep.draws import DrawKey
+from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.trials import Point
-from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
@@ -154,17 +153,11 @@ class DrawnTraining(StoredTraining):
         return list(self.drawn)
 
 
-@dataclass(frozen=True, slots=True)
-class StoreDraws:
-    """A store with the draws and the numbers of heads that its methods are measured with."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoreDraws(SweepPlan):
+    """What methods of a store predict on all draws."""
 
     name: str
-    store: FeatureStore
-    tasks: list[TrainingTask]
-    draws: list[Draw]
-    counts: list[int]
-    """Numbers of heads, ascending."""
-    scoring: Scoring
     benchmark: str | Path | Benchmark | None
     """The store's, if it is in a Python file of the user (its path) or an object."""
 
@@ -179,9 +172,7 @@ class StoreDraws:
         yield from self._level([m.rule for m in methods if isinstance(m.rule, str)])
 
     def _fitted(self, rules: Sequence[Readout]) -> Predicted:
-        pool, (test, skipped) = self.store.features("train"), swept_examples(self.store)
-        plan = SweepPlan(self.store, self.tasks, self.draws, self.counts, pool, test, skipped)
-        for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
+        for readout, count, key, predictions in sweep_readouts(self, rules):
             yield [self._point(readout, count, key)], predictions
 
     def selected(
@@ -192,7 +183,7 @@ class StoreDraws:
         Each draw is selected, calibrated and measured like a store of its rows. SelectionError if
         one cannot be, before any is.
         """
-        values, examples = self.store.features("train"), self.store.examples("train")
+        values, examples = self.pool, self.store.examples("train")
         groups, identity = np.array(clusters_of(examples).to_list()), self.store.manifest.identity
         target = target_of(identity.benchmark)
         names = tuple(str(task.subtask) for task in self.tasks) if target.tasks_share_rows else ()
@@ -256,18 +247,16 @@ class StoreDraws:
 
     def _captioned(self, readouts: Sequence[str]) -> Predicted:
         captions = Captions(self.store, stored_benchmark(self.store, self.benchmark))
-        _, skipped = swept_examples(self.store)
         for key in self._keys():
             parts = [captions.match(draw.task).rows for draw in self.draws if draw.key == key]
             points = [self._point(readout, NO_HEADS, key) for readout in readouts]
-            yield points, with_skipped(self.store, parts, skipped)
+            yield points, with_skipped(self.store, parts, self.swept[1])
 
     def _level(self, answers: Sequence[str]) -> Predicted:
         for answer in answers:
-            _, skipped = swept_examples(self.store)
             parts = OwnAnswers(self.store, answer).parts
             points = [self._point(answer, NO_HEADS, key) for key in self._keys()]
-            yield points, with_skipped(self.store, parts, skipped)
+            yield points, with_skipped(self.store, parts, self.swept[1])
 
     def _keys(self) -> list[DrawKey]:
         return list(dict.fromkeys(draw.key for draw in self.draws))

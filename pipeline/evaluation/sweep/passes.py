@@ -6,6 +6,7 @@ fits of their own share the products of a shard (`score_fits`): most of a sweep'
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -36,21 +37,26 @@ MEMORY = 2**30
 """Bytes of results and fits that one pass may hold; more draws than that take more passes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SweepPlan:
-    """A store, its draws, and the numbers of heads to measure."""
+    """A store with the draws and the numbers of heads that its methods are measured with."""
 
     store: FeatureStore
     tasks: list[TrainingTask]
     draws: list[Draw]
     counts: list[int]
-    """Ascending."""
-    pool: Array
-    """`(heads, n, d)`: the training features of all heads."""
-    test: pl.DataFrame
-    """The test examples with features, with their clusters."""
-    skipped: pl.DataFrame
-    """The other test examples, which are wrong."""
+    """Numbers of heads, ascending."""
+    scoring: Scoring
+
+    @cached_property
+    def pool(self) -> Array:
+        """`(heads, n, d)`: the training features of all heads."""
+        return self.store.features("train")
+
+    @cached_property
+    def swept(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The test examples with features, and the others, which are wrong."""
+        return swept_examples(self.store)
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -64,7 +70,7 @@ def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def sweep_readouts(
-    plan: SweepPlan, rules: Sequence[Readout], scoring: Scoring
+    plan: SweepPlan, rules: Sequence[Readout]
 ) -> Iterator[tuple[str, int, DrawKey, pl.DataFrame]]:
     """Yield readout, number of heads and draw, with predictions of all test examples.
 
@@ -74,16 +80,16 @@ def sweep_readouts(
     for rule in rules:
         decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
         if decides not in chosen:
-            chosen[decides] = _best_heads(plan, rule, scoring)
+            chosen[decides] = _best_heads(plan, rule)
         for count, key, predictions in _run_draws(plan, rule, chosen[decides]):
             yield rule.name, count, key, predictions
 
 
-def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[ScoredHeads]]:
+def _best_heads(plan: SweepPlan, rule: Readout) -> list[list[ScoredHeads]]:
     """Return the best heads, or neurons, of each draw, for each of the numbers of heads."""
     heads = choosable(rule, plan.store.grid)
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
-    scores = score_tasks(StoredTraining(plan.store), rule, scoring, list(tasks.values()))
+    scores = score_tasks(StoredTraining(plan.store), rule, plan.scoring, list(tasks.values()))
     ranked = {key: Ranking.of(one, heads) for key, one in zip(tasks, scores, strict=True)}
     chosen = []
     for draw in plan.draws:
@@ -122,7 +128,8 @@ def _bytes_a_group(plan: SweepPlan) -> int:
     """Return about how many bytes one number of draws takes: results, and training examples."""
     classes = max(len(task.classes) for task in plan.tasks)
     shots = {draw.key.shots for draw in plan.draws}
-    results = plan.test.height * len(plan.counts) * len(shots) * (8 + 8 * min(classes, VOTES_KEPT))
+    cells = plan.swept[0].height * len(plan.counts) * len(shots)
+    results = cells * (8 + 8 * min(classes, VOTES_KEPT))
     first = _group(plan.draws[0])
     fits = sum(len(d.task.rows) for d in plan.draws if _group(d) == first) * sum(plan.counts)
     return results + 4 * fits * plan.pool.shape[2]
@@ -139,7 +146,7 @@ def _pass(
         for number in range(len(plan.tasks))
     ]
     numbers = _task_numbers(plan)
-    row_of = {name: row for row, name in enumerate(plan.test["id"])}
+    row_of = {name: row for row, name in enumerate(plan.swept[0]["id"])}
     # Shards hold rows in another order than the plan where examples that share an image lie
     # together, and those of an append come last; so scores are kept with the rows they belong to.
     for block in plan.store.blocks("test", reuse=True):
@@ -157,7 +164,7 @@ def _pass(
 
 def _task_numbers(plan: SweepPlan) -> Array:
     numbers = {task.subtask: number for number, task in enumerate(plan.tasks)}
-    subtasks = plan.test["subtask"].to_list()
+    subtasks = plan.swept[0]["subtask"].to_list()
     absent = next((s for s in subtasks if s not in numbers), None)
     if absent is not None:
         raise SelectionError(
@@ -217,7 +224,7 @@ def _predictions(
     plan: SweepPlan, rows: Sequence[Sequence[Array]], scores: dict[int, list[list[ClassScores]]]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     task_rows = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
-    examples = [plan.test[one] for one in task_rows]
+    examples = [plan.swept[0][one] for one in task_rows]
     draws_of: dict[DrawKey, list[int]] = {}  # one draw of each task
     for index in scores:
         draws_of.setdefault(plan.draws[index].key, []).append(index)
@@ -232,7 +239,7 @@ def _predictions(
                 for draw in draws
                 if scores[draw]
             ]
-            yield count, key, with_skipped(plan.store, parts, plan.skipped)
+            yield count, key, with_skipped(plan.store, parts, plan.swept[1])
 
 
 def _frame(

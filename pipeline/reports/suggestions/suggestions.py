@@ -108,6 +108,8 @@ def suggest(
     OutputError
         `out` is there, or cannot be written.
     """
+    if n < 1:
+        raise ParameterError(f"`n` is {n}, expected at least 1")
     place = None if out is None else Path(out)
     form = "" if place is None else place.suffix.lower()
     if place is not None and form not in FORMS:
