@@ -47,10 +47,7 @@ class Overview:
 
 
 def show(
-    store: Annotated[
-        AnyStore,
-        STORE_OR_RESULT,
-    ],
+    store: Annotated[AnyStore, STORE_OR_RESULT],
     *,
     head_map: bool = False,
     selection: Annotated[str | Path | None, Option(level="python")] = None,

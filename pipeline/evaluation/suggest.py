@@ -135,11 +135,7 @@ def suggest_from_store(
 
 
 def _most_different(
-    store: FeatureStore,
-    split: str,
-    is_open: Mapping[str, bool],
-    count: int,
-    subtask: str | None,
+    store: FeatureStore, split: str, is_open: Mapping[str, bool], count: int, subtask: str | None
 ) -> Iterator[pl.DataFrame]:
     """Yield examples of each subtask that are spread out in the heads of the last layer.
 

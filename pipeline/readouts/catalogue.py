@@ -43,10 +43,7 @@ ANSWER_READOUTS: dict[str, Readout] = {
 """Name -> built-in readout of the model's own answers, which a store must keep."""
 BUILT_IN = READOUTS | TEXT_READOUTS | ANSWER_READOUTS
 ADDED_READOUTS: Additions[Readout] = Additions(
-    "savs.readouts",
-    kind_problem(Readout),
-    lambda: {*BUILT_IN, *OWN_ANSWERS},
-    OwnCodeError,
+    "savs.readouts", kind_problem(Readout), lambda: {*BUILT_IN, *OWN_ANSWERS}, OwnCodeError
 )
 """Readouts of installed packages."""
 

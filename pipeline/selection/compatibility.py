@@ -64,7 +64,10 @@ def _notes(
         ours = replace(ours, grid=features.grid)
     noted = {*WINDOWS}
     if runs:
-        noted |= {"dtype", *(NAMES if _has_same_weights(ours, features) else ())}
+        keys = ("weights", "config")
+        weights, theirs = ([one.model.get(key) for key in keys] for one in (ours, features))
+        has_same_weights = None not in weights and weights == theirs
+        noted |= {"dtype", *(NAMES if has_same_weights else ())}
         noted |= {TEMPLATE} if allow_other_prompt else set()
     lines = ours.differences(
         features,
@@ -81,11 +84,6 @@ def _notes(
         differ = "".join(f"\n  {line}" for line in refused)
         raise SelectionError(f"{what}, they differ in:{differ}\n{remedy}")
     return lines
-
-
-def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
-    facts = [[source.model.get(key) for key in ("weights", "config")] for source in (ours, theirs)]
-    return None not in facts[0] and facts[0] == facts[1]
 
 
 def require_fit(

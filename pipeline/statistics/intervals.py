@@ -231,12 +231,7 @@ class Estimate:
 
     @classmethod
     def of(
-        cls,
-        scores: Array,
-        units: UnitWeights,
-        *,
-        inflation: float = 1.0,
-        scale: Scale = "share",
+        cls, scores: Array, units: UnitWeights, *, inflation: float = 1.0, scale: Scale = "share"
     ) -> "Estimate":
         """Return the estimate of `(units,)` scores; see `UnitWeights.spread`.
 

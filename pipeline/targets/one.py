@@ -514,8 +514,7 @@ def predicted(
     """
     margins = lead(class_scores.scores, class_scores.choice)
     return named(examples, classes, class_scores.choice + first).with_columns(
-        margin=pl.Series(margins, dtype=pl.Float32),
-        votes=_votes(classes, class_scores, first),
+        margin=pl.Series(margins, dtype=pl.Float32), votes=_votes(classes, class_scores, first)
     )
 
 
@@ -567,11 +566,9 @@ def names_of(classes: Sequence[str], inside: Array) -> pl.Series:
     return joined["name"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
-def choice_probability(
-    class_scores: ClassScores, calibration: Calibration | None = None
-) -> pl.Series:
-    """Return the probability of each choice, see `class_probabilities`; null if that is NaN."""
-    return _chosen(class_scores, class_probabilities(class_scores, calibration))
+def choice_probability(class_scores: ClassScores) -> pl.Series:
+    """Return each choice's share of the scores, see `class_probabilities`; null if that is NaN."""
+    return _chosen(class_scores, class_probabilities(class_scores, None))
 
 
 def _chosen(class_scores: ClassScores, table: Array) -> pl.Series:

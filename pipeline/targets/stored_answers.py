@@ -101,7 +101,8 @@ def generated_texts(store: AnyStore, split: str) -> pl.Series:
     try:
         if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):
             raise ValueError(f"it is {values.shape} {values.dtype}")
-        if not _is_text(values).all():
+        is_half = (values >= 0xD800) & (values <= 0xDFFF)  # of a character
+        if not ((values >= 0) & (values < 0x110000) & ~is_half).all():
             raise ValueError("it has numbers that are no characters")
         texts = np.ascontiguousarray(values).view(f"<U{GENERATED_CHARACTERS}")[:, 0].tolist()
         return pl.Series("text", texts, dtype=pl.String)
@@ -110,11 +111,6 @@ def generated_texts(store: AnyStore, split: str) -> pl.Series:
             f"{store.path}: output {GENERATED} holds no texts ({error}); extract again with"
             " `answers` generate"
         ) from error
-
-
-def _is_text(values: Array) -> Array:
-    """Return which numbers are code points of Unicode; halves of characters are not."""
-    return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
 
 
 def normalised(text: str) -> str:

@@ -27,7 +27,13 @@ from savs.pipeline.evaluation.sweep.draws import (
     drawn_rows,
     make_draws,
 )
-from savs.pipeline.evaluation.sweep.methods import Method, StoreDraws, find_methods, require_names
+from savs.pipeline.evaluation.sweep.methods import (
+    Method,
+    Rule,
+    StoreDraws,
+    find_methods,
+    require_names,
+)
 from savs.pipeline.evaluation.sweep.shared_examples import (
     SharedTest,
     Stores,
@@ -365,14 +371,15 @@ def _grid(
 ) -> _Grid:
     if len(stores) == 1 and all(method.is_fitted for method in methods):
         ((name, store),) = stores.items()
-        held = _held(store, methods)
+        held = _held(store, [method.rule for method in methods])
         numbers = heads or [n for n in HEADS if n == "all" or n <= len(held)]
         return _Grid(shots, {name: sorted({head_count(held, n) for n in numbers})})
     number = _one_number(heads, "methods")
     counts = {}
     for name, store in stores.items():
-        is_fewer = isinstance(number, int) and number > len(store.heads)
-        counts[name] = [head_count(store.heads, "all" if is_fewer else number)]
+        held = _held(store, [method.rule for method in methods if method.store == name])
+        is_fewer = isinstance(number, int) and number > len(held)
+        counts[name] = [head_count(held, "all" if is_fewer else number)]
     return _Grid(shots, counts)
 
 
@@ -386,7 +393,7 @@ def _depth_grid(
     level = next((method.readout for method in methods if not method.is_fitted), None)
     if level is not None:
         raise SelectionError(f"depths are compared by heads alone, which {level!r} is not about")
-    held = _held(store, methods)
+    held = _held(store, [method.rule for method in methods])
     number = default_heads(held) if heads is None else _one_number(heads, "depths")
     count = head_count(held, number)
     depths = _depths(store, held, None if max_layers == "each" else max_layers, count)
@@ -403,10 +410,10 @@ def _one_number(heads: Sequence[HeadCount] | None, what: str) -> HeadCount:
     return heads[0]
 
 
-def _held(store: FeatureStore, methods: Sequence[Method]) -> list[Head]:
-    """Return what all of some fitted methods can choose from: heads, or all neurons."""
-    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
-    return min((choosable(rule, store.grid) for rule in rules), key=len)
+def _held(store: FeatureStore, rules: Sequence[Rule]) -> list[Head]:
+    """Return what all of some readouts can choose from: heads, or all neurons."""
+    among = [choosable(rule, store.grid) for rule in rules if isinstance(rule, Readout)]
+    return min(among, key=len, default=store.heads)
 
 
 def _depths(
@@ -442,7 +449,8 @@ def _compare_prompts(
     ((name, store),) = stores.items()
     rules = [choose_readout(readout) for readout in readouts]
     require_names([rule.name for rule in rules])
-    counts = sorted({head_count(store.heads, n) for n in heads or [default_heads(store.heads)]})
+    held = _held(store, rules)
+    counts = sorted({head_count(held, n) for n in heads or [default_heads(held)]})
     prompts = stored_prompts(store.benchmark)
     if not prompts:
         raise SelectionError(

@@ -257,10 +257,7 @@ class SweepTrials:
         self._draws.setdefault(point, {})[draw] = scores
 
     def sweep(
-        self,
-        methods: Sequence[tuple[str, str]],
-        examples: pl.DataFrame,
-        notes: Sequence[str] = (),
+        self, methods: Sequence[tuple[str, str]], examples: pl.DataFrame, notes: Sequence[str] = ()
     ) -> Sweep:
         """Return the tables, in the order of the methods: pairs of store and readout."""
         places = {method: place for place, method in enumerate(methods)}
@@ -306,10 +303,7 @@ class SweepTrials:
         return {"data_set": self.data_set, **point._asdict()}
 
     def _summary(
-        self,
-        here: Trial,
-        trials: Mapping[tuple[Point, str], Trial],
-        points: Sequence[Point],
+        self, here: Trial, trials: Mapping[tuple[Point, str], Trial], points: Sequence[Point]
     ) -> dict[str, Any]:
         point, units = here.point, here.units
         # depths and prompts are compared within a draw: one draw has an interval over examples

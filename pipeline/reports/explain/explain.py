@@ -54,10 +54,7 @@ def explain(
     out: Annotated[str | Path | None, Option(metavar="FILE.html")] = None,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     attention_maps: bool = False,
-    model: Annotated[
-        str | Path | None,
-        OTHER_MODEL,
-    ] = None,
+    model: Annotated[str | Path | None, OTHER_MODEL] = None,
     revision: Annotated[str | None, Option(level="python")] = None,
     dtype: Annotated[str | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
