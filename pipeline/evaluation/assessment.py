@@ -1,11 +1,15 @@
-"""From a predictor to an evaluation: metrics with intervals, skips, leaks, notes."""
+"""From a predictor to an evaluation: metrics with intervals, skips, leaks, notes.
 
-from collections.abc import Mapping, Sequence
+A `Predictor` yields blocks of examples with their predictions, one row an example. Each block is
+packed as it comes, so that memory never holds a whole table of votes.
+"""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -17,8 +21,8 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.evaluation.predictions import Predictor, packed_predictions
 from savs.pipeline.evaluation.trials import Point
+from savs.pipeline.heads.centroids import row_blocks
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
@@ -29,6 +33,78 @@ from savs.pipeline.targets.target import packed
 from savs.pipeline.targets.tasks import Measured, Measuring
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
+
+SLICE = 2**14
+"""Examples whose media, or predictions, are Python objects at a time."""
+
+
+class Predictor(Protocol):
+    """A method that classifies the test examples from what a store keeps of them.
+
+    Heads that were selected, the model's own answers and captions are predictors; `evaluate` runs
+    any of them.
+    """
+
+    @property
+    def rule(self) -> str:
+        """Name of what makes the predictions, e.g. that of the readout."""
+        ...
+
+    @property
+    def selection(self) -> Selection | None:
+        """The heads and their fits; None if none were selected."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What labels are."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[str | None, Sequence[str]]:
+        """The classes of each subtask."""
+        ...
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield examples with predictions (`Target.columns`), and skipped ones (`as_wrong`)."""
+        ...
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what limits the predictions, once all of them are packed in a table."""
+        ...
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for the predictions, see `evaluation.cost`."""
+        ...
+
+
+def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFrame:
+    """Return all predictions in the order of the input file, packed block by block."""
+    # A block's votes take far more memory as lists than packed. `map` packs each and lets it go
+    # before the next is made; a comprehension would hold a block for longer.
+    blocks = map(packed, predictor.predictions())
+    table = pl.concat(blocks, how="diagonal_relaxed")
+    # Shards hold rows in another order where examples that share an image lie together (`order` of
+    # the plan), or where others were appended. Memory then holds the whole table while it is packed
+    # anew, once, so that no query has to sort it.
+    places = store.places("test", table.select("id").collect())
+    if places.is_sorted():
+        return table
+    rows, order = table.collect(), places.arg_sort()
+    return pl.concat(packed(rows[order[some]]) for some in row_blocks(rows.height, 1, SLICE))
+
+
+def as_wrong(skipped: pl.DataFrame, subtasks: Container[str | None]) -> pl.DataFrame:
+    """Return the skipped examples of some subtasks as rows of predictions."""
+    rows = skipped.filter([subtask in subtasks for subtask in skipped["subtask"]])
+    return rows.with_columns(correct=pl.lit(False), prediction=pl.lit(None, pl.String))
+
+
+def with_skipped(
+    store: FeatureStore, parts: Sequence[pl.DataFrame], skipped: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the predictions of all tasks, and the skipped examples, in the store's order."""
+    return store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +350,6 @@ def mark_leaks(
         )
     marks = [kinds.alias("leak"), clusters_of(examples), content_of(examples)]
     return is_unseen, pl.DataFrame(marks), notes
-
-
-SLICE = 2**14
-"""Examples whose media are Python objects at a time."""
 
 
 def content_of(examples: pl.DataFrame) -> pl.Series:

@@ -15,9 +15,8 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import partial_notes
+from savs.pipeline.evaluation.assessment import as_wrong, partial_notes, with_skipped
 from savs.pipeline.evaluation.cost import splits_cost
-from savs.pipeline.evaluation.predictions import as_wrong, with_skipped
 from savs.pipeline.heads.centroids import first_of_best, normalise
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import ClassScores, Readout

@@ -15,12 +15,17 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.assessment import (
+    Evaluation,
+    Predictor,
+    as_wrong,
+    assess,
+    partial_notes,
+)
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
-from savs.pipeline.evaluation.predictions import Predictor, as_wrong
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.compatibility import (

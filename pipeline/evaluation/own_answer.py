@@ -10,9 +10,8 @@ from savs.datasets.asked import written_answers
 from savs.datasets.metrics.metrics import Classes
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import partial_notes
+from savs.pipeline.evaluation.assessment import as_wrong, partial_notes, with_skipped
 from savs.pipeline.evaluation.cost import answers_cost
-from savs.pipeline.evaluation.predictions import as_wrong, with_skipped
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.readouts.answers import answer_scores

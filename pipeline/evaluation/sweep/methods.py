@@ -15,10 +15,10 @@ import polars as pl
 from savs.datasets import Benchmark, Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import packed_predictions, with_skipped
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.own_answer import OwnAnswers
-from savs.pipeline.evaluation.predictions import packed_predictions, with_skipped
 from savs.pipeline.evaluation.sweep.draws import DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts
 from savs.pipeline.evaluation.sweep.shared_examples import Stores

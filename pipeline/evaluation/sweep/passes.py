@@ -15,7 +15,7 @@ import polars as pl
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.predictions import with_skipped
+from savs.pipeline.evaluation.assessment import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.heads.head_scores import Ranking
 from savs.pipeline.heads.scoring import Scoring

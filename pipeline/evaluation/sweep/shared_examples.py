@@ -8,8 +8,7 @@ import polars as pl
 
 from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import content_of
-from savs.pipeline.evaluation.predictions import with_skipped
+from savs.pipeline.evaluation.assessment import content_of, with_skipped
 from savs.pipeline.evaluation.same_examples import (
     EXAMPLE_COLUMNS,
     as_examples,
