@@ -147,9 +147,7 @@ class Workspace:
         try:
             store = self.store()
             if selection.train == train_digest(store):
-                return Fitted(
-                    selection, {**trained_on(store, selection.target, selection.tasks)}, store
-                )
+                return Fitted(selection, {**trained_on(store, selection)}, store)
         except SavsError:  # it is being written, or there is none: centroids say enough
             pass
         target, rule = selection.target, selection.rule
