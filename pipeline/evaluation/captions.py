@@ -22,7 +22,7 @@ from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.readouts.clip import CLIP
 from savs.pipeline.readouts.heads_fit import softmax
-from savs.pipeline.selection.selection import fit_tasks, given_heads
+from savs.pipeline.selection.selection import Fitter
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, count_texts
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import ONE_CLASS, choice_probability, predicted
@@ -112,8 +112,8 @@ class Captions:
         if not read_captions(self._benchmark, prompts[0]):
             training = StoredTraining(self._store)
             scoring = SCORINGS["resubstitution"]
-            heads = given_heads(training, CLIP, scoring, task, self._store.heads)
-            (fitted,) = fit_tasks(training, CLIP, scoring, [heads])
+            fitter = Fitter(training, CLIP, scoring)
+            (fitted,) = fitter.fit([fitter.given(task, self._store.heads)])
             scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:

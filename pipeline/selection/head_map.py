@@ -13,14 +13,7 @@ from savs.pipeline.heads.head_scores import HeadScores, Ranking
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts.readout import score_heads
 from savs.pipeline.running.formatting import percent
-from savs.pipeline.selection.selection import (
-    Selection,
-    choosable,
-    heads_of,
-    left_out_alone,
-    score_tasks,
-    scores_are_strengths,
-)
+from savs.pipeline.selection.selection import Fitter, Selection, choosable, heads_of
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets import Target
 from savs.stores import FeatureStore, Head, LayerGrid, head_name
@@ -57,11 +50,11 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     training = StoredTraining(store)
     tasks = training.tasks()
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
-    rule, scoring = selection.rule, selection.scorer
-    scores = alone = score_tasks(training, rule, scoring, tasks)
-    if not scores_are_strengths(training.target, rule, scoring):
+    rule, fitter = selection.rule, Fitter(training, selection.rule, selection.scorer)
+    scores = alone = fitter.score(tasks)
+    if not fitter.scores_are_strengths:
         by_centroids = rule if rule.of_neurons else replace(rule, score_heads=score_heads, texts=())
-        alone = score_tasks(training, by_centroids, SCORINGS[left_out_alone(rule, scoring)], tasks)
+        alone = Fitter(training, by_centroids, SCORINGS[fitter.left_out_alone]).score(tasks)
     frames = []
     for task, of_task, right, heads in zip(tasks, scores, alone, chosen, strict=True):
         ranks: dict[Head, int] = {}
@@ -151,7 +144,7 @@ def head_stability(
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
     rng = np.random.default_rng(seed)
     halves = [_half(task, rng) for task in tasks for _ in range(draws)]
-    scores = score_tasks(training, selection.rule, selection.scorer, halves)
+    scores = Fitter(training, selection.rule, selection.scorer).score(halves)
     among = choosable(selection.rule, store.grid)
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):

@@ -15,22 +15,9 @@ from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import FOLDS
-from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores
-from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.selection import (
-    ScoredHeads,
-    Selection,
-    add_answers,
-    best_heads,
-    choosable,
-    fit_heads,
-    fit_tasks,
-    given_heads,
-    joint_scores,
-    score_tasks,
-)
+from savs.pipeline.selection.selection import Fitter, ScoredHeads, Selection
 from savs.pipeline.selection.selection_config import model_heads, require_selection
 from savs.pipeline.selection.training_data import (
     MEMORY,
@@ -122,12 +109,13 @@ def leave_out_of(
     data = training_of(data, selected=selection.tasks)
     of_tasks = held_out(data, selection, [task for task, _ in tasks], folds)
     parts = _folds_of(tasks, of_tasks)
-    chosen = _choose(data, selection, parts)
+    fitter = Fitter(data, rule, selection.scorer)
+    chosen = _choose(fitter, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
     features = fold_features(data, parts, [scored.heads for scored in chosen])
     folds_read = zip(parts, chosen, features, strict=True)
     for part, scored, (train, out) in track(folds_read, "folds", len(parts)):
-        fitted = fit_heads(data, rule, scored, train)
+        fitted = fitter.fit_one(scored, train)
         scores = fitted.scores(out)
         typicality, seen = np.zeros(0, np.float32), scores.part(slice(0))
         if for_calibration:
@@ -225,7 +213,8 @@ def folds_with_shares(
 
 def fit_folds(data: TrainingData, selection: Selection, folds: Sequence[Fold]) -> list[FoldFit]:
     """Return the selections that classify some folds, made as `leave_out` makes them."""
-    fits = fit_tasks(data, selection.rule, selection.scorer, _choose(data, selection, folds))
+    fitter = Fitter(data, selection.rule, selection.scorer)
+    fits = fitter.fit(_choose(fitter, selection, folds))
     wanted = [(fit.heads, fold.task.rows[fold.out]) for fold, fit in zip(folds, fits, strict=True)]
     return [
         FoldFit(fold, fit, fit.fitted.scores(features))
@@ -285,37 +274,16 @@ def held_out(
     return selection.target.folds(tasks, clusters, order, folds, selection.scorer.left_out)
 
 
-def _choose(
-    training: TrainingData, selection: Selection, parts: Sequence[Fold]
-) -> list[ScoredHeads]:
+def _choose(fitter: Fitter, selection: Selection, parts: Sequence[Fold]) -> list[ScoredHeads]:
     """Return the heads for each fold, chosen by the others."""
-    rule, scoring, others = selection.rule, selection.scorer, [part.others for part in parts]
-    if rule.answers == ALONE:
-        return add_answers(training, rule, [ScoredHeads(task) for task in others])
-    if selection.heads_from is not None:
-        chosen = [
-            given_heads(training, rule, scoring, task, model_heads(part.selected.heads))
-            for part, task in zip(parts, others, strict=True)
-        ]
-        return add_answers(training, rule, chosen)
-    scores = score_tasks(training, rule, scoring, others, selection.max_layer)
-    heads = choosable(rule, training.source.grid, selection.max_layer)
-    orders: list[HeadScores] = scores
-    if selection.joint_heads:
-        turns = [part.turn for part in parts]
-        by_turn = {
-            turn: joint_scores(
-                [(t, s) for t, s, n in zip(others, scores, turns, strict=True) if n == turn]
-            )
-            for turn in dict.fromkeys(turns)
-        }
-        orders = [by_turn[turn] for turn in turns]
-    counts = [selection.heads_each or len(model_heads(part.selected.heads)) for part in parts]
-    chosen = [
-        best_heads(heads, task, of_fold, count, order)
-        for count, task, of_fold, order in zip(counts, others, scores, orders, strict=True)
-    ]
-    return add_answers(training, rule, chosen)
+    of_parts = [model_heads(part.selected.heads) for part in parts]
+    return fitter.choose(
+        [part.others for part in parts],
+        [selection.heads_each or len(heads) for heads in of_parts],
+        max_layer=selection.max_layer,
+        given=None if selection.heads_from is None else of_parts,
+        joint=[part.turn for part in parts] if selection.joint_heads else None,
+    )
 
 
 Heads = tuple[Head, ...]

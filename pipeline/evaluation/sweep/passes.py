@@ -21,13 +21,7 @@ from savs.pipeline.heads.head_scores import Ranking
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import ClassScores, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
-from savs.pipeline.selection.selection import (
-    ScoredHeads,
-    choosable,
-    fit_heads,
-    heads_up_to,
-    score_tasks,
-)
+from savs.pipeline.selection.selection import Fitter, ScoredHeads, choosable, heads_up_to
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets.one import VOTES_KEPT, named, predicted
 from savs.stores import FeatureStore
@@ -89,7 +83,8 @@ def _best_heads(plan: SweepPlan, rule: Readout) -> list[list[ScoredHeads]]:
     """Return the best heads, or neurons, of each draw, for each of the numbers of heads."""
     heads = choosable(rule, plan.store.grid)
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
-    scores = score_tasks(StoredTraining(plan.store), rule, plan.scoring, list(tasks.values()))
+    fitter = Fitter(StoredTraining(plan.store), rule, plan.scoring)
+    scores = fitter.score(list(tasks.values()))
     ranked = {key: Ranking.of(one, heads) for key, one in zip(tasks, scores, strict=True)}
     chosen = []
     for draw in plan.draws:
@@ -187,10 +182,10 @@ class _Fits:
         self._draws = draws
         # the first heads of a nested fit are a fit of their own
         self._chosen = [chosen[draw][-1:] if rule.is_nested else chosen[draw] for draw in draws]
-        training, held = StoredTraining(plan.store), plan.store.heads
+        fitter = Fitter(StoredTraining(plan.store), rule, plan.scoring)
         self._fitted = [
             [
-                fit_heads(training, rule, one, pick(plan.pool, held, one.heads, one.task.rows))
+                fitter.fit_one(one, pick(plan.pool, self._held, one.heads, one.task.rows))
                 for one in of_draw
             ]
             for of_draw in self._chosen

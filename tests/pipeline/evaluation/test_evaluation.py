@@ -4,7 +4,7 @@ from polars.testing import assert_frame_equal
 
 from savs import evaluate, save_selection, select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluation, predictions
+from savs.pipeline.evaluation import assessment, evaluation
 from savs.pipeline.evaluation.stage_two import find_selection
 from savs.stores import open_store
 from savs.stores.read import shards
@@ -113,9 +113,9 @@ def test_predictions_stay_in_the_order_of_the_file_wherever_shards_have_them(
 def test_rows_in_order_are_packed_once_though_their_indices_begin_anew(
     tmp_path, arrays, monkeypatch
 ):
-    packed, heights = predictions.packed, []
+    packed, heights = assessment.packed, []
     monkeypatch.setattr(
-        predictions, "packed", lambda rows: heights.append(rows.height) or packed(rows)
+        assessment, "packed", lambda rows: heights.append(rows.height) or packed(rows)
     )
     rows = [{"index": row % 4, "subtask": ["one", "two"][row % 2]} for row in range(7)]
     trains = [{"subtask": ["one", "two"][row // 2 % 2]} for row in range(8)]
