@@ -35,7 +35,7 @@ from savs.pipeline.selection.compatibility import (
     require_same_prompt,
 )
 from savs.pipeline.selection.left_out import calibrate, leave_out
-from savs.pipeline.selection.selection import Selection, choose_heads, default_heads
+from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.tasks import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
@@ -71,7 +71,7 @@ def evaluate_method(
     if risk is not None:
         target.require("a risk", store.path)
     if on == "folds" and not isinstance(method, str):
-        selection = _default_selection(store) if method is None else method
+        selection = choose_heads(store) if method is None else method
         require_fit(selection, store.manifest, store.path)
         return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
@@ -85,10 +85,6 @@ def evaluate_method(
     else:
         predictor = SelectedHeads(store, method, allow_other_prompt=allow_other_prompt, risk=risk)
     return assess(store, predictor, measuring, drop_leaks=drop_leaks, risk=risk)
-
-
-def _default_selection(store: FeatureStore) -> Selection:
-    return choose_heads(store, heads=default_heads(store.heads))
 
 
 class SelectedHeads:
@@ -109,7 +105,7 @@ class SelectedHeads:
         """
         self._notes: list[str] = []
         if selection is None:
-            selection = _default_selection(store)
+            selection = choose_heads(store)
             if risk is not None or not selection.target.has_classes:
                 selection = calibrate(store, selection).selection
             self._notes.append(

@@ -55,7 +55,7 @@ from savs.stores.format.layout import CAPTIONS, RESULTS
 from savs.stores.read.store import AnyStore, as_store, open_store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Selected(Selection):
     """A selection with what its left-out training examples say of it, and where it was saved."""
 
@@ -68,10 +68,6 @@ class Selected(Selection):
     """Where it was saved."""
     store: FeatureStore
     """That it was made from."""
-
-    def __repr__(self) -> str:
-        """Return what a selection shows."""
-        return Selection.__repr__(self)
 
 
 def select(

@@ -43,7 +43,7 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     A head has the scores and the rank of its best neuron, if neurons were chosen. Strengths and
     scores are of training examples: no estimate of performance. Memory holds the training features
     of one layer at a time. The selection was made from this store, or another one of the same
-    model: SelectionError if it is of another, or lacks a subtask of the store.
+    model: SelectionError if it belongs to another, or lacks a subtask of the store.
 
     One row a subtask and head, layer by layer; columns `HEAD_MAP_SCHEMA`.
     """

@@ -5,7 +5,7 @@ fits of their own share the products of a shard (`score_fits`): most of a sweep'
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from savs.pipeline.evaluation.assessment import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.heads.head_scores import Ranking
 from savs.pipeline.heads.scoring import Scoring
-from savs.pipeline.readouts import ClassScores, HeadsFit, Readout
+from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
 from savs.pipeline.selection.selection import Fitter, ScoredHeads, choosable, heads_up_to
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
@@ -107,12 +107,12 @@ def _run_draws(
 
     All shots of a draw's number are in one pass: the features of its examples are read once.
     """
+    pairs = list(zip(plan.draws, chosen, strict=True))
     groups = list(dict.fromkeys(_group(draw) for draw in plan.draws))
     step = max(1, MEMORY // _bytes_a_group(plan))
     for start in range(0, len(groups), step):
         some = set(groups[start : start + step])
-        draws = [index for index, draw in enumerate(plan.draws) if _group(draw) in some]
-        yield from _pass(plan, rule, chosen, draws)
+        yield from _pass(plan, rule, [pair for pair in pairs if _group(pair[0]) in some])
 
 
 def _group(draw: Draw) -> tuple[int, int | None]:
@@ -130,16 +130,29 @@ def _bytes_a_group(plan: SweepPlan) -> int:
     return results + 4 * fits * plan.pool.shape[2]
 
 
+@dataclass(slots=True)
+class _Fit:
+    """A readout fitted to a draw, and what it says of the test examples, block by block."""
+
+    draw: Draw
+    chosen: Sequence[ScoredHeads]
+    """For each number of heads; the last alone where the first heads are a fit of their own."""
+    fitted: list[Fitted]
+    scores: list[list[ClassScores]] = field(default_factory=list)
+    """For each block and each number of heads."""
+
+
 def _pass(
-    plan: SweepPlan, rule: Readout, chosen: Sequence[Sequence[ScoredHeads]], draws: Sequence[int]
+    plan: SweepPlan, rule: Readout, draws: Sequence[tuple[Draw, Sequence[ScoredHeads]]]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Run some draws over the test split once."""
+    fitter, held = Fitter(StoredTraining(plan.store), rule, plan.scoring), plan.store.heads
+    fits = []
+    for draw, chosen in draws:
+        some = chosen[-1:] if rule.is_nested else chosen
+        features = (pick(plan.pool, held, one.heads, one.task.rows) for one in some)
+        fits.append(_Fit(draw, some, list(map(fitter.fit_one, some, features))))
     rows: list[list[Array]] = [[] for _ in plan.tasks]
-    scores: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
-    fits = [
-        _Fits(plan, rule, chosen, [draw for draw in draws if plan.draws[draw].pool == number])
-        for number in range(len(plan.tasks))
-    ]
     numbers = _task_numbers(plan)
     row_of = {name: row for row, name in enumerate(plan.swept[0]["id"])}
     # Shards hold rows in another order than the plan where examples that share an image lie
@@ -152,9 +165,27 @@ def _pass(
             rows[number].append(block_rows[inside])
             whole = len(inside) == len(block_rows)  # a copy of all heads takes as long as products
             features = block.features if whole else block.features[:, inside]
-            for draw, by_count in fits[number].scores(features):
-                scores[draw].append([_small(one) for one in by_count])
-    yield from _predictions(plan, rows, scores)
+            of_task = [one for one in fits if one.draw.pool == number]
+            scored = _scores(plan, of_task, features, is_nested=rule.is_nested)
+            for one, by_count in zip(of_task, scored, strict=True):
+                one.scores.append([_small(scores) for scores in by_count])
+    yield from _predictions(plan, rows, fits)
+
+
+def _scores(
+    plan: SweepPlan, fits: Sequence[_Fit], features: Array, *, is_nested: bool
+) -> Iterator[list[ClassScores]]:
+    """Yield the scores of `(all heads, n, d)` features by each fit, by number of heads."""
+    held = plan.store.heads
+    if is_nested:
+        index = {head: place for place, head in enumerate(held)}
+        nested = [cast(HeadsFit, one.fitted[0]) for one in fits]
+        places = [[index[head] for head in one.chosen[0].heads] for one in fits]
+        yield from score_fits(nested, places, features, plan.counts)
+        return
+    for one in fits:
+        pairs = zip(one.chosen, one.fitted, strict=True)
+        yield [fit.scores(pick(features, held, chosen.heads)) for chosen, fit in pairs]
 
 
 def _task_numbers(plan: SweepPlan) -> Array:
@@ -168,45 +199,6 @@ def _task_numbers(plan: SweepPlan) -> Array:
     return np.array([numbers[subtask] for subtask in subtasks])
 
 
-class _Fits:
-    """A readout fitted to some draws of one task."""
-
-    def __init__(
-        self,
-        plan: SweepPlan,
-        rule: Readout,
-        chosen: Sequence[Sequence[ScoredHeads]],
-        draws: Sequence[int],
-    ) -> None:
-        self._counts, self._held = plan.counts, plan.store.heads
-        self._draws = draws
-        # the first heads of a nested fit are a fit of their own
-        self._chosen = [chosen[draw][-1:] if rule.is_nested else chosen[draw] for draw in draws]
-        fitter = Fitter(StoredTraining(plan.store), rule, plan.scoring)
-        self._fitted = [
-            [
-                fitter.fit_one(one, pick(plan.pool, self._held, one.heads, one.task.rows))
-                for one in of_draw
-            ]
-            for of_draw in self._chosen
-        ]
-        self._nested: list[HeadsFit] = []
-        if rule.is_nested:
-            self._nested = [cast(HeadsFit, fit) for (fit,) in self._fitted]
-
-    def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
-        """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
-        if self._nested:
-            index = {head: place for place, head in enumerate(self._held)}
-            places = [[index[head] for head in one.heads] for (one,) in self._chosen]
-            scored = score_fits(self._nested, places, features, self._counts)
-            yield from zip(self._draws, scored, strict=True)
-            return
-        for draw, of_draw, fitted in zip(self._draws, self._chosen, self._fitted, strict=True):
-            pairs = zip(of_draw, fitted, strict=True)
-            yield draw, [fit.scores(pick(features, self._held, one.heads)) for one, fit in pairs]
-
-
 def _small(scores: ClassScores) -> ClassScores:
     """Return scores without those of single classes if there are many classes."""
     if scores.scores.shape[1] <= VOTES_KEPT:
@@ -216,23 +208,23 @@ def _small(scores: ClassScores) -> ClassScores:
 
 
 def _predictions(
-    plan: SweepPlan, rows: Sequence[Sequence[Array]], scores: dict[int, list[list[ClassScores]]]
+    plan: SweepPlan, rows: Sequence[Sequence[Array]], fits: Sequence[_Fit]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     task_rows = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
     examples = [plan.swept[0][one] for one in task_rows]
-    draws_of: dict[DrawKey, list[int]] = {}  # one draw of each task
-    for index in scores:
-        draws_of.setdefault(plan.draws[index].key, []).append(index)
-    for key, draws in draws_of.items():
+    fits_of: dict[DrawKey, list[_Fit]] = {}  # one of each task
+    for one in fits:
+        fits_of.setdefault(one.draw.key, []).append(one)
+    for key, of_key in fits_of.items():
         for column, count in enumerate(plan.counts):
             parts = [
                 _frame(
-                    examples[plan.draws[draw].pool],
-                    plan.draws[draw].task.classes,
-                    [by_count[column] for by_count in scores[draw]],
+                    examples[one.draw.pool],
+                    one.draw.task.classes,
+                    [by_count[column] for by_count in one.scores],
                 )
-                for draw in draws
-                if scores[draw]
+                for one in of_key
+                if one.scores
             ]
             yield count, key, with_skipped(plan.store, parts, plan.swept[1])
 
