@@ -178,9 +178,12 @@ def sweep(
         A planned shard is missing.
     """
     if prompts:
-        _require_none(
-            shots=shots, draws=draws, seed=seed, benchmark=benchmark, max_layer=max_layers
-        )
+        unused = {"shots": shots, "draws": draws, "seed": seed, "benchmark": benchmark}
+        unused["max_layer"] = max_layers
+        if name := next((name for name, value in unused.items() if value is not None), None):
+            raise ParameterError(
+                f"`{name}` is about draws and test examples, which `prompts` does not use: omit it"
+            )
     count = len(stores) if isinstance(stores, list | tuple | Mapping) else 1
     if count != 1 and (prompts or max_layers is not None):
         name = "prompts" if prompts else "max_layer"
@@ -191,10 +194,9 @@ def sweep(
         if out is True and len(named) > 1:
             raise ParameterError("a sweep of several stores needs a folder; pass `out`")
         name = "prompts" if prompts else "sweep" if max_layers is None else "depth"
-        place = None if out is True else Path(out)
-        folder = place_of_result(
-            next(iter(named.values())).path, place, name
-        )  # before it takes long
+        # before it takes long
+        first = next(iter(named.values()))
+        folder = place_of_result(first.path, None if out is True else Path(out), name)
     measure = partial(
         _sweep,
         heads=heads,
@@ -240,14 +242,6 @@ def _named(stores: Any) -> dict[str, FeatureStore]:
     if len(set(names)) < len(names):
         raise ParameterError("a store is given twice, expected each once")
     return dict(zip(names, opened, strict=True))
-
-
-def _require_none(**options: Any) -> None:
-    """Raise ParameterError for an option that prompts do not use."""
-    if name := next((name for name, value in options.items() if value is not None), None):
-        raise ParameterError(
-            f"`{name}` is about draws and test examples, which `prompts` does not use: omit it"
-        )
 
 
 def _sweep(
@@ -335,9 +329,6 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
     """Return the training examples of each store: those that all stores have; and a note."""
     if len(stores) == 1:
         return {name: StoredTraining(store).tasks() for name, store in stores.items()}, []
-    is_same, apart = hold_same_test(list(stores.values()))
-    if not is_same:
-        raise SelectionError(f"the stores hold other test examples: {apart}")
     tasks, absent = shared_tasks(stores)
     missing = counted_as(absent, "training example", "is", "are")
     note = f"{missing} not in all stores: no draw has them"
