@@ -112,7 +112,8 @@ def leave_out_of(
     fitter = Fitter(data, rule, selection.scorer)
     chosen = _choose(fitter, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
-    features = fold_features(data, parts, [scored.heads for scored in chosen])
+    heads_of = [(part, scored.heads) for part, scored in zip(parts, chosen, strict=True)]
+    features = fold_features(data, heads_of)
     folds_read = zip(parts, chosen, features, strict=True)
     for part, scored, (train, out) in track(folds_read, "folds", len(parts)):
         fitted = fitter.fit_one(scored, train)
@@ -286,58 +287,52 @@ def _choose(fitter: Fitter, selection: Selection, parts: Sequence[Fold]) -> list
     )
 
 
-Heads = tuple[Head, ...]
+HeadsOf = Sequence[tuple[Fold, Sequence[Head]]]
+"""Folds, each with its heads."""
 
 
-def fold_features(
-    training: TrainingData, folds: Sequence[Fold], heads: Sequence[Heads]
-) -> Iterator[tuple[Array, Array]]:
+def fold_features(training: TrainingData, folds: HeadsOf) -> Iterator[tuple[Array, Array]]:
     """Yield features of each fold's heads: those of examples that it keeps, and of the left out.
 
     `(heads, kept, d)` and `(heads, left out, d)` float32, `d` the width of the fold's widest head.
     Heads that several folds of a task need are read once. Arrays are overwritten by the next ones.
     """
     copiers = RowsCopier(), RowsCopier()
-    start = 0
-    while start < len(folds):
-        end = start + _that_fit(training, folds[start:], heads[start:])
+    while folds:
+        end = _that_fit(training, folds)
         # a generator of its own: what it has read is gone before the next are read
-        yield from _copies(training, folds[start:end], heads[start:end], copiers)
-        start = end
+        yield from _copies(training, folds[:end], *copiers)
+        folds = folds[end:]
 
 
 def _copies(
-    training: TrainingData,
-    folds: Sequence[Fold],
-    heads: Sequence[Heads],
-    copiers: tuple[RowsCopier, RowsCopier],
+    training: TrainingData, folds: HeadsOf, keep: RowsCopier, leave: RowsCopier
 ) -> Iterator[tuple[Array, Array]]:
     """Read what some folds need, and yield each one's."""
     index: dict[int, dict[Head, int]] = {}
-    for fold, names in zip(folds, heads, strict=True):
+    for fold, heads in folds:
         of_task = index.setdefault(fold.number, {})
-        for head in names:
+        for head in heads:
             of_task.setdefault(head, len(of_task))
-    rows = {fold.number: fold.task.rows for fold in folds}
+    rows = {fold.number: fold.task.rows for fold, _ in folds}
     read = chosen_features(training, [([*index[number]], rows[number]) for number in index])
     features = dict(zip(index, read, strict=True))
-    keep, leave = copiers
-    for fold, names in zip(folds, heads, strict=True):
-        numbers = np.array([index[fold.number][head] for head in names])
-        values = features[fold.number][:, :, : max(training.widths(names))]
+    for fold, heads in folds:
+        numbers = np.array([index[fold.number][head] for head in heads])
+        values = features[fold.number][:, :, : max(training.widths(heads))]
         yield (
             keep.copy(values, np.flatnonzero(~fold.out), numbers),
             leave.copy(values, np.flatnonzero(fold.out), numbers),
         )
 
 
-def _that_fit(training: TrainingData, folds: Sequence[Fold], heads: Sequence[Heads]) -> int:
+def _that_fit(training: TrainingData, folds: HeadsOf) -> int:
     """Return how many of the first folds `MEMORY` holds the features of, at least one."""
     width = max(grid.head_dim for grid in training.source.grid)
     in_memory: set[tuple[int, Head]] = set()
     size = 0
-    for count, (fold, names) in enumerate(zip(folds, heads, strict=True)):
-        new = {(fold.number, head) for head in names} - in_memory
+    for count, (fold, heads) in enumerate(folds):
+        new = {(fold.number, head) for head in heads} - in_memory
         size += 4 * len(new) * len(fold.task.rows) * width
         if count and size > MEMORY:
             return count
