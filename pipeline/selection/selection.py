@@ -337,8 +337,10 @@ class Fitter:
         for task, of_task, order, count in zip(tasks, scores, orders, counts, strict=True):
             best, members = Ranking.of(order, among).best(count)
             heads = tuple(among[i] for i in best)
-            values = (tuple(float(of[i]) for i in best) for of in (of_task.score, of_task.margin))
-            chosen.append(ScoredHeads(task, heads, *values, members))
+            score, margin = (
+                tuple(float(of[i]) for i in best) for of in (of_task.score, of_task.margin)
+            )
+            chosen.append(ScoredHeads(task, heads, score, margin, members))
         return self._with_answers(chosen)
 
     def score(
@@ -383,8 +385,8 @@ class Fitter:
         scores = self._of_prompts(parts, heads, read)
         if self.scoring.of_all is not None:
             scores = self.scoring.of_all(scores, task.labels)
-        values = (tuple(of.tolist()) for of in (scores.score, scores.margin))
-        return ScoredHeads(task, tuple(heads), *values)
+        score, margin = (tuple(of.tolist()) for of in (scores.score, scores.margin))
+        return ScoredHeads(task, tuple(heads), score, margin)
 
     def _versions(self, task: TrainingTask) -> list[TrainingTask]:
         """Return the tasks that heads are scored on: the task, or it under each prompt."""

@@ -104,22 +104,18 @@ class TrialSet:
         ComparisonError if no setting is the same, or units or numbers of draws differ.
         """
         ours, theirs = self.trials[metric], other.trials[metric]
-        if len(ours) == 1 or len(theirs) == 1:
-            many = ours if len(ours) > 1 else theirs
-            settings = [
-                (setting, ours.get(setting, next(iter(ours.values()))), trial)
-                if many is theirs
-                else (setting, ours[setting], next(iter(theirs.values())))
-                for setting, trial in many.items()
-            ]
-        else:
-            settings = [(one, ours[one], trial) for one, trial in theirs.items() if one in ours]
+        if len(ours) == 1:
+            ours = dict.fromkeys(theirs, next(iter(ours.values())))
+        elif len(theirs) == 1:
+            theirs = dict.fromkeys(ours, next(iter(theirs.values())))
+        settings = [one for one in theirs if one in ours]
         if not settings:
             raise ComparisonError(
                 f"{self.folder} and {other.folder} have no readout, number of heads and shots in"
                 " common; sweep both with the same ones"
             )
-        for setting, first, trial in settings:
+        for setting in settings:
+            first, trial = ours[setting], theirs[setting]
             _require_same_units(self, other, metric, first, trial)
             cluster = joined_clusters([one.units.scores["cluster"] for one in (first, trial)])
             first, trial = first.in_clusters(cluster), trial.in_clusters(cluster)
