@@ -30,10 +30,10 @@ from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
 from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
-from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.targets.calibration import calibration_of, least_examples, require_risk
-from savs.pipeline.targets.tasks import Said
+from savs.pipeline.targets.tasks import Said, TaskSelection
 from savs.stores import Head, head_name
 from savs.stores.format.layout import pick
 

@@ -16,9 +16,10 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, SELECT
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.selection import Selection, TaskSelection, asked_selection
+from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.pipeline.targets import target_of
+from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 from savs.stores.format.manifest import read_manifest
@@ -146,9 +147,7 @@ class Workspace:
         try:
             store = self.store()
             if selection.train == train_digest(store):
-                return Fitted(
-                    selection, {**trained_on(store, selection.target, selection.tasks)}, store
-                )
+                return Fitted(selection, {**trained_on(store, selection)}, store)
         except SavsError:  # it is being written, or there is none: centroids say enough
             pass
         target, rule = selection.target, selection.rule

@@ -10,7 +10,8 @@ from pathlib import Path
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import LayerGrid
 from savs.stores.format.layout import grid_widths
 from savs.stores.format.manifest import FeatureSource

@@ -34,7 +34,8 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import make_fetching, temporary_fetching, video_ms
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.targets.tasks import TaskConfig
 from savs.stores.format.layout import Facts
 
 STDIN = "-"

@@ -19,8 +19,8 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
 from savs.foundation.imports import door
 from savs.pipeline.errors import OutputError
+from savs.pipeline.evaluation.assessment import packed_predictions
 from savs.pipeline.evaluation.evaluation import SelectedHeads
-from savs.pipeline.evaluation.predictions import packed_predictions
 from savs.pipeline.names import DEFAULT_PREDICTIONS, PAGE_SUFFIXES
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection

@@ -1,11 +1,15 @@
-"""From a predictor to an evaluation: metrics with intervals, skips, leaks, notes."""
+"""From a predictor to an evaluation: metrics with intervals, skips, leaks, notes.
 
-from collections.abc import Mapping, Sequence
+A `Predictor` yields blocks of examples with their predictions, one row an example. Each block is
+packed as it comes, so that memory never holds a whole table of votes.
+"""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -17,11 +21,8 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.evaluation.predictions import (
-    Predictor,
-    packed_predictions,
-)
 from savs.pipeline.evaluation.trials import Point
+from savs.pipeline.heads.centroids import row_blocks
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
@@ -32,6 +33,78 @@ from savs.pipeline.targets.target import packed
 from savs.pipeline.targets.tasks import Measured, Measuring
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
+
+SLICE = 2**14
+"""Examples whose media, or predictions, are Python objects at a time."""
+
+
+class Predictor(Protocol):
+    """A method that classifies the test examples from what a store keeps of them.
+
+    Heads that were selected, the model's own answers and captions are predictors; `evaluate` runs
+    any of them.
+    """
+
+    @property
+    def rule(self) -> str:
+        """Name of what makes the predictions, e.g. that of the readout."""
+        ...
+
+    @property
+    def selection(self) -> Selection | None:
+        """The heads and their fits; None if none were selected."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What labels are."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[str | None, Sequence[str]]:
+        """The classes of each subtask."""
+        ...
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield examples with predictions (`Target.columns`), and skipped ones (`as_wrong`)."""
+        ...
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what limits the predictions, once all of them are packed in a table."""
+        ...
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for the predictions, see `evaluation.cost`."""
+        ...
+
+
+def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFrame:
+    """Return all predictions in the order of the input file, packed block by block."""
+    # A block's votes take far more memory as lists than packed. `map` packs each and lets it go
+    # before the next is made; a comprehension would hold a block for longer.
+    blocks = map(packed, predictor.predictions())
+    table = pl.concat(blocks, how="diagonal_relaxed")
+    # Shards hold rows in another order where examples that share an image lie together (`order` of
+    # the plan), or where others were appended. Memory then holds the whole table while it is packed
+    # anew, once, so that no query has to sort it.
+    places = store.places("test", table.select("id").collect())
+    if places.is_sorted():
+        return table
+    rows, order = table.collect(), places.arg_sort()
+    return pl.concat(packed(rows[order[some]]) for some in row_blocks(rows.height, 1, SLICE))
+
+
+def as_wrong(skipped: pl.DataFrame, subtasks: Container[str | None]) -> pl.DataFrame:
+    """Return the skipped examples of some subtasks as rows of predictions."""
+    rows = skipped.filter([subtask in subtasks for subtask in skipped["subtask"]])
+    return rows.with_columns(correct=pl.lit(False), prediction=pl.lit(None, pl.String))
+
+
+def with_skipped(
+    store: FeatureStore, parts: Sequence[pl.DataFrame], skipped: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the predictions of all tasks, and the skipped examples, in the store's order."""
+    return store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,20 +246,16 @@ def assess(
 
     `benchmark` is that of the store, whose metrics are taken; `drop_leaks` leaves out test examples
     that training has seen, with their whole groups; `risk` is that of the predictor's sets.
-
-    Raises
-    ------
-    LeakError
-        Nothing would be left.
-    StoreCorruptError
-        Some examples have a label and some have none.
+    LeakError if nothing would be left, StoreCorruptError if some examples have a label and some
+    have none.
     """
     whole, classes = packed_predictions(store, predictor), predictor.classes
     notes = predictor.notes(whole)
     labels = whole.select("label").collect()["label"]
     store.require_labels("test", labels.to_frame())
     if 0 < labels.null_count() < len(labels):
-        notes.append(some_labels_note(labels.count(), len(labels)))
+        some = f"{labels.count():,} of {len(labels):,} test examples have a label"
+        notes.append(f"{some}; the others are left out")
         whole = whole.filter(pl.col("label").is_not_null())
     # names count only where digests are unknown: the others would take memory
     names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
@@ -194,12 +263,24 @@ def assess(
     is_kept, marks, leak_notes = mark_leaks(store, examples, drop_leaks=drop_leaks)
     whole = whole if is_kept is None else whole.filter(pl.lit(is_kept))
     table = pl.concat([whole, packed(marks)], how="horizontal")
-    counts, target = count_examples(table), predictor.target
-    prompts = stored_prompts(store.manifest.identity.benchmark)
+    target = predictor.target
+    of_rows = table.select(
+        examples=pl.len(),
+        labels=pl.col("label").count(),
+        skipped=pl.col("prediction").null_count(),
+        clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
+    )
+    counts = of_rows.collect().row(0, named=True)
+    prompts = stored_prompts(store.benchmark)
     how = Measuring(metrics=partial(compute_metrics, benchmark), prompts=prompts, risk=risk)
     measured = target.measure(table, predictor.selection, classes, how)
     notes += [*leak_notes, *measured.notes]
-    notes += example_notes(counts["labels"], counts["skipped"], target.skipped_as)
+    if not counts["labels"]:
+        notes.append("the test examples have no labels, so there are predictions but no metrics")
+    if counts["skipped"]:
+        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
+        skipped = counted_as(counts["skipped"], "test example", *what)
+        notes.append(f"{skipped} {target.skipped_as}")
     if counts["clusters"] < FEW_CLUSTERS < counts["examples"]:
         notes.append(
             "examples that share an image or a group form a cluster; with"
@@ -271,10 +352,6 @@ def mark_leaks(
     return is_unseen, pl.DataFrame(marks), notes
 
 
-SLICE = 2**14
-"""Examples whose media are Python objects at a time."""
-
-
 def content_of(examples: pl.DataFrame) -> pl.Series:
     """Return a digest of each example's media, null if it has none or they are not known."""
     nothing = pl.Series("content", [], dtype=pl.String)
@@ -308,31 +385,4 @@ def partial_notes(store: FeatureStore) -> list[str]:
             notes.append(
                 f"partial: {rows:,} of {total:,} {split} examples are not extracted yet ({names})"
             )
-    return notes
-
-
-def count_examples(table: pl.LazyFrame) -> dict[str, int]:
-    """Return the `examples` of predictions, their `labels`, `clusters`, and `skipped` ones."""
-    counts = table.select(
-        examples=pl.len(),
-        labels=pl.col("label").count(),
-        skipped=pl.col("prediction").null_count(),
-        clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
-    )
-    return counts.collect().row(0, named=True)
-
-
-def some_labels_note(labelled: int, examples: int) -> str:
-    """Return the note where labels came later, and only to some of the test examples."""
-    return f"{labelled:,} of {examples:,} test examples have a label; the others are left out"
-
-
-def example_notes(labels: int, skipped: int, how: str = "as wrong") -> list[str]:
-    """Return a note if no test example has a label, and one on how skipped ones count."""
-    notes = []
-    if not labels:
-        notes.append("the test examples have no labels, so there are predictions but no metrics")
-    if skipped:
-        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
-        notes.append(f"{counted_as(skipped, 'test example', *what)} {how}")
     return notes

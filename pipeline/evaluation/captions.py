@@ -15,23 +15,15 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import partial_notes
+from savs.pipeline.evaluation.assessment import as_wrong, partial_notes, with_skipped
 from savs.pipeline.evaluation.cost import splits_cost
-from savs.pipeline.evaluation.predictions import (
-    as_wrong,
-    with_skipped,
-)
 from savs.pipeline.heads.centroids import first_of_best, normalise
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.readouts.clip import CLIP
 from savs.pipeline.readouts.heads_fit import softmax
-from savs.pipeline.selection.selection import fit_tasks, given_heads
-from savs.pipeline.selection.training_data import (
-    StoredTraining,
-    TrainingTask,
-    count_texts,
-)
+from savs.pipeline.selection.selection import Fitter
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, count_texts
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import ONE_CLASS, choice_probability, predicted
 from savs.stores import FeatureStore
@@ -120,8 +112,8 @@ class Captions:
         if not read_captions(self._benchmark, prompts[0]):
             training = StoredTraining(self._store)
             scoring = SCORINGS["resubstitution"]
-            heads = given_heads(training, CLIP, scoring, task, self._store.heads)
-            (fitted,) = fit_tasks(training, CLIP, scoring, [heads])
+            fitter = Fitter(training, CLIP, scoring)
+            (fitted,) = fitter.fit([fitter.given(task, self._store.heads)])
             scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:
@@ -186,8 +178,6 @@ def best_threshold(values: Array, is_yes: Array) -> float:
     Of several it is the middle of the widest gap between neighbouring values. Where none between
     values is right as often as one answer to all, that is the answer; no, if both are equal.
 
-    Examples
-    --------
     >>> best_threshold(np.array([0.1, 0.2, 0.6, 0.7]), np.array([False, False, True, True]))
     0.4
     """

@@ -5,20 +5,10 @@ from functools import partial
 
 import polars as pl
 
-from savs.datasets.benchmarks.class_folders import (
-    AUDIO_FOLDER,
-    IMAGE_FOLDER,
-    OF_IMAGES,
-    OF_SOUNDS,
-)
+from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, OF_IMAGES, OF_SOUNDS
 from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
 from savs.datasets.example import of_subtask
-from savs.datasets.metrics.metrics import (
-    Classes,
-    Units,
-    class_metrics,
-    subtask_accuracies,
-)
+from savs.datasets.metrics.metrics import Classes, Units, class_metrics, subtask_accuracies
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation, evaluation_of
 from savs.pipeline.running.formatting import counted, of_shares
@@ -49,7 +39,7 @@ def train_shares(parts: Sequence[LeftOut]) -> tuple[float, float]:
 
 def folds_note(store: FeatureStore, parts: Sequence[LeftOut]) -> str:
     """Return how examples were left out, why not in more folds, and what that estimates."""
-    noun = NOUNS.get(store.manifest.identity.benchmark["name"], "example")
+    noun = NOUNS.get(store.benchmark["name"], "example")
     fewest = min(parts, key=lambda part: part.folds)
     counts = sorted({part.folds for part in parts})
     why = ""
@@ -131,7 +121,7 @@ def change_since(store: FeatureStore, before: Evaluation, after: Evaluation) -> 
 def _measure(store: FeatureStore, table: pl.LazyFrame, classes: Classes) -> list[Units]:
     """Return accuracies, the headline first; of several prompts, those of each alone."""
     predictions = table.collect()
-    if stored_prompts(store.manifest.identity.benchmark):
+    if stored_prompts(store.benchmark):
         return prompt_accuracies(predictions, classes)
     units = class_metrics(predictions, classes)
     if len(classes) == 1:

@@ -14,20 +14,20 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.assessment import (
+    Evaluation,
+    Predictor,
+    as_wrong,
+    assess,
+    partial_notes,
+)
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
-from savs.pipeline.evaluation.predictions import (
-    Predictor,
-    as_wrong,
-)
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.selection.compatibility import (
     is_of_store,
     pseudo_labels_note,
@@ -35,8 +35,7 @@ from savs.pipeline.selection.compatibility import (
     require_same_prompt,
 )
 from savs.pipeline.selection.left_out import calibrate, leave_out
-from savs.pipeline.selection.selection import Selection, choose_heads, default_heads
-from savs.pipeline.selection.selection_config import require_selection
+from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.tasks import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
@@ -64,16 +63,15 @@ def evaluate_method(
     Parameters and errors are those of `savs.evaluate`, which also finds and saves results.
     """
     store = as_store(store)
-    _require_possible(method, on, risk)
     if isinstance(method, Selection):
         store = method.seen(store)
-    target = target_of(store.manifest.identity.benchmark)
+    target = target_of(store.benchmark)
     if isinstance(method, str):
         target.require("the model's own answer", store.path)
     if risk is not None:
         target.require("a risk", store.path)
     if on == "folds" and not isinstance(method, str):
-        selection = _default_selection(store) if method is None else method
+        selection = choose_heads(store) if method is None else method
         require_fit(selection, store.manifest, store.path)
         return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
@@ -87,27 +85,6 @@ def evaluate_method(
     else:
         predictor = SelectedHeads(store, method, allow_other_prompt=allow_other_prompt, risk=risk)
     return assess(store, predictor, measuring, drop_leaks=drop_leaks, risk=risk)
-
-
-def _require_possible(method: Selection | str | None, on: str, risk: float | None) -> None:
-    names = (*OWN_ANSWERS, CAPTIONS)
-    if isinstance(method, str) and method not in names:
-        raise ParameterError(
-            f"`method` is {method!r}, expected a selection or one of {', '.join(names)}"
-        )
-    if method is not None and not isinstance(method, str):
-        require_selection(method)
-    if on not in ("test", "folds"):
-        raise ParameterError(f"`on` is {on!r}, expected 'test' or 'folds'")
-    if isinstance(method, str) and on == "folds":
-        raise ParameterError(f"folds need heads to select: {method} classifies test examples")
-    if risk is not None and (isinstance(method, str) or on == "folds"):
-        what = "folds" if on == "folds" else method
-        raise ParameterError(f"a risk needs a calibrated selection on test examples, not {what}")
-
-
-def _default_selection(store: FeatureStore) -> Selection:
-    return choose_heads(store, heads=default_heads(store.heads))
 
 
 class SelectedHeads:
@@ -128,7 +105,7 @@ class SelectedHeads:
         """
         self._notes: list[str] = []
         if selection is None:
-            selection = _default_selection(store)
+            selection = choose_heads(store)
             if risk is not None or not selection.target.has_classes:
                 selection = calibrate(store, selection).selection
             self._notes.append(

@@ -30,22 +30,8 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     and the tables hold `run`, the digest of the metrics. metrics.json has the SHA-256 of the other
     files, so that files of two evaluations are not read as one. All replace earlier ones together.
 
-    Parameters
-    ----------
-    evaluation
-        What `evaluate` returned.
-    folder
-        Where the files go; it is made if it is not there.
-
-    Returns
-    -------
-    tuple
-        Paths of the metrics and of the predictions.
-
-    Raises
-    ------
-    StoreWriteError
-        The folder cannot be written.
+    `evaluation` is what `evaluate` returned; `folder` is made if it is not there. Returns the paths
+    of the metrics and of the predictions. StoreWriteError if the folder cannot be written.
     """
     if not isinstance(evaluation, Evaluation):
         raise ParameterError(

@@ -22,7 +22,6 @@ from savs.datasets import MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_file, digest_of, pictures_in
 from savs.datasets.rows.media_names import is_address, is_packed
-from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
 from savs.foundation.installed import Additions, function_problem
 from savs.foundation.own_code import calling
@@ -64,33 +63,16 @@ def export_features(
     *,
     media_root: str | Path | None = None,
 ) -> Path:
-    """Write some heads of some splits into one file.
+    """Write some heads of some splits of a store into one file, whole or not at all.
 
-    Parameters
-    ----------
-    store
-        A complete store, or a partial one.
-    path
-        The file; written whole or not at all.
-    heads
-        Which heads, in which order.
-    splits
-        `train`, `test` or both.
-    form
-        `parquet`: a row an example, its columns, one fixed-size list of float32 a head; shard by
-        shard. `npz` and `safetensors`: an array `L12.H7` `(examples, head_dim)` a head, with `id`,
-        `label` and `split`; memory holds them all. Or the name of an installed package's exporter.
-    media_root
-        Folder of the images, for `parquet`: adds the columns `filepath`, `image` and `vector` that
-        viewers of embeddings need, see `with_viewer_columns`.
+    `form` is `parquet`: a row an example, its columns, one fixed-size list of float32 a head; shard
+    by shard. `npz` and `safetensors`: an array `L12.H7` `(examples, head_dim)` a head, with `id`,
+    `label` and `split`; memory holds them all. Or the name of an installed package's exporter.
+    `media_root`, a folder of images, adds the columns of `with_viewer_columns` to `parquet`.
 
-    Raises
-    ------
-    ExportError
-        An unknown form or split, a file named like another form, or a media root that is no folder
-        or that another form has no use for.
-    StoreWriteError
-        The file cannot be written, or is one of a store or of a result.
+    ExportError for an unknown form or split, a file named like another form, or a media root that
+    is no folder or that another form has no use for; StoreWriteError if the file cannot be written,
+    or is one of a store or of a result.
     """
     store = as_store(store)
     write = _writer(form)
@@ -158,11 +140,7 @@ def _safetensors(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
     save_file({n: np.ascontiguousarray(frame[n].to_numpy()) for n in names}, path, metadata=texts)
 
 
-FORMS: dict[str, Write] = {
-    PARQUET: _parquet,
-    "npz": _npz,
-    "safetensors": _safetensors,
-}
+FORMS: dict[str, Write] = {PARQUET: _parquet, "npz": _npz, "safetensors": _safetensors}
 """Name on the command line -> writer."""
 ADDED_EXPORTERS: Additions[Write] = Additions(
     "savs.exporters",
@@ -182,7 +160,12 @@ def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Pa
     width = sum(schema[head].shape[0] for head in heads)  # type: ignore[attr-defined]
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
-        vectors = [_of_length_1(batch[head].to_numpy()) for head in heads]
+        values = [batch[head].to_numpy() for head in heads]
+        lengths = [np.linalg.norm(one, axis=1, keepdims=True) for one in values]
+        vectors = [
+            (one / np.maximum(length, TINY)).astype(np.float32)
+            for one, length in zip(values, lengths, strict=True)
+        ]
         media = zip(batch["media"].to_list(), batch["media_sha256"].to_list(), strict=True)
         folder = MediaFolder(media_root, rules=RULES)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
@@ -202,12 +185,6 @@ def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Pa
         projection_pushdown=False,
         slice_pushdown=False,
     )
-
-
-def _of_length_1(values: Array) -> Array:
-    """Return vectors `(n, d)` scaled to length 1, float32."""
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return (values / np.maximum(lengths, TINY)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,7 @@ class Overview:
 
 
 def show(
-    store: Annotated[
-        AnyStore,
-        STORE_OR_RESULT,
-    ],
+    store: Annotated[AnyStore, STORE_OR_RESULT],
     *,
     head_map: bool = False,
     selection: Annotated[str | Path | None, Option(level="python")] = None,
@@ -76,7 +73,7 @@ def show(
         name = "subtask" if selection is None else "selection"
         raise ParameterError(f"`{name}` needs `head_map`; add it")
     opened = as_store(store)
-    target, heads = target_of(opened.manifest.identity.benchmark), None
+    target, heads = target_of(opened.benchmark), None
     if head_map:
         if selection is None and is_remote(opened.path):
             raise ParameterError(f"{opened.path} holds no results; pass `selection` DIR")
@@ -120,7 +117,7 @@ def _counts(store: FeatureStore, splits: Sequence[str]) -> list[dict[str, Any]]:
     ]
     if not frames:
         return []
-    table = target_of(store.manifest.identity.benchmark).grouped(pl.concat(frames))
+    table = target_of(store.benchmark).grouped(pl.concat(frames))
     return (
         table.group_by("split", "subtask", "label", maintain_order=True)
         .agg(examples=(~pl.col("skipped")).sum(), skipped=pl.col("skipped").sum())

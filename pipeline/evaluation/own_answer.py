@@ -10,24 +10,15 @@ from savs.datasets.asked import written_answers
 from savs.datasets.metrics.metrics import Classes
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import partial_notes
+from savs.pipeline.evaluation.assessment import as_wrong, partial_notes, with_skipped
 from savs.pipeline.evaluation.cost import answers_cost
-from savs.pipeline.evaluation.predictions import (
-    as_wrong,
-    with_skipped,
-)
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.readouts.answers import answer_scores
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import ONE_CLASS, choice_probability, named, predicted
-from savs.pipeline.targets.stored_answers import (
-    ANSWERS,
-    generated_texts,
-    label_answers,
-    normalised,
-)
+from savs.pipeline.targets.stored_answers import ANSWERS, generated_texts, label_answers, normalised
 from savs.stores import FeatureStore
 
 
@@ -48,14 +39,9 @@ class OwnAnswers:
     def __init__(self, store: FeatureStore, readout: str) -> None:
         """Read the answers by the name of their readout.
 
-        Raises
-        ------
-        ParameterError
-            The readout is none of these.
-        ResultError
-            The store keeps no such answers, or no log-likelihood of each label.
-        SelectionError
-            Two labels differ in white space or case alone, so that a text cannot tell them apart.
+        ParameterError if it is none of these; ResultError if the store keeps no such answers, or no
+        log-likelihood of each label; SelectionError if two labels differ in white space or case
+        alone.
         """
         if readout not in OWN_ANSWERS:
             names = ", ".join(OWN_ANSWERS)

@@ -148,12 +148,8 @@ class Result:
     def at(cls, place: Any) -> "Result":
         """Return the result in a folder, or named by its config.json; of a store the default one.
 
-        Raises
-        ------
-        ParameterError
-            It is no path, but a selection in memory, say.
-        ResultError
-            There is nothing, or no result, or a store without one to take.
+        ParameterError if it is no path, but a selection in memory, say; ResultError if there is
+        nothing, or no result, or a store without one to take.
         """
         path = require_path(place)
         if (path / MANIFEST).exists():
@@ -208,10 +204,7 @@ class Result:
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json, of a folder whose files are all of one evaluation.
 
-        Raises
-        ------
-        ResultError
-            A file is not there or was changed, or the files belong to different evaluations.
+        ResultError if a file is not there or was changed, or they belong to different evaluations.
         """
         path = self.folder / METRICS
         value = read_json(path)
@@ -337,7 +330,7 @@ class Result:
         if self.store is None:
             return real_path(self.folder).name
         prompts = self.predictions()["prompt"].unique()
-        option = self.store.manifest.identity.benchmark.get("options", {}).get("question")
+        option = self.store.benchmark.get("options", {}).get("question")
         question = prompts[0] if option is None and len(prompts) == 1 else option
         name = real_path(self.folder).parent.parent.name
         return f"{name}: {question}" if isinstance(question, str) else name
@@ -402,10 +395,7 @@ class Results:
     def find(self, name: str | os.PathLike[str] | None = None) -> Result:
         """Return a result by its name or its folder; without one, the default.
 
-        Raises
-        ------
-        ResultError
-            There is none, or no default among several.
+        ResultError if there is none, or no default among several.
         """
         is_far = is_remote(self.store)
         if name is not None and not is_far and Path(name).parent == Path(self.store, RESULTS):

@@ -55,7 +55,7 @@ from savs.stores.format.layout import CAPTIONS, RESULTS
 from savs.stores.read.store import AnyStore, as_store, open_store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Selected(Selection):
     """A selection with what its left-out training examples say of it, and where it was saved."""
 
@@ -68,10 +68,6 @@ class Selected(Selection):
     """Where it was saved."""
     store: FeatureStore
     """That it was made from."""
-
-    def __repr__(self) -> str:
-        """Return what a selection shows."""
-        return Selection.__repr__(self)
 
 
 def select(
@@ -201,7 +197,7 @@ def select(
     if not isinstance(store, str | Path | FeatureStore):
         raise ParameterError("features in memory have no results; omit `out`, `suspects`, `strict`")
     opened = as_store(store)
-    facts = opened.manifest.identity.benchmark
+    facts = opened.benchmark
     once = under_one_prompt(opened.examples("train"), stored_prompts(facts))
     doubts = [] if pseudo_labels is not None else label_doubts(once, kind=label_kind(facts))
     for line in refuse_doubts(doubts, strict=strict):
@@ -228,17 +224,15 @@ def select(
         held = counted(len(opened.heads), "head")
         reporting.detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     known = {field.name: getattr(selection, field.name) for field in fields(Selection)}
-    estimates = None if crossed is None else _estimates(selection, crossed)
+    estimates = None
+    if crossed is not None:
+        metrics = {metric.name: metric for metric in crossed.metrics}
+        subtasks = [task.subtask for task in selection.tasks]
+        estimates = selection.target.estimates(metrics, crossed.tables, subtasks)
     return Selected(**known, estimates=estimates, suspects=doubtful, folder=folder, store=opened)
 
 
 _suspects = suspects  # a parameter of `select` has this name
-
-
-def _estimates(selection: Selection, crossed: Evaluation) -> Mapping[str | None, Metric]:
-    metrics = {metric.name: metric for metric in crossed.metrics}
-    subtasks = [task.subtask for task in selection.tasks]
-    return selection.target.estimates(metrics, crossed.tables, subtasks)
 
 
 def evaluate(
@@ -347,12 +341,18 @@ def evaluate(
         saved = None
     else:
         plan, name, saved = _plan(opened, method, selection, folds, on, risk)
+    if risk is not None and plan.on == "folds":
+        raise ParameterError("`risk` needs a calibrated selection; omit it with `folds`")
     folder = None
     if out:
         name += UNFINISHED if opened.missing() else ""
         folder = place_of_result(opened.path, None if out is True else Path(out), name)
-        if out is True and plan.is_foreign and saved is not None:
-            _keep_other(folder, saved.folder)
+        is_taken = out is True and plan.is_foreign and (folder / CONFIG).exists()
+        if saved and is_taken and selection_run(folder) != selection_run(saved.folder):
+            raise ParameterError(
+                f"{folder} holds another selection than {saved.folder}, which would replace it;"
+                " pass `out` with a folder of another name"
+            )
     if plan.rule is not None:
         opened.require_complete()
         plan = replace(
@@ -406,7 +406,7 @@ def _plan(
     """
     results, is_named = Results(store.path), selection is not None
     saved = results.find(selection) if is_named else results.default if method is None else None
-    readout = method or target_of(store.manifest.identity.benchmark).default_readout
+    readout = method or target_of(store.benchmark).default_readout
     is_own = readout in (*OWN_ANSWERS, CAPTIONS)
     rule = None if is_own else choose_readout(readout, also=OWN_ANSWERS)
     of_captions = rule is not None and saved is None and compares_captions(store, rule)
@@ -419,9 +419,8 @@ def _plan(
     cv = folds is not None or on == "folds" or is_alone
     if is_own and cv:
         raise ParameterError(f"`folds` needs heads to select; omit it with {readout}")
-    if risk is not None and (is_own or cv):
-        wrong = "`folds`" if cv else readout
-        raise ParameterError(f"`risk` needs a calibrated selection; omit it with {wrong}")
+    if risk is not None and is_own:
+        raise ParameterError(f"`risk` needs a calibrated selection; omit it with {readout}")
     if of_captions and (cv or risk is not None):
         raise ParameterError("captions need no selection; omit `folds` and `risk`")
     if not cv:
@@ -442,15 +441,6 @@ def _plan(
     else:
         plan = _Plan(None, "folds" if cv else "test", rule, tuple(notes), is_foreign)
     return plan, name + (FOLDS if cv else ""), saved
-
-
-def _keep_other(folder: Path, selection: Path) -> None:
-    """Raise ParameterError if a selection from elsewhere would replace another of its name."""
-    if (folder / CONFIG).exists() and selection_run(folder) != selection_run(selection):
-        raise ParameterError(
-            f"{folder} holds another selection than {selection}, which would replace it; pass"
-            " `out` with a folder of another name"
-        )
 
 
 def find_selection(

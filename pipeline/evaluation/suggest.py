@@ -11,7 +11,7 @@ import polars as pl
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError, command
+from savs.foundation.errors import command
 from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.errors import SelectionError
@@ -81,28 +81,14 @@ class Suggestions:
 def suggest_from_store(
     store: AnyStore, selection: Selection | None, count: int, *, subtask: str | None = None
 ) -> Suggestions:
-    """Return the examples of a store that should get a label next, see `suggest`.
+    """Return the examples of a store that should get a label next, see `savs.suggest`.
 
-    They are those of the split `unlabelled`, or of the test split if there are none. Those that the
-    training examples have already, by media and prompt, are left out; those that have a label, too,
-    unless all have one.
+    `selection` is None while there are no labels to make one from. `count` is that of each subtask.
 
-    How sure a prediction is, `Target.sureness` says: of many labels the smallest distance of any to
-    its threshold, of numbers the width of the interval.
-
-    `selection` is None while there are no labels to make one from: then examples are only spread
-    out. `count` is that of each subtask.
-
-    Raises
-    ------
-    ParameterError
-        `count` is below 1.
-    SelectionError
-        The selection belongs to another model or prompt, or has no such subtask.
-    StoreIncompleteError
-        The store has neither split, or a shard is missing.
+    SelectionError if the selection belongs to another model
+    or prompt, or has no such subtask; StoreIncompleteError if the store has nothing to label, or a
+    shard is missing.
     """
-    _require_count(count)
     store = as_store(store)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
     if split not in store.splits or not store.ids(split):
@@ -143,17 +129,13 @@ def suggest_from_store(
         selection = only_subtask(selection, subtask)
     store = selection.seen(store)
     runs = selection.runs()
-    parts = [_least_sure_of(store, selection, run, split, is_open, count) for run in runs]
+    parts = [_Scored(store, selection, run, split).least_sure(is_open, count) for run in runs]
     classes = tuple(dict.fromkeys(name for run in runs for name in run.classes))
     return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
 
 
 def _most_different(
-    store: FeatureStore,
-    split: str,
-    is_open: Mapping[str, bool],
-    count: int,
-    subtask: str | None,
+    store: FeatureStore, split: str, is_open: Mapping[str, bool], count: int, subtask: str | None
 ) -> Iterator[pl.DataFrame]:
     """Yield examples of each subtask that are spread out in the heads of the last layer.
 
@@ -201,9 +183,10 @@ def most_alike(
     else:
         store, runs = selection.seen(store), selection.runs()
         run = next((one for one in runs if one.subtask == subtask), runs[0])
-        table = _scored(store, selection, run, split, dict.fromkeys(table["id"], True))
+        scored = _Scored(store, selection, run, split)
+        table = scored.table(dict.fromkeys(table["id"], True))
         first = table["margin"].arg_min() or 0
-        blocks = _compared(store, selection, run, split, table["id"])
+        blocks = scored.compared(table["id"])
     if not table.height:
         return pl.DataFrame(schema=ALIKE_SCHEMA)
     order, likeness = nearest_chain(_units(table["id"], blocks), first, count)
@@ -216,25 +199,11 @@ def _evenly_spaced(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
-    """Return the least sure rows of a file that `classify` or `evaluate` wrote.
+    """Return the `count` least sure rows of each subtask of a file of predictions.
 
-    The file has no features, so the images may be alike.
-
-    Parameters
-    ----------
-    path
-        The file: Parquet, CSV or JSON Lines.
-    count
-        Examples to suggest of each subtask.
-
-    Raises
-    ------
-    ParameterError
-        `count` is below 1.
-    ResultError
-        The file cannot be read, or lacks a column.
+    The file, Parquet, CSV or JSON Lines, has no features, so the images may be alike.
+    ResultError if the file cannot be read, or lacks a column.
     """
-    _require_count(count)
     rows = read_predictions(Path(path)).filter(pl.col("prediction").is_not_null())
     ordered = rows[least_sure(rows["margin"].to_numpy()[:, None], rows.height)]
     first = ordered.group_by("subtask", maintain_order=True).head(count)
@@ -244,60 +213,61 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
     return Suggestions(_with_images(_with_subtasks(table), {}), (note,))
 
 
-def _require_count(count: int) -> None:
-    if count < 1:
-        raise ParameterError(f"`n` is {count}, expected at least 1")
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The examples of a split that a run scores; features are read shard by shard."""
 
+    store: FeatureStore
+    selection: Selection
+    run: Run
+    split: str
 
-def _least_sure_of(
-    store: FeatureStore,
-    selection: Selection,
-    run: Run,
-    split: str,
-    is_open: Mapping[str, bool],
-    count: int,
-) -> pl.DataFrame:
-    """Return examples that are least sure, spread out.
+    def least_sure(self, is_open: Mapping[str, bool], count: int) -> pl.DataFrame:
+        """Return examples that are least sure, spread out."""
+        table = self.table(is_open)
+        if not table.height:
+            return table.drop("sure")
+        sure = table["sure"].to_numpy()
+        if (sure == sure[0]).all():  # as of numbers, whose intervals are equally wide: any is first
+            candidates = _evenly_spaced(table)
+        else:
+            candidates = table[least_sure(sure, CANDIDATES * count)]
+        blocks = self.compared(candidates["id"])
+        return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 
-    Features are read shard by shard, of candidates kept.
-    """
-    table = _scored(store, selection, run, split, is_open)
-    if not table.height:
-        return table.drop("sure")
-    sure = table["sure"].to_numpy()
-    if (sure == sure[0]).all():  # as of numbers, whose intervals are equally wide: any may be first
-        candidates = _evenly_spaced(table)
-    else:
-        candidates = table[least_sure(sure, CANDIDATES * count)]
-    blocks = _compared(store, selection, run, split, candidates["id"])
-    return _spread_out(candidates, blocks, count).select(list(SCHEMA))
+    def table(self, is_wanted: Mapping[str, bool]) -> pl.DataFrame:
+        """Return the wanted examples with predictions, and with `sure`, the keys of each."""
+        scored = [pl.DataFrame(schema={**SCHEMA, "sure": pl.List(pl.Float32)})]
+        for rows, features in self.blocks(is_wanted):
+            scores = self.run.score(features)
+            predictions, sure = self.selection.target.sureness(self.run, scores)
+            columns = rows.with_columns(
+                pl.lit("").alias("label"), prediction=predictions, margin=pl.Series(sure[:, 0])
+            )
+            scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
+        return self.store.in_order(self.split, pl.concat(scored[1:] or scored))
 
+    def compared(self, names: Iterable[str]) -> Iterator[tuple[pl.DataFrame, Array]]:
+        """Yield examples with the features that tell alike ones: of the run's heads.
 
-def _scored(
-    store: FeatureStore, selection: Selection, run: Run, split: str, is_wanted: Mapping[str, bool]
-) -> pl.DataFrame:
-    """Return the wanted examples of a run with predictions, and with `sure`, the keys of each."""
-    scored = [pl.DataFrame(schema={**SCHEMA, "sure": pl.List(pl.Float32)})]
-    for rows, features in _blocks(store, selection, run, split, is_wanted):
-        predictions, sure = selection.target.sureness(run, run.score(features))
-        columns = rows.with_columns(
-            pl.lit("").alias("label"), prediction=predictions, margin=pl.Series(sure[:, 0])
-        )
-        scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
-    return store.in_order(split, pl.concat(scored[1:] or scored))
+        Answers that are alike may be of images that are not, and a neuron has no direction: there
+        those of the last layer.
+        """
+        if self.run.heads == (ANSWERS_HEAD,) or is_neuron(self.run.heads[0]):
+            return _last_layer(self.store, self.split)
+        return self.blocks(dict.fromkeys(names, True))
 
-
-def _compared(
-    store: FeatureStore, selection: Selection, run: Run, split: str, names: Iterable[str]
-) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield examples with the `(heads, n, d)` features that tell alike ones: of the run's heads.
-
-    Answers that are alike may be of images that are not, and a neuron has no direction: there those
-    of the last layer.
-    """
-    if run.heads == (ANSWERS_HEAD,) or is_neuron(run.heads[0]):
-        return _last_layer(store, split)
-    return _blocks(store, selection, run, split, dict.fromkeys(names, True))
+    def blocks(self, is_wanted: Mapping[str, bool]) -> Iterator[tuple[pl.DataFrame, Array]]:
+        """Yield the wanted examples with the `(heads, n, d)` features of the run's heads."""
+        heads = self.selection.heads
+        index = {head: number for number, head in enumerate(heads)}
+        for block in self.store.blocks(self.split, heads):
+            rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
+            rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(self.run.subtask)))
+            rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
+            if rows.height:
+                places = rows["row"].to_numpy()
+                yield rows, run_features(block.features, index, self.run, places)
 
 
 def _spread_out(
@@ -319,28 +289,9 @@ def _units(names: pl.Series, blocks: Iterable[tuple[pl.DataFrame, Array]]) -> Ar
     return np.stack([units[name] for name in names])
 
 
-def _blocks(
-    store: FeatureStore,
-    selection: Selection,
-    run: Run,
-    split: str,
-    is_wanted: Mapping[str, bool],
-) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield the wanted examples of a run with the `(heads, n, d)` features of its heads."""
-    heads = selection.heads
-    index = {head: number for number, head in enumerate(heads)}
-    for block in store.blocks(split, heads):
-        rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(run.subtask)))
-        rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
-        if rows.height:
-            places = rows["row"].to_numpy()
-            yield rows, run_features(block.features, index, run, places)
-
-
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
     """Return the columns as the benchmark of the store reads them."""
-    facts = store.manifest.identity.benchmark
+    facts = store.benchmark
     options = facts.get("options", {})
     if stored_prompts(facts):  # a training file has each image once
         once = table.with_columns(without_prompt(table["id"])).drop("prompt")
@@ -373,8 +324,6 @@ def least_sure(margins: Array, count: int) -> Array:
 
     Of `(n, keys)` margins the first key decides, then the next; equal rows keep their order.
 
-    Examples
-    --------
     >>> least_sure(np.float32([[3, 0], [0, 2], [0, 1]]), 2).tolist()
     [2, 1]
     """
@@ -389,8 +338,6 @@ def farthest_first(features: Array, count: int) -> list[int]:
 
     `features` are `(n, d)` float32 of unit length, so that a small product is a large distance.
 
-    Examples
-    --------
     >>> angle = np.float32([0, 0.1, 1.5, 0.7])
     >>> farthest_first(np.stack([np.cos(angle), np.sin(angle)], axis=1), 3)
     [0, 2, 3]
@@ -437,10 +384,7 @@ def unit_features(features: Array) -> Array:
 def read_predictions(path: Path) -> pl.DataFrame:
     """Return the columns `COLUMNS`; `media` only where the file has it.
 
-    Raises
-    ------
-    ResultError
-        The file is not there, has another form, or lacks a column.
+    ResultError if the file is not there, has another form, or lacks a column.
     """
     with reading(path, "savs classify"):
         regular_size(path)

@@ -48,31 +48,12 @@ def suspects(
 ) -> pl.DataFrame:
     """Return the training examples whose left-out prediction strongly disagrees with their label.
 
-    Parameters
-    ----------
-    store
-        The store that the selection was made from.
-    selection
-        The classifier; it is fitted again on parts of the training examples.
-    evaluation
-        What `evaluate` on folds says of the two, if it is known already.
-
-    Returns
-    -------
-    DataFrame
-        Columns `subtask`, `id`, `media` (names), `label`, `prediction`; `margin`, the score of the
-        prediction minus that of the label; and `strength`, the share of the rightly predicted
-        examples of the subtask whose margin is not larger. Strongest first; equal ones by margin,
-        then in the order of the training file. Of many labels, `subtask` is one that is there and
-        should not be, or the other way round; `prediction` has all labels of the example, with this
-        one changed, and `margin` is how far its logit is from that of the threshold. Of numbers
-        they are those whose error is outlying, `margin` is how far they are from the prediction,
-        and `strength` the share of all examples that are not farther.
-
-    Raises
-    ------
-    SelectionError
-        As `evaluate` on folds.
+    `evaluation` is what `evaluate` on folds says of store and selection, if it is known already.
+    Columns `subtask`, `id`, `media` (names), `label`, `prediction`; `margin`, the score of the
+    prediction minus that of the label; and `strength`, the share of the rightly predicted examples
+    of the subtask whose margin is not larger. Strongest first; equal ones by margin, then in the
+    order of the training file. Of many labels and of numbers see `Target.contradicted`.
+    SelectionError as `evaluate` on folds.
     """
     selection.target.require("a list of suspects", "the selection")
     evaluation = evaluate_method(store, selection, on="folds") if evaluation is None else evaluation
@@ -90,14 +71,7 @@ def suspects(
 def save_suspects(table: pl.DataFrame | None, folder: Path) -> None:
     """Write what `suspects` found, next to the selection, into the folder of a `writing` block.
 
-    None removes the suspects of an earlier selection.
-
-    Raises
-    ------
-    ResultError
-        The folder holds no selection.
-    StoreWriteError
-        The folder cannot be written.
+    None removes the suspects of an earlier selection. ResultError if the folder holds no selection.
     """
     if table is None:
         withdraw(folder / SUSPECTS)
@@ -109,10 +83,7 @@ def save_suspects(table: pl.DataFrame | None, folder: Path) -> None:
 def load_suspects(folder: Path) -> pl.DataFrame | None:
     """Return the suspects next to a selection, columns `SUSPECT_SCHEMA`; None if there is no file.
 
-    Raises
-    ------
-    ResultError
-        It is not as `savs select --suspects` wrote it, or belongs to another selection.
+    ResultError if it is not as `savs select --suspects` wrote it, or belongs to another selection.
     """
     path = folder / SUSPECTS
     if not path.exists():

@@ -235,7 +235,7 @@ def selection_table(
                 len(task.classes) if target.kinds_of_task else target.name,
                 str(task.examples),
                 f"{weakest} to {strongest}{target.share_of}",
-                _accuracy(known[task.subtask]) if task.subtask in known else "-",
+                _estimate(known.get(task.subtask)),
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
         )
@@ -254,7 +254,9 @@ def selection_table(
     return replace(Table.of_cells(header, rows), notes=notes, details=(strength,))
 
 
-def _accuracy(metric: Metric) -> str:
+def _estimate(metric: Metric | None) -> str:
+    if metric is None:
+        return "-"
     value = measured(metric.value, metric.scale).removesuffix(" %")
     return f"{value} ({measured_interval(metric.low, metric.high, metric.scale)})"
 
@@ -355,7 +357,8 @@ def stores_table(rows: pl.DataFrame) -> Table:
 
 def _point_columns(rows: pl.DataFrame) -> list[Column]:
     """Return what tells the points of a sweep apart."""
-    readout, heads = Column("readout", "readout", is_text=True), Column("heads", "heads", _some)
+    readout = Column("readout", "readout", is_text=True)
+    heads = Column("heads", "heads", lambda count: plain(count or None))
     if rows["prompt"].count():
         return [Column("prompt", "prompt"), readout, heads]
     shots = Column("shots", "shots", lambda shots: "all" if shots is None else str(shots))
@@ -365,10 +368,6 @@ def _point_columns(rows: pl.DataFrame) -> list[Column]:
     if "share" in rows.columns:
         depth.append(Column("of decoder (%)", "share", percent))
     return [readout, shots, heads, *depth]
-
-
-def _some(count: int) -> str:
-    return plain(count or None)
 
 
 def comparison_tables(rows: pl.DataFrame) -> list[Table]:

@@ -148,11 +148,7 @@ class Trial:
         `within_draw` compares one draw of each, as `savs compare` does of two evaluations; else
         draws of the same number are paired, and the interval is over draws and clusters. One draw
         alone then has no interval. A trial of one draw is compared with each draw of the other.
-
-        Raises
-        ------
-        ValueError
-            Units, or numbers of draws, differ.
+        ValueError if units, or numbers of draws, differ.
         """
         if within_draw:
             return subtract(first.one_draw(), self.one_draw(), scale=self.units.scale)

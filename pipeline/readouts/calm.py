@@ -151,19 +151,11 @@ CALM = Readout(
 
 
 def calm_readout(name: str, **options: Any) -> Readout:
-    """Return CALM as its authors published it, under a name of your own.
+    """Return CALM as its authors published it, under a name of your own, which names the results.
 
-    Use it with all heads of a store: `top_k` are those of each class.
+    Use it with all heads of a store: `options` are the fields of `CalmOptions` that differ from
+    `PUBLISHED`, above all `top_k`, the heads of each class.
 
-    Parameters
-    ----------
-    name
-        Names the results.
-    **options
-        The fields of `CalmOptions` that differ from `PUBLISHED`, `top_k` above all.
-
-    Examples
-    --------
     >>> import savs
     >>> rule = calm_readout("calm-20", top_k=20)
     >>> savs.select("heard", heads="all", readout=rule)  # doctest: +SKIP

@@ -43,10 +43,7 @@ ANSWER_READOUTS: dict[str, Readout] = {
 """Name -> built-in readout of the model's own answers, which a store must keep."""
 BUILT_IN = READOUTS | TEXT_READOUTS | ANSWER_READOUTS
 ADDED_READOUTS: Additions[Readout] = Additions(
-    "savs.readouts",
-    kind_problem(Readout),
-    lambda: {*BUILT_IN, *OWN_ANSWERS},
-    OwnCodeError,
+    "savs.readouts", kind_problem(Readout), lambda: {*BUILT_IN, *OWN_ANSWERS}, OwnCodeError
 )
 """Readouts of installed packages."""
 
@@ -75,14 +72,9 @@ def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> R
     """Return the readout that a caller gives: by name, in a Python file, or as an object.
 
     The name of a file ends in `.py`. The file is run: give only names that the user gave.
-
-    Raises
-    ------
-    SelectionError
-        There is none of this name, the file has no `READOUT`, or the user's readout has the name of
-        a built-in one.
-    OwnCodeError
-        The file is not there, or fails when it runs; or the entry point of the package does.
+    SelectionError if there is none of this name, the file has no `READOUT`, or the user's readout
+    has the name of a built-in one; OwnCodeError if the file is not there or fails, or the entry
+    point of the package does.
     """
     rule = own_object(readout, BUILT_IN, Readout)
     return find_readout(str(readout), also) if rule is None else guarded(rule)

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import (
-    TIE,
-    first_of_best,
-    normalise,
-    row_blocks,
-    search,
-)
+from savs.pipeline.heads.centroids import TIE, first_of_best, normalise, row_blocks, search
 from savs.pipeline.readouts.heads_fit import ClassScores
 from savs.pipeline.readouts.readout import Readout, Widths
 

@@ -28,13 +28,7 @@ from functools import partial
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import (
-    TIE,
-    class_centroids,
-    few_threads,
-    normalise,
-    row_blocks,
-)
+from savs.pipeline.heads.centroids import TIE, class_centroids, few_threads, normalise, row_blocks
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.heads_fit import HeadsFit, softmax
@@ -119,11 +113,10 @@ def discriminants(
     else:
         ahead = np.log(np.full(classes, 1 / classes))[None]
         if (counts != counts[0]).any():
-            trace = (
-                factors
-                * _left_out_squares(centred, ridge, counts[labels])
-                / (len(labels) - classes)
-            )
+            sizes = counts[labels]
+            h = np.vecdot(centred, inverse_times(centred, ridge, centred))  # 0 of an only example
+            squares = (h / (1 - h * sizes / np.maximum(sizes - 1, 1))).sum(axis=1)
+            trace = factors * squares / (len(labels) - classes)
             ahead = ahead + trace[:, None] / 2 * (1 / counts - 1 / counts.max())
     return precise, ahead - ((apart / 2 + middle) * precise).sum(axis=2)
 
@@ -138,12 +131,6 @@ def inverse_times(centred: Array, ridge: Array | float, rows: Array) -> Array:
         inner = np.linalg.solve(centred @ across + ridge * np.eye(n), centred @ columns)
         solved = (columns - across @ inner) / ridge
     return solved.swapaxes(1, 2)
-
-
-def _left_out_squares(centred: Array, ridge: Array, sizes: Array) -> Array:
-    """Return the sum of h / (1 - h n_c / (n_c - 1)), `(heads,)`; `sizes` are n_c by example."""
-    h = np.vecdot(centred, inverse_times(centred, ridge, centred))  # 0 of a class's only example
-    return (h / (1 - h * sizes / np.maximum(sizes - 1, 1))).sum(axis=1)
 
 
 def score_heads(

@@ -13,13 +13,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import row_blocks
-from savs.pipeline.heads.neurons import (
-    BLOCK,
-    class_means,
-    closeness,
-    nearest_means,
-    score_neurons,
-)
+from savs.pipeline.heads.neurons import BLOCK, class_means, closeness, nearest_means, score_neurons
 from savs.pipeline.readouts.heads_fit import ClassScores, count_votes, elect
 from savs.pipeline.readouts.readout import Readout, Widths
 

@@ -13,8 +13,7 @@
 Of imported features that are classified, model name, heads and dtype are known; the rest is noted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +22,7 @@ from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted_as
-from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig, require_selection
+from savs.pipeline.selection.selection_config import SelectionConfig, require_selection
 from savs.pipeline.selection.training_data import (
     examples_digest,
     labels_digest,
@@ -32,6 +31,7 @@ from savs.pipeline.selection.training_data import (
     train_digest,
 )
 from savs.pipeline.targets import target_of
+from savs.pipeline.targets.tasks import TaskConfig
 from savs.stores import FeatureStore, head_name
 from savs.stores.format.layout import grid_widths
 from savs.stores.format.manifest import FeatureSource, Manifest
@@ -41,28 +41,20 @@ TEMPLATE = "prompt"
 WINDOWS = ("processor.window_ms", "processor.stride_ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which a selection differs from what it would be used on."""
-
-    name: str
-    """The field: `site`, `model.weights`, `labels`, `training examples` ..."""
-    text: str
-    is_refused: bool
-    """False where a note is enough."""
-
-
-def differences(
+def _notes(
     selection: SelectionConfig,
     found: Manifest | FeatureSource,
+    what: str,
+    remedy: str,
     *,
     runs: bool = False,
     allow_other_prompt: bool = False,
-) -> list[Difference]:
-    """Compare a selection with a store or other features, by the table in the head of this file.
+) -> list[str]:
+    """Return how a selection differs from a store or other features, by the table above.
 
-    `runs` says that `found` are the features of a model that classifies new media. Heads that were
-    not chosen may be absent on either side: a store may be slim.
+    SelectionError, of `what` does not fit and a `remedy`, if that is refused. `runs` says that
+    `found` are the features of a model that classifies new media. Heads that were not chosen may be
+    absent on either side: a store may be slim.
     """
     is_store = isinstance(found, Manifest)
     features = found.identity.source() if isinstance(found, Manifest) else found
@@ -72,28 +64,26 @@ def differences(
         ours = replace(ours, grid=features.grid)
     noted = {*WINDOWS}
     if runs:
-        noted |= {"dtype", *(NAMES if _has_same_weights(ours, features) else ())}
+        keys = ("weights", "config")
+        weights, theirs = ([one.model.get(key) for key in keys] for one in (ours, features))
+        has_same_weights = None not in weights and weights == theirs
+        noted |= {"dtype", *(NAMES if has_same_weights else ())}
         noted |= {TEMPLATE} if allow_other_prompt else set()
     lines = ours.differences(
         features,
         "in the store" if is_store else "now",
         here="in the classifier" if runs else "in the selection",
     )
-    named = [(line.partition(":")[0], line) for line in lines]
-    apart = [Difference(name, line, name not in noted) for name, line in named]
+    refused = [line for line in lines if line.partition(":")[0] not in noted]
     if isinstance(found, Manifest):
-        target = target_of(found.identity.benchmark)
-        if target is not selection.target:
-            line = f"labels: {selection.target.noun} in the selection, {target.noun} in the store"
-            apart.append(Difference("labels", line, is_refused=True))
-        notes = older_note(selection, found)
-        apart += [Difference("training examples", note, is_refused=False) for note in notes]
-    return apart
-
-
-def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
-    facts = [[source.model.get(key) for key in ("weights", "config")] for source in (ours, theirs)]
-    return None not in facts[0] and facts[0] == facts[1]
+        target, meant_by = target_of(found.identity.benchmark), selection.target
+        if target is not meant_by:
+            refused.append(f"labels: {meant_by.noun} in the selection, {target.noun} in the store")
+        lines += older_note(selection, found)
+    if refused:
+        differ = "".join(f"\n  {line}" for line in refused)
+        raise SelectionError(f"{what}, they differ in:{differ}\n{remedy}")
+    return lines
 
 
 def require_fit(
@@ -105,36 +95,31 @@ def require_fit(
     """Return notes on a selection that is used on a store, or on other features.
 
     `name` is that of the store or the features, `of` the folder of the selection, for the message.
-
-    Raises
-    ------
-    SelectionError
-        It was made from other features, or for another kind of labels.
-    ParameterError
-        It is no selection, but its path, for example.
+    SelectionError if it was made from other features, or for another kind of labels; ParameterError
+    if it is no selection, but its path, for example.
     """
     require_selection(selection)
-    apart = differences(selection, found)
-    _refuse(
-        apart,
+    return _notes(
+        selection,
+        found,
         f"the selection{f' {of}' if of else ''} does not fit {name}",
         "give a selection of the same features: run `savs select` on them",
     )
-    return [one.text for one in apart]
 
 
 def require_match(
     selection: SelectionConfig, running: FeatureSource, *, allow_other_prompt: bool
 ) -> list[str]:
     """Return notes on a classifier whose model runs; SelectionError if it is another model."""
-    apart = differences(selection, running, runs=True, allow_other_prompt=allow_other_prompt)
-    _refuse(
-        apart,
+    return _notes(
+        selection,
+        running,
         "the classifier belongs to another model",
         "run the classifier's own model (`model`, `revision`, `adapter`, `model_code`,"
         " `model_kwargs`), or select heads with this one",
+        runs=True,
+        allow_other_prompt=allow_other_prompt,
     )
-    return [one.text for one in apart]
 
 
 def require_features(
@@ -144,13 +129,16 @@ def require_features(
 
     `name` is that of their store, for the message.
     """
-    remedy = "classify features of the classifier's own model, or select heads from these"
     ours = selection.source
     if IMPORTED not in (ours.model.get("class"), found.model.get("class")):
-        other = {"runs": True, "allow_other_prompt": allow_other_prompt}
-        apart = differences(selection, found, **other)
-        _refuse(apart, f"the classifier does not fit {name}", remedy)
-        return [one.text for one in apart]
+        return _notes(
+            selection,
+            found,
+            f"the classifier does not fit {name}",
+            "classify features of the classifier's own model, or select heads from these",
+            runs=True,
+            allow_other_prompt=allow_other_prompt,
+        )
     held, meant = grid_widths(found.grid), grid_widths(ours.grid)
     for head in selection.model_heads:
         if held.get(head) != meant[head]:
@@ -167,16 +155,8 @@ def require_features(
         )
     if ours == found:
         return []
-    dtypes = [f"{ours.dtype} and {found.dtype}"] if ours.dtype != found.dtype else []
-    known = f"; their dtypes are {dtypes[0]}" if dtypes else ""
-    return [f"the weights, processor and chat template of {name} are unknown{known}"]
-
-
-def _refuse(apart: Sequence[Difference], what: str, remedy: str) -> None:
-    refused = [one.text for one in apart if one.is_refused]
-    if refused:
-        lines = "".join(f"\n  {text}" for text in refused)
-        raise SelectionError(f"{what}, they differ in:{lines}\n{remedy}")
+    dtypes = f"; their dtypes are {ours.dtype} and {found.dtype}" * (ours.dtype != found.dtype)
+    return [f"the weights, processor and chat template of {name} are unknown{dtypes}"]
 
 
 def require_same_prompt(
@@ -185,12 +165,8 @@ def require_same_prompt(
     """Return a note for each subtask whose examples have another prompt than in training.
 
     `examples` have the columns `id`, `subtask`, `prompt` and `media`. Subtasks whose training
-    examples have several prompts are not compared.
-
-    Raises
-    ------
-    SelectionError
-        An example has another prompt, or another number of media, and that is not allowed.
+    examples have several prompts are not compared. SelectionError if an example has another prompt,
+    or another number of media, and that is not allowed.
     """
     media = pl.col("media").list.len()
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
@@ -265,16 +241,16 @@ def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
 
 def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
     """Return whether training examples or labels came to a store since a selection was made."""
-    return bool(appended_since(selection, manifest)) or labelled_since(selection, manifest)
+    return bool(older_note(selection, manifest))
 
 
 def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
     """Return a note if a selection is older than the training examples of its store."""
-    if not is_older(selection, manifest):
-        return []
     added = appended_since(selection, manifest)
     what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
     what += ["labels or files changed"] if labelled_since(selection, manifest) else []
+    if not what:
+        return []
     return [
         f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
         " them, with `savs train` or `savs select`"

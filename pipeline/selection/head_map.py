@@ -12,15 +12,10 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import HeadScores, Ranking
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts.readout import score_heads
-from savs.pipeline.selection.selection import (
-    Selection,
-    choosable,
-    heads_of,
-    left_out_alone,
-    score_tasks,
-    scores_are_strengths,
-)
+from savs.pipeline.running.formatting import percent
+from savs.pipeline.selection.selection import Fitter, Selection, choosable, heads_of
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
+from savs.pipeline.targets import Target
 from savs.stores import FeatureStore, Head, LayerGrid, head_name
 from savs.stores.format.layout import grid_widths, holder
 
@@ -45,41 +40,26 @@ for the others."""
 def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     """Score every head of a store as a selection did, and mark the heads that it chose.
 
-    A head has the scores and the rank of its best neuron, if neurons were chosen.
+    A head has the scores and the rank of its best neuron, if neurons were chosen. Strengths and
+    scores are of training examples: no estimate of performance. Memory holds the training features
+    of one layer at a time. The selection was made from this store, or another one of the same
+    model: SelectionError if it belongs to another, or lacks a subtask of the store.
 
-    Strengths and scores are of training examples: no estimate of performance. Memory holds the
-    training features of one layer at a time.
-
-    Parameters
-    ----------
-    store
-        Whose training examples are taken.
-    selection
-        Made from this store, or from another one of the same model.
-
-    Returns
-    -------
-    polars.DataFrame
-        One row a subtask and head, layer by layer; columns `HEAD_MAP_SCHEMA`.
-
-    Raises
-    ------
-    SelectionError
-        The selection belongs to another model, or lacks a subtask of the store.
-    StoreIncompleteError
-        A shard of the train split is missing.
+    One row a subtask and head, layer by layer; columns `HEAD_MAP_SCHEMA`.
     """
     training = StoredTraining(store)
     tasks = training.tasks()
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
-    rule, scoring = selection.rule, selection.scorer
-    scores = alone = score_tasks(training, rule, scoring, tasks)
-    if not scores_are_strengths(training.target, rule, scoring):
+    rule, fitter = selection.rule, Fitter(training, selection.rule, selection.scorer)
+    scores = alone = fitter.score(tasks)
+    if not fitter.scores_are_strengths:
         by_centroids = rule if rule.of_neurons else replace(rule, score_heads=score_heads, texts=())
-        alone = score_tasks(training, by_centroids, SCORINGS[left_out_alone(rule, scoring)], tasks)
+        alone = Fitter(training, by_centroids, SCORINGS[fitter.left_out_alone]).score(tasks)
     frames = []
     for task, of_task, right, heads in zip(tasks, scores, alone, chosen, strict=True):
-        ranks = _ranks(heads)
+        ranks: dict[Head, int] = {}
+        for rank, head in enumerate(heads, start=1):
+            ranks.setdefault(holder(head), rank)
         if rule.of_neurons:
             of_task, right = (best_neurons(one, store.grid) for one in (of_task, right))
         columns = {
@@ -95,14 +75,6 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
         }
         frames.append(pl.DataFrame(columns, schema=HEAD_MAP_SCHEMA))
     return pl.concat(frames)
-
-
-def _ranks(heads: Sequence[Head]) -> dict[Head, int]:
-    """Return the best rank, from 1, of each head among the chosen ones or of their neurons."""
-    ranks: dict[Head, int] = {}
-    for rank, head in enumerate(heads, start=1):
-        ranks.setdefault(holder(head), rank)
-    return ranks
 
 
 def best_neurons(scores: HeadScores, grids: Sequence[LayerGrid]) -> HeadScores:
@@ -162,23 +134,8 @@ def head_stability(
     """Choose heads again from random halves of the training examples of each class.
 
     Half as many examples choose less well than all, so this is a lower bound of the stability.
-
-    Parameters
-    ----------
-    store
-        Whose training examples are drawn.
-    selection
-        Says how heads are scored, and how many are chosen of each subtask.
-    draws
-        How often, at least twice: what draws share is compared.
-    seed
-        Of the draws.
-
-    Raises
-    ------
-    SelectionError
-        There are fewer than two draws; the selection has another model, or lacks a subtask of the
-        store; or half of a class is too few examples for its scoring.
+    `draws`, at least two, are compared. SelectionError for fewer; if the selection has another
+    model, or lacks a subtask of the store; or if half of a class is too few for its scoring.
     """
     if draws < 2:
         raise SelectionError(f"`draws` is {draws}, expected at least 2")
@@ -187,7 +144,7 @@ def head_stability(
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
     rng = np.random.default_rng(seed)
     halves = [_half(task, rng) for task in tasks for _ in range(draws)]
-    scores = score_tasks(training, selection.rule, selection.scorer, halves)
+    scores = Fitter(training, selection.rule, selection.scorer).score(halves)
     among = choosable(selection.rule, store.grid)
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):
@@ -215,3 +172,49 @@ def _half(task: TrainingTask, rng: np.random.Generator) -> TrainingTask:
         rows = np.flatnonzero(task.strata == number)
         halves.append(rng.permutation(rows)[: -(-len(rows) // 2)])
     return task.part(np.sort(np.concatenate(halves)))
+
+
+SHADES = " ░▒▓█"
+"""From the lowest score of a map to its highest."""
+WIDEST = 99
+"""The greatest rank that a cell shows."""
+
+
+def draw_map(table: pl.DataFrame, target: Target) -> list[str]:
+    """Return the lines of a head map, whole or of some subtasks, and what they mean.
+
+    Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
+    them. Heads that the store does not hold are dots.
+    """
+    several = table["subtask"].n_unique() > 1
+    heads = mean_map(table)
+    lowest, highest = float(heads["strength"].min()), float(heads["strength"].max())  # type: ignore
+    width = int(heads["head"].max()) + 1  # type: ignore
+    lines = [f"      heads 0 to {width - 1}"]
+    for (layer,), row in heads.group_by("layer", maintain_order=True):
+        cells = ["··"] * width
+        for head, strength, chosen, rank in row.select("head", "strength", "chosen", "rank").rows():
+            share = 1 if highest == lowest else (strength - lowest) / (highest - lowest)
+            shade = SHADES[round((len(SHADES) - 1) * share)]
+            cells[head] = _cell(shade, chosen, None if several else rank)
+        lines.append(f"L{layer:<4} {''.join(cells)}".rstrip())
+    does, of = target.strength_of
+    marks = (
+        "how many subtasks chose the head, + ten or more"
+        if several
+        else "ranks of the chosen heads"
+    )
+    return [
+        *lines,
+        f"darker: a stronger head, which alone {does} {percent(lowest)} to {percent(highest)} % of"
+        f" {of}; numbers: {marks}",
+    ]
+
+
+def _cell(shade: str, chosen: int, rank: int | None) -> str:
+    """Return the two characters of a head: its rank, or its shade and how often it was chosen."""
+    if rank is not None and rank <= WIDEST:
+        return f"{rank:>2}"
+    if rank is not None or not chosen:
+        return 2 * shade
+    return shade + (str(chosen) if chosen < 10 else "+")

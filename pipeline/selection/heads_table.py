@@ -37,32 +37,13 @@ def heads_frame(
 ) -> pl.LazyFrame:
     """Return one row per example and head, with the vote of that head alone.
 
-    Centroids are the class means over the store's training examples, subtask by subtask. Rows come
-    shard by shard, so memory is bounded by one shard's heads.
+    Centroids are the class means over the store's training examples, subtask by subtask; of the
+    split `train` each example is part of its own. Rows come shard by shard, so memory is bounded by
+    one shard's heads. Columns `HEAD_VOTE_SCHEMA`.
 
-    Parameters
-    ----------
-    store
-        Features; the train split is read when the frame is collected.
-    heads
-        Which heads, in which order; all of them by default.
-    split
-        Whose examples. Of the training examples, each is part of its own centroid.
-
-    Returns
-    -------
-    LazyFrame
-        Columns `HEAD_VOTE_SCHEMA`.
-
-    Raises
-    ------
-    HeadNotFoundError
-        The store does not hold one of the heads.
-    SelectionError
-        A subtask has no training examples.
-    StoreIncompleteError
-        A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
-        without training examples are left out.
+    HeadNotFoundError if the store does not hold one of the heads; StoreIncompleteError if a planned
+    shard is missing; SelectionError if a subtask has no training examples. Of a store that is
+    opened with `partial`, such subtasks are left out.
     """
     store = as_store(store)
     wanted = list(store.heads if heads is None else heads)

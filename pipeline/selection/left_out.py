@@ -15,23 +15,9 @@ from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import FOLDS
-from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores
-from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.selection import (
-    ScoredHeads,
-    Selection,
-    TaskSelection,
-    add_answers,
-    best_heads,
-    choosable,
-    fit_heads,
-    fit_tasks,
-    given_heads,
-    joint_scores,
-    score_tasks,
-)
+from savs.pipeline.selection.selection import Fitter, ScoredHeads, Selection
 from savs.pipeline.selection.selection_config import model_heads, require_selection
 from savs.pipeline.selection.training_data import (
     MEMORY,
@@ -43,8 +29,9 @@ from savs.pipeline.selection.training_data import (
     chosen_in_parts,
     training_of,
 )
+from savs.pipeline.targets.calibration import centroids_of, typicality_of
 from savs.pipeline.targets.target import scores_of_seen
-from savs.pipeline.targets.tasks import LeftOut, Limit, TrainingTask
+from savs.pipeline.targets.tasks import LeftOut, Limit, TaskSelection, TrainingTask
 from savs.stores import Head
 
 
@@ -67,29 +54,17 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     rule, see `LabelRule`, unless too few examples are independent; numbers get the reach of
     intervals, see `fit_reach`.
 
-    Parameters
-    ----------
-    training
-        A store, of which the train split is read layer by layer, or training examples in memory.
-    selection
-        Made by `select` from these training examples.
-
-    Raises
-    ------
-    SelectionError
-        As in `evaluate` on folds: the selection belongs to other examples, or a class has too few
-        independent examples.
+    `selection` was made by `select` from these training examples, `training`: a store, of which the
+    train split is read layer by layer, or examples in memory. Errors as in `evaluate` on folds: the
+    selection belongs to other examples, or a class has too few independent ones.
     """
     require_selection(selection)
     data = training_of(training, selection.target, selection.tasks)
     left_out = leave_out(training, selection, for_calibration=True)
-    pairs = list(zip(selection.tasks, left_out, strict=True))
+    pairs = zip(selection.tasks, left_out, strict=True)
+    wanted = [(task.heads, part.task.rows) for task, part in pairs]
     decisions = selection.target.decide(
-        selection.rule,
-        pairs,
-        lambda: chosen_in_parts(data, [(task.heads, part.task.rows) for task, part in pairs]),
-        data.count,
-        selection.precision,
+        selection, left_out, lambda: chosen_in_parts(data, wanted), data.count
     )
     tasks = [
         replace(task, decision=decision)
@@ -134,18 +109,21 @@ def leave_out_of(
     data = training_of(data, selected=selection.tasks)
     of_tasks = held_out(data, selection, [task for task, _ in tasks], folds)
     parts = _folds_of(tasks, of_tasks)
-    chosen = _choose(data, selection, parts)
+    fitter = Fitter(data, rule, selection.scorer)
+    chosen = _choose(fitter, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
-    features = fold_features(data, parts, [scored.heads for scored in chosen])
+    heads_of = [(part, scored.heads) for part, scored in zip(parts, chosen, strict=True)]
+    features = fold_features(data, heads_of)
     folds_read = zip(parts, chosen, features, strict=True)
     for part, scored, (train, out) in track(folds_read, "folds", len(parts)):
-        fitted = fit_heads(data, rule, scored, train)
+        fitted = fitter.fit_one(scored, train)
         scores = fitted.scores(out)
         typicality, seen = np.zeros(0, np.float32), scores.part(slice(0))
         if for_calibration:
-            others = part.others
-            typicality = selection.target.typicality(rule, others, train, fitted, out, scores)
             seen = scores_of_seen(fitted, train)
+            if selection.target.has_typicality:
+                centroids = centroids_of(rule, part.others, train)
+                typicality = typicality_of(out, centroids, fitted, scores)
         judged[part.number].append(_Judged(part, scores, typicality, seen))
     limits: list[Limit | None] = [None] * len(tasks)
     if folds != "loo" and any(len(of_task) < folds for of_task in of_tasks):
@@ -236,7 +214,8 @@ def folds_with_shares(
 
 def fit_folds(data: TrainingData, selection: Selection, folds: Sequence[Fold]) -> list[FoldFit]:
     """Return the selections that classify some folds, made as `leave_out` makes them."""
-    fits = fit_tasks(data, selection.rule, selection.scorer, _choose(data, selection, folds))
+    fitter = Fitter(data, selection.rule, selection.scorer)
+    fits = fitter.fit(_choose(fitter, selection, folds))
     wanted = [(fit.heads, fold.task.rows[fold.out]) for fold, fit in zip(folds, fits, strict=True)]
     return [
         FoldFit(fold, fit, fit.fitted.scores(features))
@@ -296,102 +275,64 @@ def held_out(
     return selection.target.folds(tasks, clusters, order, folds, selection.scorer.left_out)
 
 
-def _choose(
-    training: TrainingData, selection: Selection, parts: Sequence[Fold]
-) -> list[ScoredHeads]:
+def _choose(fitter: Fitter, selection: Selection, parts: Sequence[Fold]) -> list[ScoredHeads]:
     """Return the heads for each fold, chosen by the others."""
-    rule, others = selection.rule, [part.others for part in parts]
-    if rule.answers == ALONE:
-        chosen = [ScoredHeads(task) for task in others]
-    else:
-        chosen = _choose_heads(training, selection, parts, others)
-    return add_answers(training, rule, chosen)
+    of_parts = [model_heads(part.selected.heads) for part in parts]
+    return fitter.choose(
+        [part.others for part in parts],
+        [selection.heads_each or len(heads) for heads in of_parts],
+        max_layer=selection.max_layer,
+        given=None if selection.heads_from is None else of_parts,
+        joint=[part.turn for part in parts] if selection.joint_heads else None,
+    )
 
 
-def _choose_heads(
-    training: TrainingData,
-    selection: Selection,
-    parts: Sequence[Fold],
-    others: Sequence[TrainingTask],
-) -> list[ScoredHeads]:
-    """Return the model's heads for each fold."""
-    rule, scoring = selection.rule, selection.scorer
-    if selection.heads_from is not None:
-        return [
-            given_heads(training, rule, scoring, task, model_heads(part.selected.heads))
-            for part, task in zip(parts, others, strict=True)
-        ]
-    scores = score_tasks(training, rule, scoring, others, selection.max_layer)
-    heads = choosable(rule, training.source.grid, selection.max_layer)
-    orders: list[HeadScores] = scores
-    if selection.joint_heads:
-        turns = [part.turn for part in parts]
-        by_turn = {
-            turn: joint_scores(
-                [(t, s) for t, s, n in zip(others, scores, turns, strict=True) if n == turn]
-            )
-            for turn in dict.fromkeys(turns)
-        }
-        orders = [by_turn[turn] for turn in turns]
-    counts = [selection.heads_each or len(model_heads(part.selected.heads)) for part in parts]
-    return [
-        best_heads(heads, task, of_fold, count, order)
-        for count, task, of_fold, order in zip(counts, others, scores, orders, strict=True)
-    ]
+HeadsOf = Sequence[tuple[Fold, Sequence[Head]]]
+"""Folds, each with its heads."""
 
 
-Heads = tuple[Head, ...]
-
-
-def fold_features(
-    training: TrainingData, folds: Sequence[Fold], heads: Sequence[Heads]
-) -> Iterator[tuple[Array, Array]]:
+def fold_features(training: TrainingData, folds: HeadsOf) -> Iterator[tuple[Array, Array]]:
     """Yield features of each fold's heads: those of examples that it keeps, and of the left out.
 
     `(heads, kept, d)` and `(heads, left out, d)` float32, `d` the width of the fold's widest head.
     Heads that several folds of a task need are read once. Arrays are overwritten by the next ones.
     """
     copiers = RowsCopier(), RowsCopier()
-    start = 0
-    while start < len(folds):
-        end = start + _that_fit(training, folds[start:], heads[start:])
+    while folds:
+        end = _that_fit(training, folds)
         # a generator of its own: what it has read is gone before the next are read
-        yield from _copies(training, folds[start:end], heads[start:end], copiers)
-        start = end
+        yield from _copies(training, folds[:end], *copiers)
+        folds = folds[end:]
 
 
 def _copies(
-    training: TrainingData,
-    folds: Sequence[Fold],
-    heads: Sequence[Heads],
-    copiers: tuple[RowsCopier, RowsCopier],
+    training: TrainingData, folds: HeadsOf, keep: RowsCopier, leave: RowsCopier
 ) -> Iterator[tuple[Array, Array]]:
     """Read what some folds need, and yield each one's."""
     index: dict[int, dict[Head, int]] = {}
-    for fold, names in zip(folds, heads, strict=True):
+    for fold, heads in folds:
         of_task = index.setdefault(fold.number, {})
-        for head in names:
+        for head in heads:
             of_task.setdefault(head, len(of_task))
-    rows = {fold.number: fold.task.rows for fold in folds}
+    rows = {fold.number: fold.task.rows for fold, _ in folds}
     read = chosen_features(training, [([*index[number]], rows[number]) for number in index])
     features = dict(zip(index, read, strict=True))
-    keep, leave = copiers
-    for fold, names in zip(folds, heads, strict=True):
-        numbers = np.array([index[fold.number][head] for head in names])
-        values = features[fold.number][:, :, : max(training.widths(names))]
+    for fold, heads in folds:
+        numbers = np.array([index[fold.number][head] for head in heads])
+        values = features[fold.number][:, :, : max(training.widths(heads))]
         yield (
             keep.copy(values, np.flatnonzero(~fold.out), numbers),
             leave.copy(values, np.flatnonzero(fold.out), numbers),
         )
 
 
-def _that_fit(training: TrainingData, folds: Sequence[Fold], heads: Sequence[Heads]) -> int:
+def _that_fit(training: TrainingData, folds: HeadsOf) -> int:
     """Return how many of the first folds `MEMORY` holds the features of, at least one."""
     width = max(grid.head_dim for grid in training.source.grid)
     in_memory: set[tuple[int, Head]] = set()
     size = 0
-    for count, (fold, names) in enumerate(zip(folds, heads, strict=True)):
-        new = {(fold.number, head) for head in names} - in_memory
+    for count, (fold, heads) in enumerate(folds):
+        new = {(fold.number, head) for head in heads} - in_memory
         size += 4 * len(new) * len(fold.task.rows) * width
         if count and size > MEMORY:
             return count

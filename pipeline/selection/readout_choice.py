@@ -19,12 +19,7 @@ from savs.pipeline.readouts import ClassScores, Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
 from savs.pipeline.selection.selection import Heads, Selection, choose_heads
-from savs.pipeline.selection.training_data import (
-    Training,
-    TrainingData,
-    TrainingTask,
-    training_of,
-)
+from savs.pipeline.selection.training_data import Training, TrainingData, TrainingTask, training_of
 from savs.stores.format.layout import grid_widths
 from savs.stores.read.store import as_store
 
@@ -64,21 +59,8 @@ def choose_readout_by_folds(
     answers and heads by left-out examples, and is on average nearer to the best of them than the
     one that cross-validation chooses (scripts/compare_answers.py).
 
-    Parameters
-    ----------
-    training
-        A store, or training examples in memory.
-    heads, options
-        As in `select`.
-    readouts
-        Names of the readouts, or readouts; by default those that the target tries.
-    folds
-        Parts that the examples are cut into, and again without each.
-
-    Raises
-    ------
-    SelectionError
-        As in `select`.
+    `readouts` are by default those that the target tries; `folds` parts are left out in turn, and
+    again without each. The other arguments and errors are those of `select`.
     """
     training = as_store(training) if isinstance(training, str | Path) else training
     data, note = training_of(training), None

@@ -1,7 +1,7 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,6 @@ from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE, ANSWERS, score_answers
-from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.readouts.readout import ClassTexts, require_examples, score_heads
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
@@ -35,7 +34,6 @@ from savs.pipeline.selection.pseudo_labels import AnsweredTraining, labelled_by_
 from savs.pipeline.selection.selection_config import (
     GIVEN,
     SelectionConfig,
-    TaskConfig,
     load_config,
     model_heads,
 )
@@ -51,21 +49,12 @@ from savs.pipeline.selection.training_data import (
     training_of,
 )
 from savs.pipeline.targets import chosen_target, target_package
-from savs.pipeline.targets.target import Target
-from savs.pipeline.targets.tasks import Run, TrainingTask
+from savs.pipeline.targets.tasks import Run, TaskSelection, TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, LayerGrid, head_name
 from savs.stores.format.layout import grid_widths, is_neuron, neuron, parse_address
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 """What `select` takes as heads, see there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSelection(TaskConfig):
-    """The chosen heads of one subtask or label, and the classifier that they make."""
-
-    fitted: Fitted = field(repr=False)
-    """What the readout fitted on the chosen heads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +89,7 @@ class Selection(SelectionConfig):
     def top_heads(self) -> list[tuple[int, int, int]]:
         """The heads as the public reference writes them: `(layer, head, -1)`, best first.
 
-        Raises
-        ------
-        SelectionError
-            There are several subtasks; take `tasks[i].heads`.
+        SelectionError if there are several subtasks; take `tasks[i].heads`.
         """
         return [(layer, head, -1) for layer, head in model_heads(self.only_task().heads)]
 
@@ -151,10 +137,11 @@ def choose_heads(
     rule = rule or choose_readout(aim.default_readout)
     scorer = choose_scoring(scoring or aim.default_scoring)
     aim.require_method(rule, scorer.name, data.name, joint_heads=joint_heads, precision=precision)
-    wanted = (ANSWERS_HEAD,) if rule.answers == ALONE else parse_heads(heads)
-    if rule.answers == ALONE and heads is not None:
+    is_alone = rule.answers == ALONE
+    if is_alone and heads is not None:
         raise ParameterError(f"readout {rule.name!r} reads no head of the model; omit `heads`")
-    is_given = isinstance(wanted, tuple | SelectionConfig)
+    wanted = parse_heads(heads)
+    is_given = is_alone or isinstance(wanted, tuple | SelectionConfig)
     if is_given and max_layer is not None:
         raise SelectionError("`heads` gives the heads, so `max_layer` chooses none; omit one")
     source = data.source
@@ -165,32 +152,25 @@ def choose_heads(
         raise ParameterError("`heads` gives the heads, so `joint_heads` chooses none; omit one")
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
-    heads_from = count = None
-    if rule.answers == ALONE:
-        chosen = [ScoredHeads(task) for task in tasks]
-    elif isinstance(wanted, tuple | SelectionConfig):
-        if isinstance(wanted, tuple):
-            data.widths(wanted)  # all of them are there
-            fixed, heads_from = [wanted] * len(tasks), GIVEN
-        else:
-            fixed = heads_of(data, wanted, [task.subtask for task in tasks])
-            heads_from = wanted.train
-        for best in fixed:
-            require_neurons(model_heads(best), rule.name, of_neurons=rule.of_neurons)
-        chosen = [
-            given_heads(data, rule, scorer, task, best)
-            for task, best in zip(tasks, fixed, strict=True)
-        ]
-    else:
+    fitter, heads_from, count, fixed = Fitter(data, rule, scorer), None, None, None
+    if isinstance(wanted, tuple):
+        data.widths(wanted)  # all of them are there
+        fixed, heads_from = [wanted] * len(tasks), GIVEN
+    elif isinstance(wanted, SelectionConfig):
+        fixed = heads_of(data, wanted, [task.subtask for task in tasks])
+        heads_from = wanted.train
+    elif not is_alone:
         where = "" if max_layer is None else f" up to layer {max_layer}"
         count = default_heads(among) if wanted is None else head_count(among, wanted, where)
-        scores = score_tasks(data, rule, scorer, tasks, max_layer)
-        order = joint_scores(list(zip(tasks, scores, strict=True))) if joint_heads else None
-        chosen = [
-            best_heads(among, task, of_task, count, order)
-            for task, of_task in zip(tasks, scores, strict=True)
-        ]
-    chosen = add_answers(data, rule, chosen)
+    for best in fixed or ():
+        require_neurons(model_heads(best), rule.name, of_neurons=rule.of_neurons)
+    chosen = fitter.choose(
+        tasks,
+        [count or 0] * len(tasks),
+        max_layer=max_layer,
+        given=fixed,
+        joint=[0] * len(tasks) if joint_heads else None,
+    )
     return Selection(
         source=source,
         train=data.train if any(len(task.rows) for task in tasks) else NO_EXAMPLES,
@@ -202,7 +182,7 @@ def choose_heads(
         scoring_file=scorer.file,
         scoring_package=scorer.package,
         scorer=scorer,
-        tasks=tuple(fit_tasks(data, rule, scorer, chosen)),
+        tasks=tuple(fitter.fit(chosen)),
         heads_from=heads_from,
         max_layer=max_layer,
         labels=aim.name,
@@ -240,21 +220,21 @@ def parse_heads(
 ) -> int | Literal["all"] | tuple[Head, ...] | SelectionConfig | None:
     """Return what `heads` asks for: a number, all, these heads, or those of a selection.
 
-    Raises
-    ------
-    SelectionError
-        A text is no number, no list of heads, and no folder of a selection; or another value is
-        nothing of these.
+    SelectionError for anything else.
 
-    Examples
-    --------
     >>> parse_heads("20"), parse_heads("L12.H7,L3.H0")
     (20, ((12, 7), (3, 0)))
     """
     if heads is None or isinstance(heads, int | Integral | SelectionConfig):
         return heads
     if not isinstance(heads, str | Path):
-        return _head_pairs(heads)
+        try:
+            return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+        except (TypeError, ValueError) as error:
+            raise SelectionError(
+                f"`heads` is {heads!r:.100}, expected a whole number, 'all', pairs (layer, head),"
+                " or a selection"
+            ) from error
     text = str(heads)
     if text == "all":
         return "all"
@@ -269,17 +249,6 @@ def parse_heads(
             " the folder of a selection"
         )
     return load_config(text)
-
-
-def _head_pairs(heads: Sequence[Head]) -> tuple[Head, ...]:
-    """Return the heads, each once; SelectionError for anything but pairs of numbers."""
-    try:
-        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
-    except (TypeError, ValueError) as error:
-        raise SelectionError(
-            f"`heads` is {heads!r:.100}, expected a whole number, 'all', pairs (layer, head), or a"
-            " selection"
-        ) from error
 
 
 def default_heads(heads: Sequence[Head]) -> int:
@@ -312,82 +281,12 @@ def heads_up_to(heads: Sequence[Head], max_layer: int | None) -> list[Head]:
 def choosable(
     rule: Readout, grids: Sequence[LayerGrid], max_layer: int | None = None
 ) -> list[Head]:
-    """Return what a readout chooses from, as `score_tasks` orders it: the heads, or all neurons."""
+    """Return what a readout chooses from, in the order of `Fitter.score`: heads, or all neurons."""
     widths = grid_widths(grids)
     heads = heads_up_to([*widths], max_layer)
     if not rule.of_neurons:
         return heads
     return [neuron(head, index) for head in heads for index in range(widths[head])]
-
-
-def score_tasks(
-    training: TrainingData,
-    rule: Readout,
-    scoring: Scoring,
-    tasks: Sequence[TrainingTask],
-    max_layer: int | None = None,
-) -> list[HeadScores]:
-    """Return the scores of the heads or neurons, in the order of `choosable`, for each task.
-
-    Memory holds the training features of one layer at a time, and one pass serves all tasks.
-    """
-    layers: list[list[HeadScores]] = [[] for _ in tasks]
-    versions = [_versions(training, task, scoring) for task in tasks]
-    as_pairs = training.target.tasks_share_rows and scoring.left_out in PAIR_SCORINGS
-    as_pairs &= scoring.is_alone and rule.score_heads is score_heads
-    if as_pairs and scoring.left_out == "loo":
-        for task in tasks:
-            require_pairs(task.labels, task.classes, "leave-one-out")
-    copier = RowsCopier()
-    for grid in track(training.source.grid, "layers"):
-        if max_layer is not None and grid.layer > max_layer:
-            continue
-        heads = [(grid.layer, head) for head in grid.heads]
-        features = training.features(heads)
-        if as_pairs:
-            pairs = [(task.rows, task.labels) for task in tasks]
-            of_tasks = score_pairs(features, pairs, scoring.left_out)
-            for scores, of_task in zip(layers, of_tasks, strict=True):
-                scores.append(of_task)
-            continue
-        for parts, scores in zip(versions, layers, strict=True):
-            of_parts = [
-                _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
-                for part in parts
-            ]
-            of_prompts = scoring.of_prompts
-            scores.append(with_sets(of_prompts, of_parts) if of_prompts else of_parts[0])
-    whole = [with_sets(joined, scores) for scores in layers]
-    if scoring.of_all is None:
-        return whole
-    return [scoring.of_all(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
-
-
-def _versions(training: TrainingData, task: TrainingTask, scoring: Scoring) -> list[TrainingTask]:
-    """Return the tasks that a scoring scores heads on: the task, or it under each prompt."""
-    if scoring.of_prompts is None:
-        return [task]
-    return training.under_prompts(task, scoring.name)
-
-
-def _score(
-    training: TrainingData,
-    rule: Readout,
-    scoring: Scoring,
-    task: TrainingTask,
-    heads: Sequence[Head],
-    features: Array,
-) -> HeadScores:
-    """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
-    if scoring.score is not None:
-        if rule.of_neurons:
-            raise SelectionError(
-                f"{scoring.name} scoring looks at whole heads, and readout {rule.name!r} chooses"
-                " neurons; use another `scoring`, or readout"
-            )
-        return scoring.score(features, task.labels, task.classes)
-    texts, widths = text_arguments(training, rule.texts, task, heads), training.widths(heads)
-    return training.target.score(rule, scoring.left_out, features, task, widths, texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,77 +302,218 @@ class ScoredHeads:
     """`(heads, parts)` flags: which part of the readout reads which head; None if all read all."""
 
 
-def add_answers(
-    training: TrainingData, rule: Readout, chosen: Sequence[ScoredHeads]
-) -> list[ScoredHeads]:
-    """Return chosen heads with the model's own answers as the last, where a readout reads them."""
-    if not rule.answers:
-        return list(chosen)
-    wanted = [((ANSWERS_HEAD,), one.task.rows) for one in chosen]
-    both = []
-    for one, answers in zip(chosen, chosen_in_parts(training, wanted), strict=True):
-        task = one.task
-        found = score_answers(answers, task.labels, task.classes)
-        both.append(
-            ScoredHeads(
-                task,
-                (*one.heads, ANSWERS_HEAD),
-                (*one.scores, *found.score.tolist()),
-                (*one.margins, *found.margin.tolist()),
+@dataclass(frozen=True, slots=True)
+class Fitter:
+    """Chooses heads of training examples by a scoring, and fits a readout on them."""
+
+    training: TrainingData
+    rule: Readout
+    scoring: Scoring
+
+    def choose(
+        self,
+        tasks: Sequence[TrainingTask],
+        counts: Sequence[int],
+        *,
+        max_layer: int | None = None,
+        given: Sequence[Sequence[Head]] | None = None,
+        joint: Sequence[int] | None = None,
+    ) -> list[ScoredHeads]:
+        """Return the `counts` best heads of each task, or those `given`.
+
+        Where parts of a readout have a set of heads each, each set has so many. Tasks of the same
+        number in `joint` have the same heads. Where a readout reads the model's own answers, these
+        are the last.
+        """
+        if self.rule.answers == ALONE:
+            return self._with_answers([ScoredHeads(task) for task in tasks])
+        if given is not None:
+            pairs = zip(tasks, given, strict=True)
+            return self._with_answers([self.given(task, heads) for task, heads in pairs])
+        scores = self.score(tasks, max_layer)
+        orders = scores if joint is None else _joint_scores(tasks, scores, joint)
+        among = choosable(self.rule, self.training.source.grid, max_layer)
+        chosen = []
+        for task, of_task, order, count in zip(tasks, scores, orders, counts, strict=True):
+            best, members = Ranking.of(order, among).best(count)
+            heads = tuple(among[i] for i in best)
+            score, margin = (
+                tuple(float(of[i]) for i in best) for of in (of_task.score, of_task.margin)
             )
+            chosen.append(ScoredHeads(task, heads, score, margin, members))
+        return self._with_answers(chosen)
+
+    def score(
+        self, tasks: Sequence[TrainingTask], max_layer: int | None = None
+    ) -> list[HeadScores]:
+        """Return the scores of heads or neurons, in the order of `choosable`, for each task.
+
+        Memory holds the training features of one layer at a time, and one pass serves all tasks.
+        """
+        training, scoring = self.training, self.scoring
+        layers: list[list[HeadScores]] = [[] for _ in tasks]
+        versions = [self._versions(task) for task in tasks]
+        as_pairs = training.target.tasks_share_rows and scoring.left_out in PAIR_SCORINGS
+        as_pairs &= scoring.is_alone and self.rule.score_heads is score_heads
+        if as_pairs and scoring.left_out == "loo":
+            for task in tasks:
+                require_pairs(task.labels, task.classes, "leave-one-out")
+        copier = RowsCopier()
+        for grid in track(training.source.grid, "layers"):
+            if max_layer is not None and grid.layer > max_layer:
+                continue
+            heads = [(grid.layer, head) for head in grid.heads]
+            features = training.features(heads)
+            if as_pairs:
+                pairs = [(task.rows, task.labels) for task in tasks]
+                of_tasks = score_pairs(features, pairs, scoring.left_out)
+                for scores, of_task in zip(layers, of_tasks, strict=True):
+                    scores.append(of_task)
+                continue
+            for parts, scores in zip(versions, layers, strict=True):
+                rows = (copier.copy(features, part.rows) for part in parts)
+                scores.append(self._of_prompts(parts, heads, rows))
+        whole = [with_sets(joined, scores) for scores in layers]
+        if scoring.of_all is None:
+            return whole
+        return [scoring.of_all(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
+
+    def given(self, task: TrainingTask, heads: Sequence[Head]) -> ScoredHeads:
+        """Return heads that were chosen elsewhere, in their order, scored on a task."""
+        parts = self._versions(task)
+        read = chosen_features(self.training, [(tuple(heads), part.rows) for part in parts])
+        scores = self._of_prompts(parts, heads, read)
+        if self.scoring.of_all is not None:
+            scores = self.scoring.of_all(scores, task.labels)
+        score, margin = (tuple(of.tolist()) for of in (scores.score, scores.margin))
+        return ScoredHeads(task, tuple(heads), score, margin)
+
+    def _versions(self, task: TrainingTask) -> list[TrainingTask]:
+        """Return the tasks that heads are scored on: the task, or it under each prompt."""
+        if self.scoring.of_prompts is None:
+            return [task]
+        return self.training.under_prompts(task, self.scoring.name)
+
+    def _of_prompts(
+        self, parts: Sequence[TrainingTask], heads: Sequence[Head], features: Iterable[Array]
+    ) -> HeadScores:
+        """Return the scores of heads each alone, from their `(heads, n, d)` features of parts."""
+        scores = [self._score(*one, heads) for one in zip(parts, features, strict=True)]
+        of_prompts = self.scoring.of_prompts
+        return with_sets(of_prompts, scores) if of_prompts else scores[0]
+
+    def _score(self, task: TrainingTask, features: Array, heads: Sequence[Head]) -> HeadScores:
+        rule, scoring, training = self.rule, self.scoring, self.training
+        if scoring.score is not None:
+            if rule.of_neurons:
+                raise SelectionError(
+                    f"{scoring.name} scoring looks at whole heads, and readout {rule.name!r}"
+                    " chooses neurons; use another `scoring`, or readout"
+                )
+            return scoring.score(features, task.labels, task.classes)
+        texts, widths = text_arguments(training, rule.texts, task, heads), training.widths(heads)
+        return training.target.score(rule, features, task, widths, scoring.left_out, **texts)
+
+    def _with_answers(self, chosen: list[ScoredHeads]) -> list[ScoredHeads]:
+        if not self.rule.answers:
+            return chosen
+        wanted = [((ANSWERS_HEAD,), one.task.rows) for one in chosen]
+        both = []
+        for one, answers in zip(chosen, chosen_in_parts(self.training, wanted), strict=True):
+            found = score_answers(answers, one.task.labels, one.task.classes)
+            both.append(
+                replace(
+                    one,
+                    heads=(*one.heads, ANSWERS_HEAD),
+                    scores=(*one.scores, *found.score.tolist()),
+                    margins=(*one.margins, *found.margin.tolist()),
+                )
+            )
+        return both
+
+    def fit(self, chosen: Sequence[ScoredHeads]) -> list[TaskSelection]:
+        """Return the tasks with the readout fitted on their heads."""
+        rule, training = self.rule, self.training
+        wanted = [(one.heads, one.task.rows) for one in chosen]
+        tasks = []
+        for one, features in zip(chosen, chosen_in_parts(training, wanted), strict=True):
+            fitted = self.fit_one(one, features)
+            pool = fitted.pool if isinstance(fitted, HeadsFit) and rule.load is None else None
+            tasks.append(
+                TaskSelection(
+                    subtask=one.task.subtask,
+                    classes=one.task.classes,
+                    written=training.written(one.task) if rule.answers else {},
+                    heads=one.heads,
+                    strengths=self._strengths(one, features),
+                    scores=one.scores,
+                    margins=one.margins,
+                    examples=len(one.task.rows),
+                    question=one.task.question,
+                    media=one.task.media,
+                    decision=one.task.decision,
+                    pool=pool,
+                    fitted=fitted,
+                )
+            )
+        return tasks
+
+    def fit_one(self, chosen: ScoredHeads, features: Array) -> Fitted:
+        """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
+        training, task = self.training, chosen.task
+        given: dict[str, ClassTexts | Array] = {}
+        given |= text_arguments(training, self.rule.texts, task, chosen.heads)
+        if chosen.members is not None:
+            given["members"] = chosen.members
+        return training.target.fit(
+            self.rule, features, task, training.widths(chosen.heads), **given
         )
-    return both
+
+    @property
+    def left_out_alone(self) -> str:
+        """What is left out where the right examples of each head alone are counted."""
+        return (
+            "resubstitution" if self.rule.texts else self.scoring.left_out
+        )  # texts are not fitted
+
+    @property
+    def scores_are_strengths(self) -> bool:
+        """Whether scores of heads are strengths, as sums over examples."""
+        is_same = self.left_out_alone == self.scoring.left_out
+        is_count = self.rule.score_heads in (score_heads, score_neurons)
+        is_count &= self.scoring.is_alone and is_same
+        return is_count or self.training.target.scores_are_strengths
+
+    def _strengths(self, chosen: ScoredHeads, features: Array) -> tuple[float, ...]:
+        """Return the strengths of a task's heads, see `TaskConfig.strengths`."""
+        task, scores = chosen.task, np.array(chosen.scores)
+        if not len(task.rows):
+            return (0.0,) * len(chosen.heads)
+        if not self.scores_are_strengths:
+            heads = features[: -1 if self.rule.answers else None]
+            alone = score_neurons if self.rule.of_neurons else score_heads
+            widths = [heads.shape[2]] * len(heads)
+            given = (task.labels, task.classes, widths, self.left_out_alone)
+            of_heads = alone(heads, *given).score if len(heads) else []
+            scores = np.array([*of_heads, *chosen.scores[len(heads) :]])
+        return tuple((scores / len(task.rows)).tolist())
 
 
-def joint_scores(scored: Sequence[tuple[TrainingTask, HeadScores]]) -> HeadScores:
-    """Return the mean over tasks of the scores of heads, each as a share of its examples."""
-    return HeadScores(
-        np.mean([scores.score / len(task.rows) for task, scores in scored], axis=0),
-        np.mean([scores.margin for _, scores in scored], axis=0),
-    )
+def _joint_scores(
+    tasks: Sequence[TrainingTask], scores: Sequence[HeadScores], joint: Sequence[int]
+) -> list[HeadScores]:
+    """Return for each task the mean scores of heads over those of its number.
 
-
-def best_heads(
-    heads: Sequence[Head],
-    task: TrainingTask,
-    scores: HeadScores,
-    count: int,
-    order: HeadScores | None = None,
-) -> ScoredHeads:
-    """Return the `count` best of the heads scored on a task, by `order` if there is one.
-
-    Where parts of a readout have a set of heads each, each set has `count`.
+    Scores count as shares of the examples.
     """
-    chosen, members = Ranking.of(scores if order is None else order, heads).best(count)
-    return ScoredHeads(
-        task,
-        tuple(heads[i] for i in chosen),
-        tuple(float(scores.score[i]) for i in chosen),
-        tuple(float(scores.margin[i]) for i in chosen),
-        members,
-    )
-
-
-def given_heads(
-    training: TrainingData,
-    rule: Readout,
-    scoring: Scoring,
-    task: TrainingTask,
-    heads: Sequence[Head],
-) -> ScoredHeads:
-    """Return heads that were chosen elsewhere, in their order, scored on a task."""
-    versions = _versions(training, task, scoring)
-    read = chosen_features(training, [(tuple(heads), part.rows) for part in versions])
-    of_parts = [
-        _score(training, rule, scoring, part, heads, features)
-        for part, features in zip(versions, read, strict=True)
-    ]
-    scores = scoring.of_prompts(of_parts) if scoring.of_prompts else of_parts[0]
-    if scoring.of_all is not None:
-        scores = scoring.of_all(scores, task.labels)
-    return ScoredHeads(
-        task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
-    )
+    means = {}
+    for number in dict.fromkeys(joint):
+        some = [(t, one) for t, one, n in zip(tasks, scores, joint, strict=True) if n == number]
+        means[number] = HeadScores(
+            np.mean([one.score / len(task.rows) for task, one in some], axis=0),
+            np.mean([one.margin for _, one in some], axis=0),
+        )
+    return [means[number] for number in joint]
 
 
 def heads_of(
@@ -491,84 +531,6 @@ def heads_of(
             f" {', '.join(map(str, heads))}: use one with a single task, or with the same subtasks"
         )
     return [heads[subtask] for subtask in subtasks]
-
-
-def fit_tasks(
-    training: TrainingData, rule: Readout, scoring: Scoring, chosen: Sequence[ScoredHeads]
-) -> list[TaskSelection]:
-    """Return the tasks with the readout fitted on their heads."""
-    wanted = [(one.heads, one.task.rows) for one in chosen]
-    tasks = []
-    for one, features in zip(chosen, chosen_in_parts(training, wanted), strict=True):
-        fitted = fit_heads(training, rule, one, features)
-        tasks.append(
-            TaskSelection(
-                subtask=one.task.subtask,
-                classes=one.task.classes,
-                written=training.written(one.task) if rule.answers else {},
-                heads=one.heads,
-                strengths=_strengths(training.target, rule, scoring, one, features),
-                scores=one.scores,
-                margins=one.margins,
-                examples=len(one.task.rows),
-                question=one.task.question,
-                media=one.task.media,
-                decision=one.task.decision,
-                pool=_pool_of(rule, fitted),
-                fitted=fitted,
-            )
-        )
-    return tasks
-
-
-def _pool_of(rule: Readout, fitted: Fitted) -> Pool | None:
-    return fitted.pool if isinstance(fitted, HeadsFit) and rule.load is None else None
-
-
-def fit_heads(
-    training: TrainingData, rule: Readout, chosen: ScoredHeads, features: Array
-) -> Fitted:
-    """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
-    task = chosen.task
-    given = fit_arguments(training, rule, chosen)
-    return training.target.fit(rule, features, task, training.widths(chosen.heads), given)
-
-
-def fit_arguments(
-    training: TrainingData, rule: Readout, chosen: ScoredHeads
-) -> dict[str, ClassTexts | Array]:
-    """Return the keywords that a readout is fitted with: `texts`, `members`, or none."""
-    texts = text_arguments(training, rule.texts, chosen.task, chosen.heads)
-    return {**texts, **({} if chosen.members is None else {"members": chosen.members})}
-
-
-def left_out_alone(rule: Readout, scoring: Scoring) -> str:
-    """Return what is left out where the right examples of each head alone are counted."""
-    return "resubstitution" if rule.texts else scoring.left_out  # texts are not fitted
-
-
-def scores_are_strengths(target: Target, rule: Readout, scoring: Scoring) -> bool:
-    """Return whether scores of heads are strengths, as sums over examples."""
-    is_same = left_out_alone(rule, scoring) == scoring.left_out
-    is_count = scoring.is_alone and is_same and rule.score_heads in (score_heads, score_neurons)
-    return is_count or target.scores_are_strengths
-
-
-def _strengths(
-    target: Target, rule: Readout, scoring: Scoring, chosen: ScoredHeads, features: Array
-) -> tuple[float, ...]:
-    """Return the strengths of a task's heads, see `TaskConfig.strengths`."""
-    task, scores = chosen.task, np.array(chosen.scores)
-    if not len(task.rows):
-        return (0.0,) * len(chosen.heads)
-    if not scores_are_strengths(target, rule, scoring):
-        left_out = left_out_alone(rule, scoring)
-        heads = features[: -1 if rule.answers else None]
-        alone = score_neurons if rule.of_neurons else score_heads
-        given = (task.labels, task.classes, [heads.shape[2]] * len(heads), left_out)
-        of_heads = alone(heads, *given).score if len(heads) else []
-        scores = np.array([*of_heads, *chosen.scores[len(heads) :]])
-    return tuple((scores / len(task.rows)).tolist())
 
 
 def only_subtask(selection: Selection, subtask: str | None) -> Selection:

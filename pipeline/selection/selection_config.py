@@ -3,8 +3,8 @@
 Whether it may be used on other features, examples or prompts is asked in `compatibility`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +16,13 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
 from savs.foundation.installed import Package
 from savs.pipeline.inputs.plugins import NAME, OwnFile
-from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.training_data import answered_share, reads_answers
-from savs.pipeline.targets import Decision, Target, parse_decision, target_named
+from savs.pipeline.targets import Target, parse_decision, target_named
 from savs.pipeline.targets.stored_answers import LABELS, with_answers
+from savs.pipeline.targets.tasks import TaskConfig, require_unique
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, ResultError
 from savs.stores.format.layout import (
-    Count,
     Facts,
     Sha256,
     Text,
@@ -38,50 +37,6 @@ from savs.stores.format.manifest import FeatureSource
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
 GIVEN = "given by name"
-LARGEST = 1e38
-"""Scores and margins are smaller: logits are float32."""
-Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskConfig:
-    """The chosen heads of one subtask, or of one of many labels."""
-
-    subtask: Text | None
-    """None if the benchmark has no subtasks; of many labels the label."""
-    classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
-    """In order of first appearance in the train file; of numbers a name for them alone."""
-    written: Mapping[Text, tuple[int, ...]] = field(default_factory=dict)
-    """Where the model's own answers are read: what it would write for each class -> the tokens."""
-    heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
-    """Best first."""
-    strengths: tuple[Number, ...]
-    """Share of the training examples that each chosen head classifies alone, by its nearest class
-    centroid, whatever the readout; of numbers the share of the variance that it explains. No
-    estimate of performance."""
-    scores: tuple[Number, ...]
-    """What each head was chosen by, see `HeadScores`."""
-    margins: tuple[Number, ...]
-    """What decided between equal scores."""
-    examples: Count
-    question: str | None
-    """The prompt of all training examples; None if they have several."""
-    media: Count | None
-    """Images and videos of each of their prompts; None if that differs."""
-    pool: Pool | None
-    """How the readout pools what heads say, see `HeadsFit`; None if it is no such fit."""
-    decision: Decision | None = None
-    """What left-out training examples say; None if they were not looked at."""
-
-    def __post_init__(self) -> None:
-        _require_unique("classes", self.classes)
-        _require_unique("heads", self.heads)
-        if any(len(v) != len(self.heads) for v in (self.strengths, self.scores, self.margins)):
-            raise ValueError(
-                f"expected {len(self.heads)} strengths, scores and margins, one for each head"
-            )
-        if 0 < self.examples < len(self.classes):
-            raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +74,7 @@ class SelectionConfig:
     """Number of heads that each part of the readout chose; None if one set serves all parts."""
 
     def __post_init__(self) -> None:
-        _require_unique("subtasks", [task.subtask for task in self.tasks])
+        require_unique("subtasks", [task.subtask for task in self.tasks])
         for task in self.tasks:
             self.target.check(task)
         widths = self.widths()
@@ -236,11 +191,6 @@ def _decision(kind: type, value: Any) -> Any:
     return parse_decision(value)
 
 
-def _require_unique(what: str, values: Collection[Any]) -> None:
-    if len(set(values)) != len(values):
-        raise ValueError(f"{what}: expected each once, got {values}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigHeader:
     """What config.json says of itself."""
@@ -275,15 +225,8 @@ def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfi
 def load_config(path: str | Path) -> SelectionConfig:
     """Read a selection without its arrays, so that its readout need not be known.
 
-    Parameters
-    ----------
-    path
-        The folder that `save_selection` wrote, or its config.json.
-
-    Raises
-    ------
-    ResultError
-        The file is not there, or not as `save_selection` wrote it; the message names the field.
+    `path` is the folder that `save_selection` wrote, or its config.json. ResultError if the file is
+    not there, or not as it was written; the message names the field.
     """
     return read_config(config_path(path))[1]
 

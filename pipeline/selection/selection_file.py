@@ -43,16 +43,16 @@ from savs.pipeline.running.result_files import (
     write_json,
     writing,
 )
-from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
     FORMAT,
     ConfigHeader,
     SelectionConfig,
-    TaskConfig,
     config_path,
     read_config,
     require_selection,
 )
+from savs.pipeline.targets.tasks import TaskConfig, TaskSelection
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
 
@@ -68,12 +68,8 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
     classifier.safetensors has the fitted arrays, config.json everything else. Both hold `run`, the
     digest of the content: the same selection gets the same.
 
-    Raises
-    ------
-    SelectionError
-        A user's readout fitted other arrays than it declares, or numbers that are not finite.
-    StoreWriteError
-        The folder cannot be written.
+    SelectionError if a user's readout fitted other arrays than it declares, or numbers that are not
+    finite; StoreWriteError if the folder cannot be written.
     """
     require_selection(selection)
     with writing(Path(folder)) as new:
@@ -100,18 +96,10 @@ def write_selection(selection: Selection, folder: Path) -> dict[str, str]:
 def load_selection(path: str | Path, *, readout: str | Path | Readout | None = None) -> Selection:
     """Read a selection that `save_selection` wrote.
 
-    Parameters
-    ----------
-    path
-        The folder, or its config.json.
-    readout
-        The readout that was fitted: needed where it is the user's own, by its file or as an object.
-
-    Raises
-    ------
-    ResultError
-        A file is not there or not as it was written, the two belong to different selections, or the
-        readout is not the one that was fitted. The message names the file and the field.
+    `path` is the folder, or its config.json. `readout` is the one that was fitted: needed where it
+    is the user's own, by its file or as an object. ResultError if a file is not there or not as it
+    was written, the two belong to different selections, or it is another readout; the message names
+    the file and the field.
     """
     file = config_path(path)
     header, config = read_config(file)
@@ -148,7 +136,8 @@ def _load_task(
         fitted = replace(fitted, classes=len(task.classes))
     decision = task.decision
     if decision is not None and (axes := decision.array_axes(rule)):
-        decision = decision.with_arrays({n: tensors[_decision_name(number, n)] for n in axes})
+        names = {name: f"{number}.decision.{name}" for name in axes}
+        decision = decision.with_arrays({name: tensors[full] for name, full in names.items()})
     return TaskSelection(**_values(task) | {"fitted": fitted, "decision": decision})
 
 
@@ -214,7 +203,7 @@ def _arrays(selection: Selection) -> Iterator[tuple[str, Array]]:
             yield f"{number}.{name}", np.asarray(getattr(task.fitted, name))
         if task.decision is not None:
             for name in task.decision.array_axes(selection.rule):
-                yield _decision_name(number, name), getattr(task.decision, name)
+                yield f"{number}.decision.{name}", getattr(task.decision, name)
 
 
 def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]:
@@ -225,7 +214,7 @@ def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]
         forms |= {f"{number}.{name}": form for name, form in rule.forms(lengths).items()}
         if task.decision is not None:
             forms |= {
-                _decision_name(number, name): TensorForm(
+                f"{number}.decision.{name}": TensorForm(
                     tuple(lengths[axis] for axis in axes), "float32"
                 )
                 for name, axes in task.decision.array_axes(rule).items()
@@ -250,10 +239,6 @@ def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
             task.decision.check_array(field.partition(".")[2], array)
 
 
-def _decision_name(number: int, name: str) -> str:
-    return f"{number}.decision.{name}"
-
-
 def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     """Write named arrays to a safetensors file and return its SHA-256."""
     content = save({name: np.asarray(a, order="C") for name, a in tensors.items()}, dict(metadata))
@@ -267,10 +252,7 @@ def read_tensors(
 
     `forms` are those of the tensors that it must hold, and no other.
 
-    Raises
-    ------
-    ResultError
-        It does not exist, is not a safetensors file, or is not the expected one.
+    ResultError if it does not exist, is no safetensors file, or not the expected one.
     """
     with reading(path, SELECT):
         _require_size(path, forms)

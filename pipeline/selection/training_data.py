@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from savs.datasets.asked import AskedQuestion, asked_questions, written_answers
+from savs.datasets.asked import asked_questions, written_answers
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import OPTION
@@ -26,7 +26,7 @@ from savs.pipeline.running.formatting import counted
 from savs.pipeline.targets import Target, target_of
 from savs.pipeline.targets.stored_answers import ANSWERS, with_answers
 from savs.pipeline.targets.target import check_classes, prompt_of
-from savs.pipeline.targets.tasks import DecidedTask, TrainingRows, TrainingTask
+from savs.pipeline.targets.tasks import TaskConfig, TrainingRows, TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, HeadNotFoundError
 from savs.stores.format.layout import (
     CAPTIONS,
@@ -84,7 +84,7 @@ class StoredTraining:
     @property
     def target(self) -> Target:
         """What labels are."""
-        return target_of(self.store.manifest.identity.benchmark)
+        return target_of(self.store.benchmark)
 
     def order(self) -> Array:
         """Return `(rows,)` indices of the rows in the order of their ids, see `id_order`."""
@@ -95,10 +95,11 @@ class StoredTraining:
 
         SelectionError without examples, or as in `Target.tasks`.
         """
-        store = self.store
-        if named and not store.ids("train") and (asked := asked_questions(store.benchmark)):
-            return [_asked_task(store, one) for one in asked]
-        if _has_names_alone(store):
+        store, has_examples = self.store, bool(self.store.ids("train"))
+        if named and not has_examples and (asked := asked_questions(store.benchmark)):
+            tested = store.examples()
+            return [_without_examples(one.subtask, one.answers, tested) for one in asked]
+        if "train" in store.splits and not has_examples and CLASSES in store.splits:
             if named:
                 return _named_tasks(store)
             raise SelectionError(
@@ -114,7 +115,7 @@ class StoredTraining:
 
         Readable ones are in the order of ids, see `id_order`.
         """
-        store, facts = self.store, self.store.manifest.identity.benchmark
+        store, facts = self.store, self.store.benchmark
         form = facts.get("options", {}).get(OPTION, {})
         usable = store.examples("train").with_row_index("row")
         skipped = store.skipped("train")
@@ -192,7 +193,7 @@ class StoredTraining:
         `scoring`, without several prompts.
         """
         # an example has the same id under each prompt but for the number of the prompt
-        prompts = stored_prompts(self.store.manifest.identity.benchmark)
+        prompts = stored_prompts(self.store.benchmark)
         if not prompts:
             raise _one_prompt(self.name, scoring)
         examples = self.store.examples("train")
@@ -319,7 +320,7 @@ Training = AnyStore | TrainingData
 
 
 def training_of(
-    training: Training, target: Target | None = None, selected: Sequence[DecidedTask] = ()
+    training: Training, target: Target | None = None, selected: Sequence[TaskConfig] = ()
 ) -> TrainingData:
     """Return the training data of an argument: a store's train split, or what is one already.
 
@@ -335,7 +336,7 @@ def training_of(
     return data.with_answers() if reads_answers(selected) else data
 
 
-def reads_answers(selected: Sequence[DecidedTask]) -> bool:
+def reads_answers(selected: Sequence[TaskConfig]) -> bool:
     """Return whether tasks have the model's own answers among their heads."""
     return any(ANSWERS_HEAD in task.heads for task in selected)
 
@@ -430,31 +431,22 @@ def _require_training(store: FeatureStore) -> None:
 
 def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return the classes that have texts by subtask, without training examples."""
-    tasks = []
-    test = store.examples("test")
+    tasks, tested = [], store.examples("test")
     for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):
         name = None if subtask is None else str(subtask)
-        tested = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
         classes = tuple(part["label"].unique(maintain_order=True))
         check_classes(name, classes, set(classes))
-        nothing = np.zeros(0, np.int64)
-        question, media = prompt_of(tested)
-        tasks.append(TrainingTask(name, classes, nothing, nothing, question, media))
+        tasks.append(_without_examples(name, classes, tested))
     return tasks
 
 
-def _asked_task(store: FeatureStore, asked: AskedQuestion) -> TrainingTask:
-    """Return the answers to a question, without training examples."""
-    examples = store.examples()
-    of_question = examples.filter(pl.col("subtask").eq_missing(pl.lit(asked.subtask)))
-    question, media = prompt_of(of_question)
+def _without_examples(
+    subtask: str | None, classes: tuple[str, ...], tested: pl.DataFrame
+) -> TrainingTask:
+    """Return a task without training examples; its prompt is that of the examples of a subtask."""
+    question, media = prompt_of(tested.filter(pl.col("subtask").eq_missing(pl.lit(subtask))))
     nothing = np.zeros(0, np.int64)
-    return TrainingTask(asked.subtask, asked.answers, nothing, nothing, question, media)
-
-
-def _has_names_alone(store: FeatureStore) -> bool:
-    """Return whether a store has texts of classes, and no training examples."""
-    return "train" in store.splits and not store.ids("train") and CLASSES in store.splits
+    return TrainingTask(subtask, classes, nothing, nothing, question, media)
 
 
 def text_arguments(

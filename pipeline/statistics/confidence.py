@@ -238,8 +238,6 @@ def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple
     `probabilities` are `(n,)`, 0 to 1, of the predicted classes, `correct` whether each is right.
     Bins have equal width; 0 is in the first one.
 
-    Examples
-    --------
     >>> [(b.low, b.examples, b.accuracy) for b in reliability(np.array([0.3, 0.95, 1.0]),
     ...                                                       np.array([True, False, True]))]
     [(0.2, 1, 1.0), (0.9, 2, 0.5)]
@@ -284,8 +282,6 @@ def accuracy_by_coverage(probabilities: Array, correct: Array) -> tuple[Answered
     Of equally likely examples at the cut, each is answered with the same chance: their mean counts.
     A share of n examples is rounded up to whole ones.
 
-    Examples
-    --------
     >>> answered = accuracy_by_coverage(np.array([0.9, 0.8, 0.8, 0.8]), np.array([1, 1, 0, 0]))
     >>> [(a.coverage, round(a.accuracy, 3)) for a in answered if a.coverage in (1, 0.5)]
     [(1.0, 0.5), (0.5, 0.667)]

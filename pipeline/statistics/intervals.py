@@ -36,8 +36,6 @@ def wilson_interval(share: float, n: float, z: float = Z) -> tuple[float, float]
 
     `n` is a fraction for trials that are not independent, `z` the quantile that sets the level.
 
-    Examples
-    --------
     >>> [round(end, 4) for end in wilson_interval(0.5, 10)]
     [0.2366, 0.7634]
     """
@@ -233,12 +231,7 @@ class Estimate:
 
     @classmethod
     def of(
-        cls,
-        scores: Array,
-        units: UnitWeights,
-        *,
-        inflation: float = 1.0,
-        scale: Scale = "share",
+        cls, scores: Array, units: UnitWeights, *, inflation: float = 1.0, scale: Scale = "share"
     ) -> "Estimate":
         """Return the estimate of `(units,)` scores; see `UnitWeights.spread`.
 
@@ -376,8 +369,6 @@ def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
 
     `inflation` multiplies the variance.
 
-    Examples
-    --------
     >>> frame = pl.DataFrame({"score": [1.0] * 8, "cluster": list("abcdefgh"), "stratum": "all"})
     >>> metric = summarise(Units("accuracy", frame, chance=0.5))
     >>> metric.value, round(metric.low, 3), metric.high

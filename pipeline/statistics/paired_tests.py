@@ -9,12 +9,7 @@ import polars as pl
 
 from savs.datasets.metrics.metrics import Scale
 from savs.foundation.arrays import Array
-from savs.pipeline.statistics.intervals import (
-    Mean,
-    ends_of_difference,
-    estimate,
-    student_quantile,
-)
+from savs.pipeline.statistics.intervals import Mean, ends_of_difference, estimate, student_quantile
 
 EXACT_BELOW = 25
 """McNemar's test is the exact one below this number of units on which the systems disagree."""
@@ -69,21 +64,14 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame, *, scale: Scale = "share") -> Dif
 
     The difference is a metric like any other, whose unit scores are those of B less those of A:
     weights, clustered standard error and t interval are those of `summarise` (Miller, arXiv
-    2411.00640), so a stratum without any difference has the width of Wilson's interval
-    for none of its clusters. The test is McNemar's where units are 0 or 1, independent and of equal
-    weight, else `sign_flip` over clusters. Of another `scale` than a share, a difference without
-    any spread has no interval: it is not known how much others could vary.
+    2411.00640), so a stratum without any difference has the width of Wilson's interval for none of
+    its clusters. The test is McNemar's where units are 0 or 1, independent and of equal weight,
+    else `sign_flip` over clusters. Of another `scale` than a share, a difference without any spread
+    has no interval: it is not known how much others could vary.
 
     `a` and `b` have a row a unit, the same units in the same order, with `score`, `cluster` and
-    `stratum`.
+    `stratum`. ValueError if there are none, or clusters or strata differ.
 
-    Raises
-    ------
-    ValueError
-        There are no units, or clusters or strata differ.
-
-    Examples
-    --------
     >>> units = {"cluster": list("abcdefgh"), "stratum": "all"}
     >>> a = pl.DataFrame({"score": [1.0, 0, 0, 0, 0, 0, 1, 1], **units})
     >>> b = pl.DataFrame({"score": [1.0, 1, 1, 1, 1, 1, 1, 1], **units})
@@ -141,8 +129,6 @@ def mcnemar(only_a: int, only_b: int) -> PairedTest:
 
     `only_a` and `only_b` are the units that one system has right and the other wrong.
 
-    Examples
-    --------
     >>> mcnemar(0, 5)  # 2 / 2 ** 5
     PairedTest(name='McNemar, exact', p=0.0625)
     """
@@ -170,8 +156,6 @@ def sign_flip(sums: Array, *, seed: int = SEED, flips: int = FLIPS) -> PairedTes
     `sums` are the `(clusters,)` weighted sums of the differences of each cluster's units, `flips`
     is how many random ones to draw.
 
-    Examples
-    --------
     >>> sign_flip(np.array([0.3, 0.2, 0.0, 0.1]))  # two of eight flips: all signs alike
     PairedTest(name='sign flip, exact', p=0.25)
     """
@@ -201,8 +185,6 @@ def holm(ps: Sequence[float]) -> list[float]:
     The k-th smallest of m is multiplied by m - k + 1, made no smaller than the one before it and no
     larger than 1. Source: Holm, Scandinavian Journal of Statistics 6 (1979).
 
-    Examples
-    --------
     >>> holm([0.04, 0.01, 0.03])
     [0.06, 0.03, 0.06]
     """
@@ -258,8 +240,6 @@ def mean_over_data_sets(values: Sequence[float]) -> Mean:
     The values differ by what data sets, their draws and their test examples are: the spread that is
     seen has all three. The interval is for other data sets of the same kind.
 
-    Examples
-    --------
     >>> overall = mean_over_data_sets([0.5, 0.7])  # SD .1414, standard error .1, t(1) = 12.706
     >>> round(overall.value, 4), round(overall.low, 4), round(overall.high, 4)
     (0.6, -0.6706, 1.8706)

@@ -79,6 +79,11 @@ def chosen_target(name: str) -> Target:
     return target_named(name)
 
 
+def is_chosen(target: Target) -> bool:
+    """Return whether labels do not tell a target, so that it was asked for by name."""
+    return target.name in CHOSEN or target.name not in TARGETS
+
+
 def target_of(facts: Mapping[str, Any]) -> Target:
     """Return the target of a store; `facts` are its identity's `benchmark`."""
     form = facts.get("options", {}).get(OPTION) or {}

@@ -35,15 +35,16 @@ from savs.pipeline.targets.stored_answers import (
     normalised,
 )
 from savs.pipeline.targets.tasks import (
-    DecidedTask,
     Decision,
     LeftOut,
     Measured,
     Measuring,
     ScoredRows,
     Selected,
-    SelectedTask,
     Shown,
+    Tables,
+    TaskConfig,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -135,7 +136,7 @@ class AnswerIsRight(OneClass):
         """Return a name next to that of the same readout of labels."""
         return f"{self.name}-{readout}"
 
-    def of_store(self, store: FeatureStore, selected: Sequence[DecidedTask] = ()) -> FeatureStore:
+    def of_store(self, store: FeatureStore, selected: Sequence[TaskConfig] = ()) -> FeatureStore:
         """Return a store whose labels say whether answers are right.
 
         Answers are the likeliest labels of the subtask, if the store keeps the log-likelihoods,
@@ -143,12 +144,8 @@ class AnswerIsRight(OneClass):
         training examples that were skipped are left out. `extra` gets the `answer`, and the label
         as `labelled`.
 
-        Raises
-        ------
-        ResultError
-            The store keeps no answers, or none of each label.
-        SelectionError
-            Its examples have other labels than one class each.
+        ResultError if the store keeps no answers, or none of each label; SelectionError if its
+        examples have other labels than one class each.
         """
         identity = store.manifest.identity
         facts = identity.benchmark
@@ -188,13 +185,13 @@ class AnswerIsRight(OneClass):
         of_labels = {**facts.get("options", {}), OPTION: form}
         return store.with_rows(rows, {"name": "general", "options": of_labels})
 
-    def answer_kind(self, selected: Sequence[DecidedTask]) -> str | None:
+    def answer_kind(self, selected: Sequence[TaskConfig]) -> str | None:
         """Return `labels` if answers were chosen among labels, else `generate`."""
         if not selected:
             return None
         return LABELS if all(_rule(task).options for task in selected) else GENERATE
 
-    def answer_labels(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
+    def answer_labels(self, selected: Sequence[TaskConfig]) -> list[tuple[str | None, str]]:
         """Return those of each task."""
         return [(task.subtask, label) for task in selected for label in _rule(task).options]
 
@@ -214,7 +211,7 @@ class AnswerIsRight(OneClass):
             for task in super().tasks(replace(rows, names=CLASSES))
         ]
 
-    def decision_of(self, task: SelectedTask, known: Calibration | None) -> AnswerRule:
+    def decision_of(self, task: TaskSelection, known: Calibration | None) -> AnswerRule:
         """Return the rule of a task with this calibration."""
         return replace(_rule(task), calibration=known)
 
@@ -251,9 +248,7 @@ class AnswerIsRight(OneClass):
         )
         return super().of_new(answers, selection)
 
-    def shown(
-        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> Shown:
+    def shown(self, row: Mapping[str, Any], tables: Tables) -> Shown:
         """Return the answer, and how likely it is right."""
         shown = super().shown(row, tables)
         labels, predictions = (
@@ -338,7 +333,7 @@ def kept_units(right: Array, surest: Array, coverage: float) -> Array:
     return at_cut + (right - at_cut) * kept
 
 
-def _rule(task: DecidedTask) -> AnswerRule:
+def _rule(task: TaskConfig) -> AnswerRule:
     assert isinstance(task.decision, AnswerRule)
     return task.decision
 

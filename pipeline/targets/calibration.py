@@ -21,10 +21,10 @@ from msgspec import Meta
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.heads.centroids import few_threads, normalise
+from savs.pipeline.heads.centroids import class_centroids, few_threads, normalise
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.heads_fit import HeadsFit, softmax
-from savs.pipeline.targets.tasks import Decision
+from savs.pipeline.targets.tasks import Decision, TrainingTask
 
 NONCONFORMITY = "nonconformity"
 CENTROIDS = "centroids"
@@ -129,8 +129,6 @@ def class_probabilities(scores: ClassScores, calibration: Calibration | None) ->
     The shares of an example are NaN if a score is negative or all are 0, as a user's readout may
     have it.
 
-    Examples
-    --------
     >>> votes = np.float32([[15, 5], [0, 20], [-1, 2]])
     >>> class_probabilities(ClassScores(votes, np.array([0, 1, 1]), votes), None).tolist()
     [[0.75, 0.25], [0.0, 1.0], [nan, nan]]
@@ -336,6 +334,13 @@ def in_set(probabilities: Array, nonconformity: Array, risk: float) -> Array:
         return np.ones(probabilities.shape, bool)
     # equal votes of other classes have the same probability but for the order of its sum
     return probabilities.astype(np.float64) >= least - (abs(least) * EQUAL + ENDS)
+
+
+def centroids_of(rule: Readout, task: TrainingTask, features: Array) -> Array | None:
+    """Return the class means of training features; None where the fit has them."""
+    if rule.has_centroids:
+        return None
+    return class_centroids(features, task.labels, len(task.classes))
 
 
 def typicality_of(

@@ -78,14 +78,9 @@ PLAIN = LabelRule(slope=1.0, intercept=0.0, threshold=0.5)
 def fit_rules(margins: Array, states: Array, precision: float | None) -> list[LabelRule | None]:
     """Return the rule of each label, from its left-out examples; None if it has none.
 
-    Parameters
-    ----------
-    margins
-        `(labels, rows)` margins of examples by fits that never saw them.
-    states
-        `(labels, rows)` int8: `PRESENT`, `ABSENT`, or `UNKNOWN` where the margin does not count.
-    precision
-        What the threshold is chosen for, see `fit_threshold`; None for F1.
+    `margins` are `(labels, rows)`, of examples by fits that never saw them; `states` `(labels,
+    rows)` int8: `PRESENT`, `ABSENT`, or `UNKNOWN` where the margin does not count. `precision` is
+    what the threshold is chosen for, see `fit_threshold`; None for F1.
     """
     is_left = ((states == PRESENT).any(axis=1)) & ((states == ABSENT).any(axis=1))
     slopes, intercepts = fit_sigmoids(margins[is_left], states[is_left])

@@ -3,7 +3,7 @@
 `label_logits.py` has the logits of all labels at once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -64,6 +64,7 @@ from savs.pipeline.targets.target import (
 from savs.pipeline.targets.tasks import (
     EXAMPLE_SCHEMA,
     Decision,
+    Features,
     Folds,
     LeftOut,
     Measured,
@@ -72,9 +73,10 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     Share,
     Shown,
+    Tables,
+    Tasks,
     TrainingRows,
     TrainingTask,
 )
@@ -203,12 +205,7 @@ class ManyLabels(Target):
             )
 
     def folds(
-        self,
-        tasks: Sequence[TrainingTask],
-        clusters: Sequence[str],
-        order: Array,
-        folds: Folds,
-        scoring: str,
+        self, tasks: Tasks, clusters: Sequence[str], order: Array, folds: Folds, scoring: str
     ) -> list[dict[int, Array]]:
         """Return folds with both sides of each label, drawn from the rows in their `order`.
 
@@ -243,17 +240,13 @@ class ManyLabels(Target):
         return outs
 
     def decide(
-        self,
-        rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
-        features: Callable[[], Iterable[Array]],
-        rows: int,
-        precision: float | None,
+        self, selection: Selected, parts: Sequence[LeftOut], features: Features, rows: int
     ) -> list[Decision | None]:
         """Return the rule of each label, see `fit_rules`; None with too few left-out examples."""
-        rules = fit_rules(*_margins([part for _, part in tasks], rows), precision)
+        rules = fit_rules(*_margins(parts, rows), selection.precision)
         decisions: list[Decision | None] = []
-        for (task, part), fitted, values in zip(tasks, rules, features(), strict=True):
+        tasks = zip(selection.tasks, parts, rules, features(), strict=True)
+        for task, part, fitted, values in tasks:
             if fitted is not None:
                 seen = margins(scores_of_seen(task.fitted, values))
                 fitted = rule_of_whole(fitted, margins(part.seen), seen)
@@ -441,9 +434,7 @@ class ManyLabels(Target):
                 strength=strengths(margins[wrong], margins[is_right]),
             )
 
-    def ranked(
-        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> pl.DataFrame:
+    def ranked(self, predictions: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return the label that decides as `turn`: its logit's distance from its threshold.
 
         Of the wrong labels it is the farthest one, else the nearest of all.
@@ -468,9 +459,7 @@ class ManyLabels(Target):
             typicality=pl.lit(None, pl.Float32),
         )
 
-    def of_one_task(
-        self, ranked: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> pl.DataFrame:
+    def of_one_task(self, ranked: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return examples by the label that decides: one of `SIDES`, and null where not known."""
         name = pl.col("turn")
         there, said = (name.is_in(pl.col(one)).cast(pl.Int8) for one in ("labels", "predicted"))
@@ -483,9 +472,7 @@ class ManyLabels(Target):
             correct=truth.eq_missing(said),
         )
 
-    def shown(
-        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> Shown:
+    def shown(self, row: Mapping[str, Any], tables: Tables) -> Shown:
         """Return the labels, and the probabilities of those that are there or predicted."""
         order = [label["label"] for label in tables["per_label"]]
         labels, predicted, unknown = row["labels"], row["predicted"], row["unknown"]

@@ -3,7 +3,7 @@
 Fits are of numbers less their mean, in standard deviations, so that float32 keeps their digits.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,13 +12,7 @@ import numpy as np
 import polars as pl
 from msgspec import Meta
 
-from savs.datasets.label_kinds import (
-    MOST,
-    ORDINAL,
-    REGRESSION,
-    number_text,
-    parse_number,
-)
+from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text, parse_number
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
@@ -28,6 +22,7 @@ from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
+from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.table import Column, Table
@@ -38,6 +33,7 @@ from savs.pipeline.targets.target import Target, in_schema, prompt_of, strengths
 from savs.pipeline.targets.tasks import (
     EXAMPLE_SCHEMA,
     Decision,
+    Features,
     Folds,
     LeftOut,
     Measured,
@@ -46,8 +42,11 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     Shown,
+    Tables,
+    TaskConfig,
+    Tasks,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -206,7 +205,7 @@ class Numbers(Target):
     }
     is_ordinal: ClassVar[bool]
 
-    def check(self, task: Any) -> None:
+    def check(self, task: TaskConfig) -> None:
         """Raise ValueError unless a task is one of numbers, with their rule."""
         if task.classes != (NUMBER,) or not isinstance(task.decision, NumberRule):
             raise ValueError(f"classes: expected {NUMBER!r} alone of numbers, and their rule")
@@ -262,51 +261,34 @@ class Numbers(Target):
             )
 
     def score(
-        self,
-        rule: Readout,
-        scoring: str,
-        features: Array,
-        task: TrainingTask,
-        widths: Sequence[int],
-        texts: Mapping[str, Any],
+        self, rule: Readout, features: Array, task: TrainingTask, *given: Any, **texts: Any
     ) -> HeadScores:
         """Return how much of the variance each head explains, on left-out examples."""
         assert task.clusters is not None
         return score_numbers(features, task.labels, task.clusters)
 
     def fit(
-        self,
-        rule: Readout,
-        features: Array,
-        task: TrainingTask,
-        widths: Sequence[int],
-        given: Mapping[str, Any],
+        self, rule: Readout, features: Array, task: TrainingTask, widths: Widths, **given: Any
     ) -> Fitted:
         """Return the regression."""
         assert rule.fit_numbers is not None
         return rule.fit_numbers(features, task.labels, task.clusters)
 
     def folds(
-        self,
-        tasks: Sequence[TrainingTask],
-        clusters: Sequence[str],
-        order: Array,
-        folds: Folds,
-        scoring: str,
+        self, tasks: Tasks, clusters: Sequence[str], order: Array, folds: Folds, scoring: str
     ) -> list[dict[int, Array]]:
         """Return folds with small and large numbers each."""
         return [_folds(task, folds) for task in tasks]
 
     def decide(
-        self,
-        rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
-        features: Callable[[], Iterable[Array]],
-        rows: int,
-        precision: float | None,
+        self, selection: Selected, parts: Sequence[LeftOut], features: Features, rows: int
     ) -> list[Decision | None]:
         """Return the rules with the reach of intervals, see `fit_reach`."""
-        return [_with_reach(_rule_of(task), part) for task, part in tasks]
+        rules = [_rule_of(task) for task in selection.tasks]
+        return [
+            replace(rule, reach=fit_reach(_errors(part, rule), part.clusters))
+            for rule, part in zip(rules, parts, strict=True)
+        ]
 
     def right(self, parts: Sequence[LeftOut]) -> float:
         """Return the share of the variance that left-out predictions explain."""
@@ -375,7 +357,7 @@ class Numbers(Target):
         apart = normalise(features)[:, :width] - means
         return rule.spread * np.einsum("hd,hd->h", slopes, apart)
 
-    def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
+    def gives(self, selected: TaskSelection, scores: ClassScores, known: pl.DataFrame) -> bool:
         """Return whether the numbers are the same."""
         rule = _rule_of(selected)
         apart = rule.numbers(scores.soft) - known["value"].fill_null(np.nan).to_numpy()
@@ -479,9 +461,7 @@ class Numbers(Target):
         numbers = [Column(name, name, number_cell) for name in ("value", "low", "high")]
         return [*super().new_columns(predictions), *numbers]
 
-    def ranked(
-        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> pl.DataFrame:
+    def ranked(self, predictions: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return the wrong ones that are farthest off, then those with the widest intervals.
 
         Without intervals none is known to be wrong, and those that are farthest off come first.
@@ -495,9 +475,7 @@ class Numbers(Target):
             typicality=pl.lit(None, pl.Float32),
         )
 
-    def shown(
-        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> Shown:
+    def shown(self, row: Mapping[str, Any], tables: Tables) -> Shown:
         """Return the numbers, with the interval and how far the prediction is off."""
         facts = {}
         if row["label"] is not None:
@@ -553,7 +531,7 @@ class Ordinal(Numbers):
 REGRESSIONS, ORDINALS = Regression(), Ordinal()
 
 
-def _rule_of(task: SelectedTask | TrainingTask) -> NumberRule:
+def _rule_of(task: TaskSelection | TrainingTask) -> NumberRule:
     assert isinstance(task.decision, NumberRule)
     return task.decision
 
@@ -569,10 +547,6 @@ def _folds(task: TrainingTask, folds: Folds) -> dict[int, Array]:
 def _errors(part: LeftOut, rule: NumberRule) -> Array:
     """Return how far predictions of left-out numbers are from these, `(n,)`."""
     return np.abs(rule.mean + rule.spread * part.labels - rule.numbers(part.scores.soft))
-
-
-def _with_reach(rule: NumberRule, part: LeftOut) -> NumberRule:
-    return replace(rule, reach=fit_reach(_errors(part, rule), part.clusters))
 
 
 def _texts(rule: NumberRule, numbers: Array) -> pl.Series:

@@ -1,7 +1,7 @@
 """An example has one class of its subtask."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,9 +15,9 @@ from savs.datasets.metrics.metrics import Classes
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import class_centroids, lead
+from savs.pipeline.heads.centroids import lead
 from savs.pipeline.heads.folds import fold_count, stratified_folds
-from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts import ClassScores
 from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import measure_confidence
@@ -33,10 +33,10 @@ from savs.pipeline.targets.calibration import (
     Calibration,
     calibrate_task,
     calibration_of,
+    centroids_of,
     class_probabilities,
     least_examples,
     require_risk,
-    typicality_of,
     vote_temperature,
 )
 from savs.pipeline.targets.tables import SUBTASK, Rows, classes_table, confusions_table
@@ -51,6 +51,7 @@ from savs.pipeline.targets.target import (
 from savs.pipeline.targets.tasks import (
     EXAMPLE_SCHEMA,
     Decision,
+    Features,
     Folds,
     LeftOut,
     Limit,
@@ -60,8 +61,10 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
+    Tables,
+    Tasks,
     TaskScores,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -132,6 +135,7 @@ class OneClass(Target):
         *("vote", "lda", "neurons", "logistic", "lp-plus-plus", "hec-vt", "answers-lda"),
     )
     tried_with_answers = ("answers", "answers-fitted", "lda", "answers-lda")
+    has_typicality = True
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
@@ -154,12 +158,7 @@ class OneClass(Target):
         return tasks
 
     def folds(
-        self,
-        tasks: Sequence[TrainingTask],
-        clusters: Sequence[str],
-        order: Array,
-        folds: Folds,
-        scoring: str,
+        self, tasks: Tasks, clusters: Sequence[str], order: Array, folds: Folds, scoring: str
     ) -> list[dict[int, Array]]:
         """Return folds that have all classes, see `stratified_folds`, task by task."""
         return [dict(enumerate(self._folds(task, clusters, folds, scoring))) for task in tasks]
@@ -215,27 +214,11 @@ class OneClass(Target):
         names = of_class[rarest]
         return Limit(task.classes[rarest], len(set(names)), len(names))
 
-    def typicality(
-        self,
-        rule: Readout,
-        task: TrainingTask,
-        train: Array,
-        fitted: Fitted,
-        out: Array,
-        scores: ClassScores,
-    ) -> Array:
-        """Return how much left-out examples are like those of any class."""
-        return typicality_of(out, _centroids(rule, task, train), fitted, scores)
-
     def decide(
-        self,
-        rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
-        features: Callable[[], Iterable[Array]],
-        rows: int,
-        precision: float | None,
+        self, selection: Selected, parts: Sequence[LeftOut], features: Features, rows: int
     ) -> list[Decision | None]:
         """Return calibrations, see `calibrate_task`; none by a readout that does not calibrate."""
+        rule, tasks = selection.rule, list(zip(selection.tasks, parts, strict=True))
         if not rule.calibrates:
             return [self.decision_of(task, None) for task, _ in tasks]
         decisions: list[Decision | None] = []
@@ -245,13 +228,13 @@ class OneClass(Target):
                 part.scores.scores,
                 part.labels,
                 part.typicality,
-                _centroids(rule, part.task, values),
+                centroids_of(rule, part.task, values),
                 seen=seen,
             )
             decisions.append(self.decision_of(task, known))
         return decisions
 
-    def decision_of(self, task: SelectedTask, known: Calibration | None) -> Decision | None:
+    def decision_of(self, task: TaskSelection, known: Calibration | None) -> Decision | None:
         """Return the decision of a task with this calibration, if it has one."""
         return known
 
@@ -326,7 +309,7 @@ class OneClass(Target):
         tables = [predicted(examples[p.rows], p.task.classes, p.scores) for p in parts]
         return pl.concat(tables).sort("row")
 
-    def ranked(self, predictions: pl.DataFrame, tables: Mapping[str, Any]) -> pl.DataFrame:
+    def ranked(self, predictions: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return examples with the `temperature` that makes probabilities of their votes.
 
         Left-out examples have no calibration, and give that of their subtask themselves.
@@ -421,12 +404,7 @@ class OneClass(Target):
     def risk_notes(self, selection: Selected, risk: float | None) -> list[str]:
         """Return a note for each task that can answer nothing at a risk.
 
-        Raises
-        ------
-        ParameterError
-            The risk is not between 0 and 1.
-        SelectionError
-            A task has no calibration.
+        ParameterError if it is not between 0 and 1; SelectionError if a task has no calibration.
         """
         if risk is None:
             return []
@@ -480,13 +458,6 @@ def _in_set(
     """Return the classes of a set, the likeliest first; `probabilities` are `(classes,)`."""
     flags = calibration.sets(probabilities[None], risk)[0]
     return tuple(classes[n] for n in np.argsort(-probabilities, kind="stable") if flags[n])
-
-
-def _centroids(rule: Readout, task: TrainingTask, features: Array) -> Array | None:
-    """Return the class means of training features; None where the fit has them."""
-    if rule.has_centroids:
-        return None
-    return class_centroids(features, task.labels, len(task.classes))
 
 
 def _lead(row: Mapping[str, Any]) -> float:
@@ -543,8 +514,7 @@ def predicted(
     """
     margins = lead(class_scores.scores, class_scores.choice)
     return named(examples, classes, class_scores.choice + first).with_columns(
-        margin=pl.Series(margins, dtype=pl.Float32),
-        votes=_votes(classes, class_scores, first),
+        margin=pl.Series(margins, dtype=pl.Float32), votes=_votes(classes, class_scores, first)
     )
 
 
@@ -568,8 +538,6 @@ def best_classes(scores: Array, count: int) -> Array:
     `scores` are `(n, classes)` float32; the result `(n, count)`, or fewer if there are fewer
     classes.
 
-    Examples
-    --------
     >>> best_classes(np.float32([[0, 2, 0, 3, 2]]), 4)
     array([[3, 1, 4, 0]])
     """
@@ -598,11 +566,9 @@ def names_of(classes: Sequence[str], inside: Array) -> pl.Series:
     return joined["name"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
-def choice_probability(
-    class_scores: ClassScores, calibration: Calibration | None = None
-) -> pl.Series:
-    """Return the probability of each choice, see `class_probabilities`; null if that is NaN."""
-    return _chosen(class_scores, class_probabilities(class_scores, calibration))
+def choice_probability(class_scores: ClassScores) -> pl.Series:
+    """Return each choice's share of the scores, see `class_probabilities`; null if that is NaN."""
+    return _chosen(class_scores, class_probabilities(class_scores, None))
 
 
 def _chosen(class_scores: ClassScores, table: Array) -> pl.Series:

@@ -9,13 +9,7 @@ import polars as pl
 from savs.foundation.frames import schema_of
 from savs.pipeline.running.formatting import apart, interval, measured, percent
 from savs.pipeline.running.table import Column, Drawing, Table
-from savs.pipeline.statistics.per_class import (
-    ClassRow,
-    ConfusionRow,
-    LabelRow,
-    PairRow,
-    RangeRow,
-)
+from savs.pipeline.statistics.per_class import ClassRow, ConfusionRow, LabelRow, PairRow, RangeRow
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 """Rows of a table: a frame, or those of metrics.json."""

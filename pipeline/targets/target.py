@@ -9,7 +9,7 @@ is.
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -26,14 +26,15 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import lead
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Metric
 from savs.pipeline.targets.calibration import are_counts, vote_shares
 from savs.pipeline.targets.tables import Rows
 from savs.pipeline.targets.tasks import (
-    DecidedTask,
     Decision,
+    Features,
     Folds,
     LeftOut,
     Limit,
@@ -43,10 +44,13 @@ from savs.pipeline.targets.tasks import (
     Said,
     ScoredRows,
     Selected,
-    SelectedTask,
     Share,
     Shown,
+    Tables,
+    TaskConfig,
+    Tasks,
     TaskScores,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -146,7 +150,7 @@ class Target(ABC):
         if reason := self.refusal(use, name):
             raise SelectionError(reason)
 
-    def check(self, task: Any) -> None:
+    def check(self, task: TaskConfig) -> None:
         """Raise ValueError unless a task has two classes or more, and a decision of this target."""
         if len(task.classes) < 2:
             raise ValueError("classes: expected at least 2")
@@ -157,7 +161,7 @@ class Target(ABC):
         """Return the name of the result of a readout, a folder of its store."""
         return readout
 
-    def of_store(self, store: FeatureStore, selected: Sequence[DecidedTask] = ()) -> FeatureStore:
+    def of_store(self, store: FeatureStore, selected: Sequence[TaskConfig] = ()) -> FeatureStore:
         """Return a store with the labels that this target is about: its own, if no others.
 
         `selected` are the tasks of a selection that is used on it, if there is one. A target of an
@@ -165,16 +169,16 @@ class Target(ABC):
         """
         if self.name in KINDS:
             return store
-        facts = store.manifest.identity.benchmark
+        facts = store.benchmark
         options = facts.get("options", {})
         form = {**(options.get(OPTION) or {}), TARGET: self.name}
         return store.with_benchmark({**facts, "options": {**options, OPTION: form}})
 
-    def answer_kind(self, selected: Sequence[DecidedTask]) -> str | None:
+    def answer_kind(self, selected: Sequence[TaskConfig]) -> str | None:
         """Return which of the model's own answers new images need; None for none."""
         return None
 
-    def answer_labels(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
+    def answer_labels(self, selected: Sequence[TaskConfig]) -> list[tuple[str | None, str]]:
         """Return the labels, with their subtasks, that answers to new images are chosen among."""
         return []
 
@@ -193,29 +197,18 @@ class Target(ABC):
             )
 
     def score(
-        self,
-        rule: Readout,
-        scoring: str,
-        features: Array,
-        task: TrainingTask,
-        widths: Sequence[int],
-        texts: Mapping[str, Any],
+        self, rule: Readout, features: Array, task: TrainingTask, *given: Any, **texts: Any
     ) -> HeadScores:
-        """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
-        return rule.score_heads(features, task.labels, task.classes, widths, scoring, **texts)
+        """Return the scores of heads each alone, from their `(heads, n, d)` features of a task.
+
+        `given` and `texts` are the other arguments of `Readout.score_heads`.
+        """
+        return rule.score_heads(features, task.labels, task.classes, *given, **texts)
 
     def fit(
-        self,
-        rule: Readout,
-        features: Array,
-        task: TrainingTask,
-        widths: Sequence[int],
-        given: Mapping[str, Any],
+        self, rule: Readout, features: Array, task: TrainingTask, widths: Widths, **given: Any
     ) -> Fitted:
-        """Return a readout fitted to the `(heads, n, d)` features of a task's chosen heads.
-
-        `given` are the other keywords of `Readout.fit`.
-        """
+        """Return a readout fitted to the `(heads, n, d)` features of a task's chosen heads."""
         return rule.fit(features, task.labels, task.classes, widths, **given)
 
     scores_are_strengths: ClassVar[bool] = False
@@ -227,12 +220,7 @@ class Target(ABC):
 
     @abstractmethod
     def folds(
-        self,
-        tasks: Sequence[TrainingTask],
-        clusters: Sequence[str],
-        order: Array,
-        folds: Folds,
-        scoring: str,
+        self, tasks: Tasks, clusters: Sequence[str], order: Array, folds: Folds, scoring: str
     ) -> list[dict[int, Array]]:
         """Return for each task the flags of its examples left out, by number of the fold.
 
@@ -244,35 +232,14 @@ class Target(ABC):
         """Return what limits the number of folds of a task; `clusters` are those of all rows."""
         return Limit(None, len({clusters[int(row)] for row in task.rows}), len(task.rows))
 
-    def typicality(
-        self,
-        rule: Readout,
-        task: TrainingTask,
-        train: Array,
-        fitted: Fitted,
-        out: Array,
-        scores: ClassScores,
-    ) -> Array:
-        """Return the `(n,)` typicality of left-out features; empty if nothing is decided by it.
-
-        `train` are the features of `task`, which the readout was fitted to.
-        """
-        return np.zeros(0, np.float32)
+    has_typicality: ClassVar[bool] = False
+    """Whether a decision needs to know how typical examples are."""
 
     @abstractmethod
     def decide(
-        self,
-        rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
-        features: Callable[[], Iterable[Array]],
-        rows: int,
-        precision: float | None,
+        self, selection: Selected, parts: Sequence[LeftOut], features: Features, rows: int
     ) -> list[Decision | None]:
-        """Return the decision of each task, from its left-out examples.
-
-        `features` yields the `(heads, n, d)` training features of each task, `rows` is the number
-        of all training examples.
-        """
+        """Return the decision of each task, from its left-out examples; `rows` are those of all."""
 
     @abstractmethod
     def right(self, parts: Sequence[LeftOut]) -> float:
@@ -347,9 +314,7 @@ class Target(ABC):
         known = {subtask: metrics.get(f"{self.headline}, {subtask}") for subtask in subtasks}
         return {subtask: metric for subtask, metric in known.items() if metric is not None}
 
-    def ranked(
-        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> pl.DataFrame:
+    def ranked(self, predictions: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return examples with a prediction, with what a person is shown first.
 
         That is the greatest `margin` of the wrong ones, in `turn`, and the least of the others;
@@ -358,9 +323,7 @@ class Target(ABC):
         known = predictions.filter(pl.col("prediction").is_not_null())
         return known.with_columns(turn=pl.concat_str("subtask", "label", ignore_nulls=True))
 
-    def shown(
-        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> Shown:
+    def shown(self, row: Mapping[str, Any], tables: Tables) -> Shown:
         """Return what a person reads of a row of `ranked`."""
         return Shown(
             labels=() if row["label"] is None else (row["label"],),
@@ -369,9 +332,7 @@ class Target(ABC):
             shares=best_votes(row["votes"] or [], row["probability"], row.get("temperature")),
         )
 
-    def of_one_task(
-        self, ranked: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> pl.DataFrame:
+    def of_one_task(self, ranked: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return examples as the one task of each that an explanation is about has them.
 
         `label` and `prediction` are classes of `subtask`, or texts of numbers.
@@ -392,7 +353,7 @@ class Target(ABC):
         """
         return None
 
-    def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
+    def gives(self, selected: TaskSelection, scores: ClassScores, known: pl.DataFrame) -> bool:
         """Return whether scores give the predictions that are known of the same examples."""
         said = pl.Series([selected.classes[number] for number in scores.choice], dtype=pl.String)
         ahead = lead(scores.scores, scores.choice)
@@ -511,8 +472,6 @@ def best_votes(
 def strengths(margins: Array, right: Array) -> Array:
     """Return for each margin the share of the `right` ones that are not larger; 0 without any.
 
-    Examples
-    --------
     >>> strengths(np.float32([3, 0]), np.float32([1, 2, 3, 4])).tolist()
     [0.75, 0.0]
     """

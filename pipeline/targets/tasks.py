@@ -3,20 +3,30 @@
 `Target` in `target.py` is the protocol that takes and returns them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
+from msgspec import Meta
 
 from savs.datasets.metrics.metrics import Classes, Units
 from savs.foundation.arrays import Array
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.statistics.confidence import Confidence
 from savs.stores import Head
+from savs.stores.format.layout import Count, Text
 
 Folds = int | Literal["loo"]
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Tables of metrics.json by name."""
+Features = Callable[[], Iterable[Array]]
+"""Yields the `(heads, n, d)` training features of each task."""
+LARGEST = 1e38
+"""Scores and margins are smaller: logits are float32."""
+Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
 EXAMPLE_SCHEMA = {
     "group": pl.String,
     "subtask": pl.String,
@@ -116,6 +126,9 @@ class TrainingTask:
         return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
 
 
+Tasks = Sequence[TrainingTask]
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """What limits the number of folds: clusters stay whole, and each fold has all classes."""
@@ -166,49 +179,66 @@ class LeftOut:
         return self.task.rows[self.order]
 
 
-class DecidedTask(Protocol):
-    """The part of a selection that one fit makes, without the fit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskConfig:
+    """The chosen heads of one subtask, or of one of many labels."""
 
-    @property
-    def subtask(self) -> str | None:
-        """The name of its examples; of many labels the label."""
-        ...
+    subtask: Text | None
+    """None if the benchmark has no subtasks; of many labels the label."""
+    classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    """In order of first appearance in the train file; of numbers a name for them alone."""
+    written: Mapping[Text, tuple[int, ...]] = field(default_factory=dict)
+    """Where the model's own answers are read: what it would write for each class -> the tokens."""
+    heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
+    """Best first."""
+    strengths: tuple[Number, ...]
+    """Share of the training examples that each chosen head classifies alone, by its nearest class
+    centroid, whatever the readout; of numbers the share of the variance that it explains. No
+    estimate of performance."""
+    scores: tuple[Number, ...]
+    """What each head was chosen by, see `HeadScores`."""
+    margins: tuple[Number, ...]
+    """What decided between equal scores."""
+    examples: Count
+    question: str | None
+    """The prompt of all training examples; None if they have several."""
+    media: Count | None
+    """Images and videos of each of their prompts; None if that differs."""
+    pool: Pool | None
+    """How the readout pools what heads say, see `HeadsFit`; None if it is no such fit."""
+    decision: Decision | None = None
+    """What left-out training examples say; None if they were not looked at."""
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes."""
-        ...
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        """Best first."""
-        ...
-
-    @property
-    def decision(self) -> Decision | None:
-        """What left-out examples say."""
-        ...
+    def __post_init__(self) -> None:
+        require_unique("classes", self.classes)
+        require_unique("heads", self.heads)
+        if any(len(v) != len(self.heads) for v in (self.strengths, self.scores, self.margins)):
+            raise ValueError(
+                f"expected {len(self.heads)} strengths, scores and margins, one for each head"
+            )
+        if 0 < self.examples < len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
 
-class SelectedTask(DecidedTask, Protocol):
-    """The part of a selection that one fit makes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSelection(TaskConfig):
+    """The chosen heads of one subtask or label, and the classifier that they make."""
 
-    @property
-    def fitted(self) -> Fitted:
-        """What the readout fitted."""
-        ...
+    fitted: Fitted = field(repr=False)
+    """What the readout fitted on the chosen heads."""
 
-    @property
-    def examples(self) -> int:
-        """The number of training examples."""
-        ...
+
+def require_unique(what: str, values: Collection[Any]) -> None:
+    """Raise ValueError if a value is there twice."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"{what}: expected each once, got {values}")
 
 
 class Selected(Protocol):
     """A selection, as far as a target needs to know it."""
 
     @property
-    def tasks(self) -> Sequence[SelectedTask]:
+    def tasks(self) -> Sequence[TaskSelection]:
         """One for each fit."""
         ...
 
@@ -218,8 +248,8 @@ class Selected(Protocol):
         ...
 
     @property
-    def readout(self) -> str:
-        """Name of the readout."""
+    def rule(self) -> Readout:
+        """The readout."""
         ...
 
     @property
@@ -232,13 +262,13 @@ class Selected(Protocol):
 class TaskScores:
     """What the fit of a subtask says of some examples."""
 
-    task: SelectedTask
+    task: TaskSelection
     features: Array
     """`(heads, n, d)`."""
     scores: ClassScores
 
     @classmethod
-    def of(cls, task: SelectedTask, features: Array) -> "TaskScores":
+    def of(cls, task: TaskSelection, features: Array) -> "TaskScores":
         """Return the scores of features."""
         return cls(task, features, task.fitted.scores(features))
 

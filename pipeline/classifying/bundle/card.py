@@ -15,10 +15,11 @@ from savs.pipeline.evaluation.tables import metrics_table
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted, format_bytes, percent, visible
 from savs.pipeline.running.table import Table
-from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.label_rules import rules_of
+from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import FeatureStore, head_name
 
 TAGS = ("savs", "few-shot", "sparse-attention-vectors")

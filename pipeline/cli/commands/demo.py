@@ -89,8 +89,7 @@ def tour(
 
 def show(done: Toured, options: Options) -> Shown:
     """Draw the heads, and tell what was measured."""
-    from savs.pipeline.selection.drawn_map import draw_map
-    from savs.pipeline.selection.head_map import head_map
+    from savs.pipeline.selection.head_map import draw_map, head_map
 
     more = {name.replace("-", "_"): result.to_json() for name, result in done.others.items()}
     facts = done.evaluation.to_json() | more

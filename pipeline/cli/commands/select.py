@@ -10,7 +10,7 @@ from savs.pipeline.running.formatting import counted_as
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.stage_two import Selected
-    from savs.pipeline.selection.selection import TaskSelection
+    from savs.pipeline.targets.tasks import TaskSelection
 
 SHOWN = 20
 """Suspects that are printed."""

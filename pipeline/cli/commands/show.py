@@ -18,7 +18,7 @@ def show(done: "Overview", _: Options) -> Shown:
     """Word the facts, classes and progress of a store, or draw its heads."""
     facts = done.to_json()
     if done.heads is not None:
-        from savs.pipeline.selection.drawn_map import draw_map
+        from savs.pipeline.selection.head_map import draw_map
 
         return Shown(facts=facts, data=draw_map(done.heads, done.target))
     model, missing = facts["model"], len(facts["missing_shards"])

@@ -252,18 +252,8 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
     Results belong together if their folders have the same name: `one/results/lda` and
     `two/results/lda`. Each data set counts the same. The interval is Student's t over data sets, p
     that of a sign-flip test over data sets. A data set is a win or a loss if its own interval does
-    not hold 0. Errors are left out: each has the unit of its labels.
-
-    Parameters
-    ----------
-    comparison
-        What `compare` returned.
-
-    Returns
-    -------
-    polars.DataFrame
-        One row a pair of names, and point of sweeps, that several data sets have; columns
-        `DATA_SETS_SCHEMA`.
+    not hold 0. Errors are left out: each has the unit of its labels. A row is a pair of names, and
+    point of sweeps, that several data sets have; columns `DATA_SETS_SCHEMA`.
     """
     headline = pl.col("metric") == pl.col("metric").first().over("a", "b")
     named = comparison.filter(headline, pl.col("scale") != "error").with_columns(
@@ -309,25 +299,9 @@ null for that one. `forwards`, `seconds` and `bytes` are the cost, null if it is
 def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
     """Return one row a result, or a point of a sweep: method, model, value, difference, cost.
 
-    Results of the same examples are one data set, and each data set has its own first result. p is
-    corrected by Holm's method over all rows of the table.
-
-    Parameters
-    ----------
-    paths
-        Two folders or more, or one sweep, as in `compare`.
-    metric
-        The metric; by default the first of each data set.
-
-    Returns
-    -------
-    polars.DataFrame
-        Data set by data set, each in the order given; columns `METHOD_SCHEMA`.
-
-    Raises
-    ------
-    ComparisonError, ResultError
-        As in `compare`.
+    Results of the same examples are one data set, and each data set has its own first result; rows
+    are in the order given, columns `METHOD_SCHEMA`. p is corrected by Holm's method over all rows.
+    `metric` is by default the first of each data set. `paths` and errors are as in `compare`.
     """
     groups = read_groups(paths)
     compared = _compared(groups, metric, headline_alone=True)
@@ -372,10 +346,11 @@ def _method_rows(
 
 
 def _of_result(result: Result) -> dict[str, Any]:
-    cost = result.metrics.get("cost") or {}
+    cost, facts = (result.metrics.get(name) or {} for name in ("cost", "model"))
+    model, adapter, site = (facts.get(name) for name in ("name", "adapter", SITE))
     return {
         "benchmark": str(result.metrics.get("benchmark") or ""),
-        "model": _model(result),
+        "model": str(model or "-") + f" + {adapter}" * bool(adapter) + f", {site}" * bool(site),
         "forwards": cost.get("forwards"),
         "seconds": cost.get("seconds"),
         "bytes": cost.get("bytes"),
@@ -404,14 +379,6 @@ def _method(setting: Point, one: TrialSet) -> str:
         if setting.prompt is not None:
             parts.append(setting.prompt)
     return ", ".join(parts)
-
-
-def _model(result: Result) -> str:
-    """Return the name of the model, with its adapter, and the site if features are not of heads."""
-    facts = result.metrics.get("model") or {}
-    name = str(facts.get("name") or "-")
-    adapter, site = facts.get("adapter"), facts.get(SITE)
-    return (f"{name} + {adapter}" if adapter else name) + (f", {site}" if site else "")
 
 
 def repeated(table: pl.DataFrame) -> bool:

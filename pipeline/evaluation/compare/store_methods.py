@@ -39,16 +39,8 @@ def measured_methods(path: Path, reporting: Reporting) -> list[Path]:
     the same test examples that is there is taken as it is; heads that were chosen before labels
     came are chosen again.
 
-    Raises
-    ------
-    StoreIncompleteError
-        A shard is missing.
-    SelectionError
-        A class has no usable training example.
-    ParameterError
-        The store is at a URL, where no result can be written.
-    ComparisonError
-        No method can be measured.
+    StoreIncompleteError if a shard is missing, SelectionError if a class has no usable training
+    example, ParameterError if the store is at a URL, ComparisonError if no method can be measured.
     """
     store = open_store(path)
     store.require_split("train")
@@ -56,7 +48,7 @@ def measured_methods(path: Path, reporting: Reporting) -> list[Path]:
     examples = SharedTest.of({"": store}).examples if is_tested else None
     quiet = replace(reporting, say=reporting.detail)
     task, failed, folders = StoredTraining(store).tasks()[0], [], list[Path]()
-    for name in target_of(store.manifest.identity.benchmark).compared_readouts:
+    for name in target_of(store.benchmark).compared_readouts:
         rule = name if name in OWN_ANSWERS else BUILT_IN[name]
         if what_lacks(store, task, rule) or (isinstance(rule, str) and not is_tested):
             continue
@@ -95,10 +87,7 @@ def _is_current(result: Result, examples: pl.DataFrame) -> bool:
 def which_to_take(methods: pl.DataFrame) -> str:
     """Return which method to take, and why: the first one, unless the best is better beyond doubt.
 
-    Parameters
-    ----------
-    methods
-        Two or more of one data set, columns `METHOD_SCHEMA`, the simplest method first.
+    `methods` are two or more of one data set, columns `METHOD_SCHEMA`, the simplest method first.
     """
     several = methods["model"].n_unique() > 1
     names = ["{method} of {model}" if several else "{method}"] * methods.height

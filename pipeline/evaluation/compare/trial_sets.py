@@ -104,22 +104,18 @@ class TrialSet:
         ComparisonError if no setting is the same, or units or numbers of draws differ.
         """
         ours, theirs = self.trials[metric], other.trials[metric]
-        if len(ours) == 1 or len(theirs) == 1:
-            many = ours if len(ours) > 1 else theirs
-            settings = [
-                (setting, ours.get(setting, next(iter(ours.values()))), trial)
-                if many is theirs
-                else (setting, ours[setting], next(iter(theirs.values())))
-                for setting, trial in many.items()
-            ]
-        else:
-            settings = [(one, ours[one], trial) for one, trial in theirs.items() if one in ours]
+        if len(ours) == 1:
+            ours = dict.fromkeys(theirs, next(iter(ours.values())))
+        elif len(theirs) == 1:
+            theirs = dict.fromkeys(ours, next(iter(theirs.values())))
+        settings = [one for one in theirs if one in ours]
         if not settings:
             raise ComparisonError(
                 f"{self.folder} and {other.folder} have no readout, number of heads and shots in"
                 " common; sweep both with the same ones"
             )
-        for setting, first, trial in settings:
+        for setting in settings:
+            first, trial = ours[setting], theirs[setting]
             _require_same_units(self, other, metric, first, trial)
             cluster = joined_clusters([one.units.scores["cluster"] for one in (first, trial)])
             first, trial = first.in_clusters(cluster), trial.in_clusters(cluster)
@@ -146,10 +142,7 @@ def _require_same_units(a: TrialSet, b: TrialSet, metric: str, first: Trial, oth
 def read_trial_sets(folder: Path, name: str) -> list[TrialSet]:
     """Read what a folder measured: one set of a result, one a data set of a sweep.
 
-    Raises
-    ------
-    ComparisonError, ResultError
-        As `read_result`; of a sweep, a table is missing or damaged.
+    Errors as `read_result`; of a sweep, ResultError if a table is missing or damaged.
     """
     if not is_sweep(folder):
         result = read_result(folder, name)
@@ -193,16 +186,9 @@ def is_sweep(folder: Path) -> bool:
 def read_result(folder: Path, name: str = "", use: str = "a comparison") -> Result:
     """Read a result that can be compared; `name` is its short one, by default its folder's.
 
-    `use` is what it is for, see `Target.refused`.
-
-    Raises
-    ------
-    ComparisonError
-        It is no folder of results, or has no metrics.
-    SelectionError
-        The use has no meaning for its labels.
-    ResultError
-        A file of it is missing or damaged, or its files belong to different evaluations.
+    `use` is what it is for, see `Target.refused`: SelectionError if that has no meaning for its
+    labels. ComparisonError if it is no folder of results, or has no metrics; ResultError if a file
+    of it is missing or damaged, or its files belong to different evaluations.
     """
     if not folder.is_dir():
         raise ComparisonError(
@@ -231,8 +217,6 @@ def read_result(folder: Path, name: str = "", use: str = "a comparison") -> Resu
 def short_names(folders: Sequence[Path]) -> list[str]:
     """Return the shortest end of each path that is unique.
 
-    Examples
-    --------
     >>> short_names([Path("a/results/vote"), Path("b/results/vote"), Path("a/results/lda")])
     ['a/results/vote', 'b/results/vote', 'lda']
     """
@@ -252,10 +236,7 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def group_sets(sets: Sequence[TrialSet]) -> list[list[TrialSet]]:
     """Return the sets of each data set: those that are about the same examples.
 
-    Raises
-    ------
-    ComparisonError
-        A set shares its examples with no other.
+    ComparisonError if a set shares its examples with no other.
     """
     groups: list[list[TrialSet]] = []
     for one in sets:

@@ -50,12 +50,8 @@ def make_draws(
 
     Where the pool has exactly that many examples of each class, and for `all`, every draw would be
     the same: there is one. Tasks that `share_rows`, of many labels, get those of one draw: it
-    has at least that many where each label is there, and where it is absent.
-
-    Raises
-    ------
-    SelectionError
-        The pool has fewer examples of a class, or there is no draw or no number of shots.
+    has at least that many where each label is there, and where it is absent. SelectionError if the
+    pool has fewer examples of a class, or there is no draw or no number of shots.
     """
     if draws < 1:
         raise SelectionError(f"`draws` is {draws}, expected at least 1")

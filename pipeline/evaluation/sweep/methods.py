@@ -15,15 +15,14 @@ import polars as pl
 from savs.datasets import Benchmark, Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import packed_predictions, with_skipped
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.own_answer import OwnAnswers
-from savs.pipeline.evaluation.predictions import packed_predictions, with_skipped
-from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
-from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
+from savs.pipeline.evaluation.sweep.draws import DrawKey
+from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.trials import Point
-from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
@@ -71,10 +70,8 @@ def find_methods(
 ) -> tuple[list[Method], list[str]]:
     """Return the methods in the order of the readouts, then of the stores; and what is left out.
 
-    Raises
-    ------
-    SelectionError
-        A readout is unknown, given twice, or possible in no store that it was asked of.
+    SelectionError if a readout is unknown, given twice, or possible in no store that it was asked
+    of.
     """
     methods: list[Method] = []
     notes: list[str] = []
@@ -94,13 +91,6 @@ def find_methods(
             methods.append(Method(store, rule, is_fitted))
     require_names([f"{m.store}:{m.readout}" if len(stores) > 1 else m.readout for m in methods])
     return methods, notes
-
-
-def chosen_readouts(readouts: Sequence[str | Path | Readout]) -> list[Readout]:
-    """Return readouts of heads; SelectionError if there is none to measure, or one twice."""
-    rules = [choose_readout(readout) for readout in readouts]
-    require_names([rule.name for rule in rules])
-    return rules
 
 
 def require_names(names: Sequence[str]) -> None:
@@ -132,7 +122,7 @@ def what_lacks(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     reads_answers = isinstance(rule, str) or bool(rule.answers)
     use = "the model's own answer" if reads_answers else "a readout of class names"
     if isinstance(rule, str) or rule.answers or rule.texts:
-        refusal = target_of(store.manifest.identity.benchmark).refusal(use, store.path)
+        refusal = target_of(store.benchmark).refusal(use, store.path)
         if refusal:
             return refusal
     if isinstance(rule, str) or rule.answers:
@@ -163,17 +153,11 @@ class DrawnTraining(StoredTraining):
         return list(self.drawn)
 
 
-@dataclass(frozen=True, slots=True)
-class StoreDraws:
-    """A store with the draws and the numbers of heads that its methods are measured with."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoreDraws(SweepPlan):
+    """What methods of a store predict on all draws."""
 
     name: str
-    store: FeatureStore
-    tasks: list[TrainingTask]
-    draws: list[Draw]
-    counts: list[int]
-    """Numbers of heads, ascending."""
-    scoring: Scoring
     benchmark: str | Path | Benchmark | None
     """The store's, if it is in a Python file of the user (its path) or an object."""
 
@@ -188,9 +172,7 @@ class StoreDraws:
         yield from self._level([m.rule for m in methods if isinstance(m.rule, str)])
 
     def _fitted(self, rules: Sequence[Readout]) -> Predicted:
-        pool, (test, skipped) = self.store.features("train"), swept_examples(self.store)
-        plan = SweepPlan(self.store, self.tasks, self.draws, self.counts, pool, test, skipped)
-        for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
+        for readout, count, key, predictions in sweep_readouts(self, rules):
             yield [self._point(readout, count, key)], predictions
 
     def selected(
@@ -201,7 +183,7 @@ class StoreDraws:
         Each draw is selected, calibrated and measured like a store of its rows. SelectionError if
         one cannot be, before any is.
         """
-        values, examples = self.store.features("train"), self.store.examples("train")
+        values, examples = self.pool, self.store.examples("train")
         groups, identity = np.array(clusters_of(examples).to_list()), self.store.manifest.identity
         target = target_of(identity.benchmark)
         names = tuple(str(task.subtask) for task in self.tasks) if target.tasks_share_rows else ()
@@ -265,18 +247,16 @@ class StoreDraws:
 
     def _captioned(self, readouts: Sequence[str]) -> Predicted:
         captions = Captions(self.store, stored_benchmark(self.store, self.benchmark))
-        _, skipped = swept_examples(self.store)
         for key in self._keys():
             parts = [captions.match(draw.task).rows for draw in self.draws if draw.key == key]
             points = [self._point(readout, NO_HEADS, key) for readout in readouts]
-            yield points, with_skipped(self.store, parts, skipped)
+            yield points, with_skipped(self.store, parts, self.swept[1])
 
     def _level(self, answers: Sequence[str]) -> Predicted:
         for answer in answers:
-            _, skipped = swept_examples(self.store)
             parts = OwnAnswers(self.store, answer).parts
             points = [self._point(answer, NO_HEADS, key) for key in self._keys()]
-            yield points, with_skipped(self.store, parts, skipped)
+            yield points, with_skipped(self.store, parts, self.swept[1])
 
     def _keys(self) -> list[DrawKey]:
         return list(dict.fromkeys(draw.key for draw in self.draws))

@@ -5,7 +5,8 @@ fits of their own share the products of a shard (`score_fits`): most of a sweep'
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -14,19 +15,13 @@ import polars as pl
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.predictions import with_skipped
+from savs.pipeline.evaluation.assessment import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.heads.head_scores import Ranking
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
-from savs.pipeline.selection.selection import (
-    ScoredHeads,
-    choosable,
-    fit_arguments,
-    heads_up_to,
-    score_tasks,
-)
+from savs.pipeline.selection.selection import Fitter, ScoredHeads, choosable, heads_up_to
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets.one import VOTES_KEPT, named, predicted
 from savs.stores import FeatureStore
@@ -36,21 +31,26 @@ MEMORY = 2**30
 """Bytes of results and fits that one pass may hold; more draws than that take more passes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SweepPlan:
-    """A store, its draws, and the numbers of heads to measure."""
+    """A store with the draws and the numbers of heads that its methods are measured with."""
 
     store: FeatureStore
     tasks: list[TrainingTask]
     draws: list[Draw]
     counts: list[int]
-    """Ascending."""
-    pool: Array
-    """`(heads, n, d)`: the training features of all heads."""
-    test: pl.DataFrame
-    """The test examples with features, with their clusters."""
-    skipped: pl.DataFrame
-    """The other test examples, which are wrong."""
+    """Numbers of heads, ascending."""
+    scoring: Scoring
+
+    @cached_property
+    def pool(self) -> Array:
+        """`(heads, n, d)`: the training features of all heads."""
+        return self.store.features("train")
+
+    @cached_property
+    def swept(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The test examples with features, and the others, which are wrong."""
+        return swept_examples(self.store)
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -64,7 +64,7 @@ def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def sweep_readouts(
-    plan: SweepPlan, rules: Sequence[Readout], scoring: Scoring
+    plan: SweepPlan, rules: Sequence[Readout]
 ) -> Iterator[tuple[str, int, DrawKey, pl.DataFrame]]:
     """Yield readout, number of heads and draw, with predictions of all test examples.
 
@@ -74,16 +74,17 @@ def sweep_readouts(
     for rule in rules:
         decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
         if decides not in chosen:
-            chosen[decides] = _best_heads(plan, rule, scoring)
+            chosen[decides] = _best_heads(plan, rule)
         for count, key, predictions in _run_draws(plan, rule, chosen[decides]):
             yield rule.name, count, key, predictions
 
 
-def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[ScoredHeads]]:
+def _best_heads(plan: SweepPlan, rule: Readout) -> list[list[ScoredHeads]]:
     """Return the best heads, or neurons, of each draw, for each of the numbers of heads."""
     heads = choosable(rule, plan.store.grid)
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
-    scores = score_tasks(StoredTraining(plan.store), rule, scoring, list(tasks.values()))
+    fitter = Fitter(StoredTraining(plan.store), rule, plan.scoring)
+    scores = fitter.score(list(tasks.values()))
     ranked = {key: Ranking.of(one, heads) for key, one in zip(tasks, scores, strict=True)}
     chosen = []
     for draw in plan.draws:
@@ -106,12 +107,12 @@ def _run_draws(
 
     All shots of a draw's number are in one pass: the features of its examples are read once.
     """
+    pairs = list(zip(plan.draws, chosen, strict=True))
     groups = list(dict.fromkeys(_group(draw) for draw in plan.draws))
     step = max(1, MEMORY // _bytes_a_group(plan))
     for start in range(0, len(groups), step):
         some = set(groups[start : start + step])
-        draws = [index for index, draw in enumerate(plan.draws) if _group(draw) in some]
-        yield from _pass(plan, rule, chosen, draws)
+        yield from _pass(plan, rule, [pair for pair in pairs if _group(pair[0]) in some])
 
 
 def _group(draw: Draw) -> tuple[int, int | None]:
@@ -122,24 +123,38 @@ def _bytes_a_group(plan: SweepPlan) -> int:
     """Return about how many bytes one number of draws takes: results, and training examples."""
     classes = max(len(task.classes) for task in plan.tasks)
     shots = {draw.key.shots for draw in plan.draws}
-    results = plan.test.height * len(plan.counts) * len(shots) * (8 + 8 * min(classes, VOTES_KEPT))
+    cells = plan.swept[0].height * len(plan.counts) * len(shots)
+    results = cells * (8 + 8 * min(classes, VOTES_KEPT))
     first = _group(plan.draws[0])
     fits = sum(len(d.task.rows) for d in plan.draws if _group(d) == first) * sum(plan.counts)
     return results + 4 * fits * plan.pool.shape[2]
 
 
+@dataclass(slots=True)
+class _Fit:
+    """A readout fitted to a draw, and what it says of the test examples, block by block."""
+
+    draw: Draw
+    chosen: Sequence[ScoredHeads]
+    """For each number of heads; the last alone where the first heads are a fit of their own."""
+    fitted: list[Fitted]
+    scores: list[list[ClassScores]] = field(default_factory=list)
+    """For each block and each number of heads."""
+
+
 def _pass(
-    plan: SweepPlan, rule: Readout, chosen: Sequence[Sequence[ScoredHeads]], draws: Sequence[int]
+    plan: SweepPlan, rule: Readout, draws: Sequence[tuple[Draw, Sequence[ScoredHeads]]]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Run some draws over the test split once."""
+    fitter, held = Fitter(StoredTraining(plan.store), rule, plan.scoring), plan.store.heads
+    fits = []
+    for draw, chosen in draws:
+        some = chosen[-1:] if rule.is_nested else chosen
+        features = (pick(plan.pool, held, one.heads, one.task.rows) for one in some)
+        fits.append(_Fit(draw, some, list(map(fitter.fit_one, some, features))))
     rows: list[list[Array]] = [[] for _ in plan.tasks]
-    scores: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
-    fits = [
-        _Fits(plan, rule, chosen, [draw for draw in draws if plan.draws[draw].pool == number])
-        for number in range(len(plan.tasks))
-    ]
     numbers = _task_numbers(plan)
-    row_of = {name: row for row, name in enumerate(plan.test["id"])}
+    row_of = {name: row for row, name in enumerate(plan.swept[0]["id"])}
     # Shards hold rows in another order than the plan where examples that share an image lie
     # together, and those of an append come last; so scores are kept with the rows they belong to.
     for block in plan.store.blocks("test", reuse=True):
@@ -150,59 +165,38 @@ def _pass(
             rows[number].append(block_rows[inside])
             whole = len(inside) == len(block_rows)  # a copy of all heads takes as long as products
             features = block.features if whole else block.features[:, inside]
-            for draw, by_count in fits[number].scores(features):
-                scores[draw].append([_small(one) for one in by_count])
-    yield from _predictions(plan, rows, scores)
+            of_task = [one for one in fits if one.draw.pool == number]
+            scored = _scores(plan, of_task, features, is_nested=rule.is_nested)
+            for one, by_count in zip(of_task, scored, strict=True):
+                one.scores.append([_small(scores) for scores in by_count])
+    yield from _predictions(plan, rows, fits)
+
+
+def _scores(
+    plan: SweepPlan, fits: Sequence[_Fit], features: Array, *, is_nested: bool
+) -> Iterator[list[ClassScores]]:
+    """Yield the scores of `(all heads, n, d)` features by each fit, by number of heads."""
+    held = plan.store.heads
+    if is_nested:
+        index = {head: place for place, head in enumerate(held)}
+        nested = [cast(HeadsFit, one.fitted[0]) for one in fits]
+        places = [[index[head] for head in one.chosen[0].heads] for one in fits]
+        yield from score_fits(nested, places, features, plan.counts)
+        return
+    for one in fits:
+        pairs = zip(one.chosen, one.fitted, strict=True)
+        yield [fit.scores(pick(features, held, chosen.heads)) for chosen, fit in pairs]
 
 
 def _task_numbers(plan: SweepPlan) -> Array:
     numbers = {task.subtask: number for number, task in enumerate(plan.tasks)}
-    subtasks = plan.test["subtask"].to_list()
+    subtasks = plan.swept[0]["subtask"].to_list()
     absent = next((s for s in subtasks if s not in numbers), None)
     if absent is not None:
         raise SelectionError(
             f"subtask {absent!r} of the test split has no training examples; add some or drop it"
         )
     return np.array([numbers[subtask] for subtask in subtasks])
-
-
-class _Fits:
-    """A readout fitted to some draws of one task."""
-
-    def __init__(
-        self,
-        plan: SweepPlan,
-        rule: Readout,
-        chosen: Sequence[Sequence[ScoredHeads]],
-        draws: Sequence[int],
-    ) -> None:
-        self._counts, self._held = plan.counts, plan.store.heads
-        self._draws = draws
-        # the first heads of a nested fit are a fit of their own
-        self._chosen = [chosen[draw][-1:] if rule.is_nested else chosen[draw] for draw in draws]
-        self._fitted = [[_fit(plan, rule, one) for one in of_draw] for of_draw in self._chosen]
-        self._nested: list[HeadsFit] = []
-        if rule.is_nested:
-            self._nested = [cast(HeadsFit, fit) for (fit,) in self._fitted]
-
-    def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
-        """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
-        if self._nested:
-            index = {head: place for place, head in enumerate(self._held)}
-            places = [[index[head] for head in one.heads] for (one,) in self._chosen]
-            scored = score_fits(self._nested, places, features, self._counts)
-            yield from zip(self._draws, scored, strict=True)
-            return
-        for draw, of_draw, fitted in zip(self._draws, self._chosen, self._fitted, strict=True):
-            pairs = zip(of_draw, fitted, strict=True)
-            yield draw, [fit.scores(pick(features, self._held, one.heads)) for one, fit in pairs]
-
-
-def _fit(plan: SweepPlan, rule: Readout, chosen: ScoredHeads) -> Fitted:
-    task, heads = chosen.task, chosen.heads
-    features = pick(plan.pool, plan.store.heads, heads, task.rows)
-    given = fit_arguments(StoredTraining(plan.store), rule, chosen)
-    return rule.fit(features, task.labels, task.classes, plan.store.widths(heads), **given)
 
 
 def _small(scores: ClassScores) -> ClassScores:
@@ -214,25 +208,25 @@ def _small(scores: ClassScores) -> ClassScores:
 
 
 def _predictions(
-    plan: SweepPlan, rows: Sequence[Sequence[Array]], scores: dict[int, list[list[ClassScores]]]
+    plan: SweepPlan, rows: Sequence[Sequence[Array]], fits: Sequence[_Fit]
 ) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     task_rows = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
-    examples = [plan.test[one] for one in task_rows]
-    draws_of: dict[DrawKey, list[int]] = {}  # one draw of each task
-    for index in scores:
-        draws_of.setdefault(plan.draws[index].key, []).append(index)
-    for key, draws in draws_of.items():
+    examples = [plan.swept[0][one] for one in task_rows]
+    fits_of: dict[DrawKey, list[_Fit]] = {}  # one of each task
+    for one in fits:
+        fits_of.setdefault(one.draw.key, []).append(one)
+    for key, of_key in fits_of.items():
         for column, count in enumerate(plan.counts):
             parts = [
                 _frame(
-                    examples[plan.draws[draw].pool],
-                    plan.draws[draw].task.classes,
-                    [by_count[column] for by_count in scores[draw]],
+                    examples[one.draw.pool],
+                    one.draw.task.classes,
+                    [by_count[column] for by_count in one.scores],
                 )
-                for draw in draws
-                if scores[draw]
+                for one in of_key
+                if one.scores
             ]
-            yield count, key, with_skipped(plan.store, parts, plan.skipped)
+            yield count, key, with_skipped(plan.store, parts, plan.swept[1])
 
 
 def _frame(

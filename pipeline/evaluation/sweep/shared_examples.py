@@ -8,8 +8,7 @@ import polars as pl
 
 from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import content_of
-from savs.pipeline.evaluation.predictions import with_skipped
+from savs.pipeline.evaluation.assessment import content_of, with_skipped
 from savs.pipeline.evaluation.same_examples import (
     EXAMPLE_COLUMNS,
     as_examples,
@@ -28,11 +27,7 @@ def hold_same_test(stores: Sequence[FeatureStore]) -> tuple[bool, str]:
     """Return whether stores hold the same test examples, and how two differ that do not.
 
     The same have equal ids, labels, groups, subtasks, categories and media, in the same order.
-
-    Raises
-    ------
-    SelectionError
-        Some of the stores do, others do not.
+    SelectionError if some of the stores do, and others do not.
     """
     tables = [_compared(store, "test") for store in stores]
     differences = [example_differences(table, tables[0]) for table in tables]
@@ -95,12 +90,8 @@ def shared_tasks(stores: Stores) -> tuple[dict[str, list[TrainingTask]], int]:
 
     So an index means the same example in every store. Classes and examples are in the order of the
     first store. The tasks are by name of the store, with the number of examples that some lack.
-
-    Raises
-    ------
-    SelectionError
-        An example has another label, subtask or other media in another store, or a class has no
-        example that all stores have.
+    SelectionError if an example has another label, subtask or other media in another store, or a
+    class has no example that all stores have.
     """
     tables = {name: _trained(store) for name, store in stores.items()}
     first, *others = stores

@@ -29,9 +29,10 @@ from savs.pipeline.evaluation.sweep.draws import (
 )
 from savs.pipeline.evaluation.sweep.methods import (
     Method,
+    Rule,
     StoreDraws,
-    chosen_readouts,
     find_methods,
+    require_names,
 )
 from savs.pipeline.evaluation.sweep.shared_examples import (
     SharedTest,
@@ -50,7 +51,7 @@ from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
-from savs.pipeline.readouts import Readout
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.option_texts import parse_counts, parse_layers, parse_names
 from savs.pipeline.running.options import Option
@@ -63,10 +64,7 @@ from savs.pipeline.selection.selection import (
     heads_up_to,
     require_layer,
 )
-from savs.pipeline.selection.training_data import (
-    StoredTraining,
-    TrainingTask,
-)
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore, Head
 from savs.stores.read.store import AnyStore, as_store
@@ -180,9 +178,12 @@ def sweep(
         A planned shard is missing.
     """
     if prompts:
-        _require_none(
-            shots=shots, draws=draws, seed=seed, benchmark=benchmark, max_layer=max_layers
-        )
+        unused = {"shots": shots, "draws": draws, "seed": seed, "benchmark": benchmark}
+        unused["max_layer"] = max_layers
+        if name := next((name for name, value in unused.items() if value is not None), None):
+            raise ParameterError(
+                f"`{name}` is about draws and test examples, which `prompts` does not use: omit it"
+            )
     count = len(stores) if isinstance(stores, list | tuple | Mapping) else 1
     if count != 1 and (prompts or max_layers is not None):
         name = "prompts" if prompts else "max_layer"
@@ -193,10 +194,9 @@ def sweep(
         if out is True and len(named) > 1:
             raise ParameterError("a sweep of several stores needs a folder; pass `out`")
         name = "prompts" if prompts else "sweep" if max_layers is None else "depth"
-        place = None if out is True else Path(out)
-        folder = place_of_result(
-            next(iter(named.values())).path, place, name
-        )  # before it takes long
+        # before it takes long
+        first = next(iter(named.values()))
+        folder = place_of_result(first.path, None if out is True else Path(out), name)
     measure = partial(
         _sweep,
         heads=heads,
@@ -213,7 +213,12 @@ def sweep(
     if is_same:
         found = measure(named)
     else:
-        _require_means(named)
+        for store in named.values():
+            if not target_of(store.benchmark).has_mean_over_data_sets:
+                raise ParameterError(
+                    f"{store.path} has numbers, whose errors have no mean over stores of different"
+                    " examples; sweep each by itself"
+                )
         reporting.say(f"the stores hold different test examples: {apart}")
         sweeps = {}
         for name, store in named.items():
@@ -239,24 +244,6 @@ def _named(stores: Any) -> dict[str, FeatureStore]:
     return dict(zip(names, opened, strict=True))
 
 
-def _require_none(**options: Any) -> None:
-    """Raise ParameterError for an option that prompts do not use."""
-    if name := next((name for name, value in options.items() if value is not None), None):
-        raise ParameterError(
-            f"`{name}` is about draws and test examples, which `prompts` does not use: omit it"
-        )
-
-
-def _require_means(stores: Stores) -> None:
-    """Raise ParameterError for numbers of different examples."""
-    for store in stores.values():
-        if not target_of(store.manifest.identity.benchmark).has_mean_over_data_sets:
-            raise ParameterError(
-                f"{store.path} has numbers, whose errors have no mean over stores of different"
-                " examples; sweep each by itself"
-            )
-
-
 def _sweep(
     named: dict[str, FeatureStore],
     *,
@@ -270,20 +257,25 @@ def _sweep(
     max_layers: Sequence[int] | Literal["each"] | None,
     prompts: bool,
 ) -> Sweep:
-    target = target_of(next(iter(named.values())).manifest.identity.benchmark)
+    target = target_of(next(iter(named.values())).benchmark)
     heads, shots = _listed(heads), _listed(shots)
     rules = _listed(target.default_readout if readouts is None else readouts)
     scorer = choose_scoring(target.default_scoring if scoring is None else scoring)
     if prompts:
         return _compare_prompts(named, heads, rules, scorer)
     for store in named.values():
-        target_of(store.manifest.identity.benchmark).require("a sweep", store.path)
+        target_of(store.benchmark).require("a sweep", store.path)
         store.require_complete()
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, rules)
     first_name, first = next(iter(named.items()))
     if not target.has_classes:
-        _require_labels(first, tasks[first_name])
+        labels = first.examples("test")["label"]
+        if not target.can_measure(labels, tasks[first_name]):
+            raise SelectionError(
+                f"no test example of {first.path} has a label that training examples have, so that"
+                " nothing can be measured; label some"
+            )
     if shots is None and max_layers is None:
         shots = default_shots(tasks[first_name], target.tried_shots)
     grid = (
@@ -308,7 +300,7 @@ def _sweep(
             draws=at_depths(drawn, grid.depths) if grid.depths else drawn,
             counts=grid.counts[name],
             scoring=scorer,
-            benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
+            benchmark=benchmark if store.benchmark["name"] == first.benchmark["name"] else None,
         )
         of_store = [method for method in methods if method.store == name]
         if not target.has_classes:
@@ -337,23 +329,10 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
     """Return the training examples of each store: those that all stores have; and a note."""
     if len(stores) == 1:
         return {name: StoredTraining(store).tasks() for name, store in stores.items()}, []
-    is_same, apart = hold_same_test(list(stores.values()))
-    if not is_same:
-        raise SelectionError(f"the stores hold other test examples: {apart}")
     tasks, absent = shared_tasks(stores)
     missing = counted_as(absent, "training example", "is", "are")
     note = f"{missing} not in all stores: no draw has them"
     return tasks, [note] if absent else []
-
-
-def _require_labels(store: FeatureStore, tasks: Sequence[TrainingTask]) -> None:
-    """Raise SelectionError if no test example has a label of the tasks."""
-    target = target_of(store.manifest.identity.benchmark)
-    if not target.can_measure(store.examples("test")["label"], tasks):
-        raise SelectionError(
-            f"no test example of {store.path} has a label that training examples have, so that"
-            " nothing can be measured; label some"
-        )
 
 
 def _shared_pool(
@@ -383,14 +362,15 @@ def _grid(
 ) -> _Grid:
     if len(stores) == 1 and all(method.is_fitted for method in methods):
         ((name, store),) = stores.items()
-        held = _held(store, methods)
+        held = _held(store, [method.rule for method in methods])
         numbers = heads or [n for n in HEADS if n == "all" or n <= len(held)]
         return _Grid(shots, {name: sorted({head_count(held, n) for n in numbers})})
     number = _one_number(heads, "methods")
     counts = {}
     for name, store in stores.items():
-        is_fewer = isinstance(number, int) and number > len(store.heads)
-        counts[name] = [head_count(store.heads, "all" if is_fewer else number)]
+        held = _held(store, [method.rule for method in methods if method.store == name])
+        is_fewer = isinstance(number, int) and number > len(held)
+        counts[name] = [head_count(held, "all" if is_fewer else number)]
     return _Grid(shots, counts)
 
 
@@ -404,7 +384,7 @@ def _depth_grid(
     level = next((method.readout for method in methods if not method.is_fitted), None)
     if level is not None:
         raise SelectionError(f"depths are compared by heads alone, which {level!r} is not about")
-    held = _held(store, methods)
+    held = _held(store, [method.rule for method in methods])
     number = default_heads(held) if heads is None else _one_number(heads, "depths")
     count = head_count(held, number)
     depths = _depths(store, held, None if max_layers == "each" else max_layers, count)
@@ -421,10 +401,10 @@ def _one_number(heads: Sequence[HeadCount] | None, what: str) -> HeadCount:
     return heads[0]
 
 
-def _held(store: FeatureStore, methods: Sequence[Method]) -> list[Head]:
-    """Return what all of some fitted methods can choose from: heads, or all neurons."""
-    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
-    return min((choosable(rule, store.grid) for rule in rules), key=len)
+def _held(store: FeatureStore, rules: Sequence[Rule]) -> list[Head]:
+    """Return what all of some readouts can choose from: heads, or all neurons."""
+    among = [choosable(rule, store.grid) for rule in rules if isinstance(rule, Readout)]
+    return min(among, key=len, default=store.heads)
 
 
 def _depths(
@@ -458,9 +438,11 @@ def _compare_prompts(
     all. Test examples are not read.
     """
     ((name, store),) = stores.items()
-    rules = chosen_readouts(readouts)
-    counts = sorted({head_count(store.heads, n) for n in heads or [default_heads(store.heads)]})
-    prompts = stored_prompts(store.manifest.identity.benchmark)
+    rules = [choose_readout(readout) for readout in readouts]
+    require_names([rule.name for rule in rules])
+    held = _held(store, rules)
+    counts = sorted({head_count(held, n) for n in heads or [default_heads(held)]})
+    prompts = stored_prompts(store.benchmark)
     if not prompts:
         raise SelectionError(
             f"{store.path} has one prompt for each example, so there is nothing to compare; run"
@@ -473,7 +455,14 @@ def _compare_prompts(
             selection = choose_heads(store, heads=count, readout=rule, scoring=scoring)
             evaluation = evaluate_method(store, selection, on="folds")
             parts, left_out = paired(evaluation.predictions, prompts)
-            notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
+            notes |= dict.fromkeys(evaluation.notes)
+            if left_out:
+                skipped = [
+                    f"{was} skipped under some prompts and {is_left} left out of all;"
+                    for was, is_left in (("was", "is"), ("were", "are"))
+                ]
+                some = counted_as(left_out, "training example", *skipped)
+                notes[f"{some} `savs show` prints the reasons"] = None
             chance = evaluation.units[0].chance  # the classes are the same under all prompts
             for prompt, part in parts.items():
                 point = Point(name, rule.name, count, prompt=prompt)
@@ -508,21 +497,3 @@ def paired(
         for prompt, part in parts.items()
     }
     return aligned, scores["example"].n_unique() - common.height
-
-
-def _note(left_out: int) -> list[str]:
-    if not left_out:
-        return []
-    return [
-        counted_as(
-            left_out,
-            "training example",
-            one="was skipped under some prompts and is left out of all;",
-            several="were skipped under some prompts and are left out of all;",
-        )
-        + " `savs show` prints the reasons"
-    ]
-
-
-def _benchmark(store: FeatureStore) -> str:
-    return str(store.manifest.identity.benchmark["name"])

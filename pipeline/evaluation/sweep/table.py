@@ -35,10 +35,7 @@ from savs.pipeline.evaluation.trials import (
 from savs.pipeline.running.formatting import counted, listed, measured
 from savs.pipeline.running.result_files import UNITS, read_table, write_table, writing
 from savs.pipeline.selection.training_data import TrainingTask
-from savs.pipeline.statistics.intervals import (
-    UnitWeights,
-    weigh_units,
-)
+from savs.pipeline.statistics.intervals import UnitWeights, weigh_units
 from savs.pipeline.statistics.paired_tests import (
     correct,
     difference_over_data_sets,
@@ -143,21 +140,11 @@ class Sweep:
         )
 
     def over_stores(self) -> pl.DataFrame:
-        """Return means over stores of different examples, see `join_sweeps`.
+        """Return means over stores of different examples, as `STORES_SCHEMA`.
 
         They are those of the headline metric and of the differences. Each store counts the same.
-        Intervals are Student's t over stores, p is that of a sign-flip test over stores. Only
-        points that all stores have are there.
-
-        Returns
-        -------
-        polars.DataFrame
-            One row a point; columns `STORES_SCHEMA`.
-
-        Raises
-        ------
-        SelectionError
-            No point is in all stores.
+        Intervals are Student's t over stores, p is that of a sign-flip test over stores. A row is a
+        point that all stores have; SelectionError if there is none.
         """
         rows = with_methods(headline(self.summary)).drop("store")
         count = rows["data_set"].n_unique()
@@ -203,15 +190,7 @@ def with_methods(table: pl.DataFrame) -> pl.DataFrame:
 def join_sweeps(sweeps: Mapping[str, Sweep]) -> Sweep:
     """Return sweeps of stores of different examples as one table: each is a `data_set`.
 
-    Parameters
-    ----------
-    sweeps
-        Name of each data set -> its sweep, at least two.
-
-    Raises
-    ------
-    SelectionError
-        There are fewer than two.
+    `sweeps` are by the name of the data set. SelectionError for fewer than two, and for errors.
     """
     if len(sweeps) < 2:
         raise SelectionError(f"{len(sweeps)} sweep given, expected two stores or more")
@@ -260,10 +239,7 @@ class SweepTrials:
     def add(self, point: Point, draw: int, metrics: Sequence[Units]) -> None:
         """Keep the metrics of a draw at a point.
 
-        Raises
-        ------
-        SelectionError
-            A metric has other units than in the first draw.
+        SelectionError if a metric has other units than in the first draw.
         """
         for units in metrics:
             if units.name not in self._metrics:
@@ -281,10 +257,7 @@ class SweepTrials:
         self._draws.setdefault(point, {})[draw] = scores
 
     def sweep(
-        self,
-        methods: Sequence[tuple[str, str]],
-        examples: pl.DataFrame,
-        notes: Sequence[str] = (),
+        self, methods: Sequence[tuple[str, str]], examples: pl.DataFrame, notes: Sequence[str] = ()
     ) -> Sweep:
         """Return the tables, in the order of the methods: pairs of store and readout."""
         places = {method: place for place, method in enumerate(methods)}
@@ -330,10 +303,7 @@ class SweepTrials:
         return {"data_set": self.data_set, **point._asdict()}
 
     def _summary(
-        self,
-        here: Trial,
-        trials: Mapping[tuple[Point, str], Trial],
-        points: Sequence[Point],
+        self, here: Trial, trials: Mapping[tuple[Point, str], Trial], points: Sequence[Point]
     ) -> dict[str, Any]:
         point, units = here.point, here.units
         # depths and prompts are compared within a draw: one draw has an interval over examples
@@ -373,12 +343,8 @@ def _small(scores: pl.Series) -> Array:
 def save_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     """Write the tables of a sweep and return their paths.
 
-    Raises
-    ------
-    SelectionError
-        Stores of different examples have no point in common.
-    StoreWriteError
-        The folder cannot be written.
+    SelectionError if stores of different examples have no point in common; StoreWriteError if the
+    folder cannot be written.
     """
     tables = {
         VALUES_FILE: sweep.values,
@@ -397,10 +363,7 @@ def save_sweep(sweep: Sweep, folder: Path) -> list[Path]:
 def load_summary(folder: Path) -> pl.DataFrame:
     """Return the summary of a sweep, columns `SUMMARY_SCHEMA`.
 
-    Raises
-    ------
-    ResultError
-        The file is not there, or not as `save_sweep` wrote it.
+    ResultError if the file is not there, or not as `save_sweep` wrote it.
     """
     filled = ["data_set", "store", "readout", "heads", "metric", "scale", "mean", "chance", "draws"]
     return read_table(folder / SUMMARY_FILE, pl.Schema(SUMMARY_SCHEMA), filled, SWEEP)

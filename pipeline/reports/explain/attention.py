@@ -99,17 +99,9 @@ def view_example(
 ) -> tuple[View, ...]:
     """Return where the chosen heads of an example look; with the words that each writes if asked.
 
-    Takes one forward pass, one for each head and `DRAWS` more.
-
-    Raises
-    ------
-    MediaError
-        An image cannot be read.
-    ModelError
-        The model's attention cannot be read, see `look`.
-    ReportError
-        The example has no image, or has a video, or the model gives other features than the store
-        has.
+    Takes one forward pass, one for each head and `DRAWS` more. MediaError if an image cannot be
+    read; ModelError if the model's attention cannot be, see `look`; ReportError if the example has
+    no image, or a video, or the model gives other features than the store has.
     """
     from savs.pipeline.extraction.line.prepare import pieces_of
     from savs.pipeline.reports.explain.maps import (
@@ -175,12 +167,8 @@ def view_example(
 def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "LoadedModel":
     """Load the model of a selection, and require that it is the one.
 
-    Raises
-    ------
-    MissingExtraError
-        torch and transformers are not installed.
-    SelectionError, ModelError
-        It is another model, or cannot be loaded.
+    MissingExtraError without torch; SelectionError or ModelError if it is another, or cannot be
+    loaded.
     """
     from savs.pipeline.classifying.model_match import decoding_of, model_options
     from savs.pipeline.extraction.model.model_options import require_extra

@@ -42,8 +42,6 @@ def smallest_flip(table: Array, votes: Array) -> Flip:
 
     `table` has `(heads, classes)` cosines, heads best first, `votes` the `(heads,)` class numbers.
 
-    Examples
-    --------
     >>> table = np.float32([[0.9, 0.1], [0.5, 0.4], [0.2, 0.3]])
     >>> flip = smallest_flip(table, np.array([0, 0, 1]))
     >>> flip.rival, flip.heads, round(flip.lead, 3)
@@ -75,8 +73,6 @@ def _runner_up(table: Array, votes: Array, first: int) -> int:
 def without_each_head(votes: Array, classes: int) -> dict[int, int]:
     """Return the heads without which another class wins: rank from 0 -> that class.
 
-    Examples
-    --------
     >>> without_each_head(np.array([2, 0, 2, 0]), 3)  # 2 : 2, the first head decides
     {0: 0, 2: 0}
     """
@@ -141,8 +137,8 @@ def refit(
 ) -> list[Refitted]:
     """Return for each query what another fit would have said, the heads being the same.
 
-    An example that is the only one of its class stays. With more than `MOST_EXAMPLES` none is left
-    out.
+    An example that is the only one of its class stays, and so do the model's own answers. With more
+    than `MOST_EXAMPLES` none is left out.
 
     `features` are the `(heads, n, d)` of the training examples, `labels` their `(n,)` class
     numbers, `queries` the `(heads, q, d)` of the examples that are explained. `rule` takes no class
@@ -159,7 +155,8 @@ def refit(
     others[np.arange(len(others)), whole.choice] = -np.inf
     is_next = others == others.max(axis=1, keepdims=True)
     every, ranks = np.ones(len(labels), bool), list(range(len(features)))
-    fewer = ((rank, [r for r in ranks if r != rank]) for rank in ranks if len(ranks) > 1)
+    chosen = ranks[:-1] if rule.answers else ranks  # the model's own answers, the last, stay
+    fewer = ((rank, [r for r in ranks if r != rank]) for rank in chosen if len(chosen) > 1)
     heads = _changed(whole.choice, ((rank, choices(rows, every)) for rank, rows in fewer))
     examples: Sequence[dict[int, int] | None] = [None] * len(heads)
     if len(labels) <= MOST_EXAMPLES:

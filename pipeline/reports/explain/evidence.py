@@ -10,23 +10,16 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import command
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.heads.centroids import (
-    class_centroids,
-    first_of_best,
-    leads,
-    normalise,
-)
+from savs.pipeline.heads.centroids import class_centroids, first_of_best, leads, normalise
 from savs.pipeline.heads.neurons import closeness, likeness
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.readouts.neurons import FittedNeurons
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
-from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
-from savs.pipeline.selection.training_data import (
-    StoredTraining,
-    TrainingTask,
-)
+from savs.pipeline.selection.selection import Selection, chosen_features
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
+from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import FeatureStore, Head
 from savs.stores.format.layout import is_neuron
 
@@ -50,6 +43,8 @@ class Trained:
     """`(heads, classes, d)`; without the examples their directions alone. Of numbers, which have
     none, `(heads, 1, d)` slopes."""
     target: Target
+    rule: Readout
+    """The readout: of a left-out example that of its fold, as `savs train` chooses it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +72,24 @@ class Evidence:
 def gather_evidence(
     store: FeatureStore, selection: Selection, examples: Mapping[str, str | None], split: str
 ) -> dict[str, Evidence]:
-    """Return the evidence of some examples.
+    """Return the evidence of some examples: ids with their subtasks, of one split of the store.
 
-    `examples` are ids with their subtasks, all of one split of the store whose training examples
-    made the selection.
-
-    Raises
-    ------
-    ReportError
-        The store has no features of an example.
+    Its training examples made the selection. ReportError if it has no features of an example.
     """
     wanted = set(examples.values())
-    tasks = [task for task in selection.tasks if task.subtask in wanted]
-    trained = trained_on(store, selection.target, tasks)
+    tasks = tuple(task for task in selection.tasks if task.subtask in wanted)
+    trained = trained_on(store, replace(selection, tasks=tasks))
     return _gather(store, {name: trained[subtask] for name, subtask in examples.items()}, split)
-
-
-@dataclass(frozen=True, slots=True)
-class OfFold:
-    """A left-out example in the heads of its fold, which were chosen and fitted without it."""
-
-    evidence: Evidence
-    rule: Readout
-    """The readout of the fold: `savs train` chooses it anew in each."""
 
 
 def gather_left_out(
     store: FeatureStore, selection: Selection, result: Result, examples: Mapping[str, str | None]
-) -> dict[str, OfFold]:
+) -> dict[str, Evidence]:
     """Return the evidence of left-out training examples, whose predictions a result has.
 
     The folds are made again from the training examples, and their heads chosen again. The readout
-    of a fold, and the number of folds, are those that give the predictions of the result.
-
-    Raises
-    ------
-    ReportError
-        None gives them, or the store has no features of an example.
+    of a fold, and the number of folds, are those that give the predictions of the result:
+    ReportError if none does, or the store has no features of an example.
     """
     data = StoredTraining(store)
     least, greatest = result.metrics["train_shares"]
@@ -130,21 +106,16 @@ def gather_left_out(
             if fold.task.subtask == subtask and row_of[name] in fold.task.rows[fold.out]
         }
         left = list({id(fold): fold for fold in fold_of.values()}.values())
-        fits: dict[int, tuple[FoldFit, Readout]] = {}
+        fits: dict[int, Trained] = {}
         for rule in readouts:
             like = replace(selection, readout=rule.name, rule=rule)
             for fit in fit_folds(data, like, left) if left else ():
                 if _gives(selection, fit, known):
-                    fits[id(fit.fold)] = fit, rule
+                    fits[id(fit.fold)] = _train(store, like, fit.selection, fit.fold.others)
             left = [fold for fold in left if id(fold) not in fits]
         if left or len(fold_of) < len(examples):
             continue
-        trained = {
-            number: _train(store, selection.target, fit.selection, fit.fold.others)
-            for number, (fit, _) in fits.items()
-        }
-        found = _gather(store, {n: trained[id(fold_of[n])] for n in examples}, "train")
-        return {name: OfFold(one, fits[id(fold_of[name])][1]) for name, one in found.items()}
+        return _gather(store, {name: fits[id(fold_of[name])] for name in examples}, "train")
     raise ReportError(
         f"{result.folder} has predictions that no folds of the training examples give now; run"
         f" {command('savs', 'evaluate', store.path, '--folds', 5)} again"
@@ -175,12 +146,13 @@ def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> 
     return evidence
 
 
-def trained_on(
-    store: FeatureStore, target: Target, selected: Sequence[TaskSelection]
-) -> dict[str | None, Trained]:
-    """Return what the heads of some subtasks of a selection were fitted on, in its store."""
+def trained_on(store: FeatureStore, selection: Selection) -> dict[str | None, Trained]:
+    """Return what the heads of each subtask of a selection were fitted on, in its store."""
     tasks = {task.subtask: task for task in StoredTraining(store).tasks()}
-    return {task.subtask: _train(store, target, task, tasks[task.subtask]) for task in selected}
+    return {
+        task.subtask: _train(store, selection, task, tasks[task.subtask])
+        for task in selection.tasks
+    }
 
 
 def trained_alone(target: Target, selection: TaskSelection, rule: Readout) -> Trained | None:
@@ -198,21 +170,22 @@ def trained_alone(target: Target, selection: TaskSelection, rule: Readout) -> Tr
         return None
     heads, _, width = centroids.shape
     none = np.zeros((heads, 0, width), np.float32)
-    return Trained(selection, None, (), (), none, centroids, target)
+    return Trained(selection, None, (), (), none, centroids, target, rule)
 
 
 def _train(
-    store: FeatureStore, target: Target, selection: TaskSelection, task: TrainingTask
+    store: FeatureStore, selection: Selection, chosen: TaskSelection, task: TrainingTask
 ) -> Trained:
-    (features,) = chosen_features(StoredTraining(store), [(selection.heads, task.rows)])
+    (features,) = chosen_features(StoredTraining(store), [(chosen.heads, task.rows)])
     ids, labels = (store.examples("train")[name][task.rows].to_list() for name in ("id", "label"))
     if len(task.classes) > 1:
         centroids = class_centroids(features, task.labels, len(task.classes))
     else:
-        assert isinstance(selection.fitted, HeadsFit)
-        centroids = selection.fitted.directions
+        assert isinstance(chosen.fitted, HeadsFit)
+        centroids = chosen.fitted.directions
+    target, rule = selection.target, selection.rule
     texts = tuple(target.texts(task, labels))
-    return Trained(selection, task, texts, tuple(ids), features, centroids, target)
+    return Trained(chosen, task, texts, tuple(ids), features, centroids, target, rule)
 
 
 def _features(

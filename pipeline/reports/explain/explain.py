@@ -54,10 +54,7 @@ def explain(
     out: Annotated[str | Path | None, Option(metavar="FILE.html")] = None,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     attention_maps: bool = False,
-    model: Annotated[
-        str | Path | None,
-        OTHER_MODEL,
-    ] = None,
+    model: Annotated[str | Path | None, OTHER_MODEL] = None,
     revision: Annotated[str | None, Option(level="python")] = None,
     dtype: Annotated[str | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
@@ -161,21 +158,13 @@ def explain(
     how = ""
     if evaluated.split == "test":
         evidence = gather_evidence(store, selection, wanted, evaluated.split)
-        rules = {selection.readout: (selection.rule, evidence)}
     else:
-        left_out = gather_left_out(store, selection, evaluated, wanted)
-        evidence = {name: one.evidence for name, one in left_out.items()}
-        rules = {
-            one.rule.name: (
-                one.rule,
-                {n: other.evidence for n, other in left_out.items() if other.rule is one.rule},
-            )
-            for one in left_out.values()
-        }
-        shares = of_shares(*evaluated.metrics["train_shares"])
+        evidence = gather_left_out(store, selection, evaluated, wanted)
+        readouts = sorted({one.trained.rule.name for one in evidence.values()})
         how = (
             "each is a training example that was left out: its heads were chosen, and"
-            f" {listed(sorted(rules))} fitted, on the other folds ({shares} of the examples)"
+            f" {listed(readouts)} fitted, on the other folds"
+            f" ({of_shares(*evaluated.metrics['train_shares'])} of the examples)"
         )
     trained = {name for one in evidence.values() for name in one.trained.ids}
     images = open_images(store, evaluated.split, rows["id"].to_list(), media_root)
@@ -183,11 +172,7 @@ def explain(
     training = (
         store.examples("train").select("id", "media", "prompt").rows_by_key("id", unique=True)
     )
-    changes = {
-        name: one
-        for rule, of_rule in rules.values()
-        for name, one in changes_of(store, rule, of_rule).items()
-    }
+    changes = changes_of(store, evidence)
     examples = tuple(
         describe(row, shown, evidence[row["id"]], images, others, training, changes.get(row["id"]))
         for row, shown in zip(rows.iter_rows(named=True), said, strict=True)

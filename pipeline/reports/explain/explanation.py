@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from savs.pipeline.readouts import Readout
 from savs.pipeline.reports.explain.attention import View
 from savs.pipeline.reports.explain.changes import (
     refit,
@@ -320,33 +319,32 @@ def _similar(evidence: Evidence, images: Images, known: Training) -> list[Traini
     ]
 
 
-def changes_of(
-    store: FeatureStore, rule: Readout, evidence: Mapping[str, Evidence]
-) -> dict[str, Changes]:
+def changes_of(store: FeatureStore, evidence: Mapping[str, Evidence]) -> dict[str, Changes]:
     """Return what would have changed each prediction.
 
     Nothing for readouts of class texts, many labels, whose thresholds decide, and numbers.
     """
-    if not all(one.trained.target.has_classes for one in evidence.values()):
-        return {}
-    if rule.name == VOTE:
-        return {name: _changes(one) for name, one in evidence.items()}
     changes: dict[str, Changes] = {}
     for trained in {id(one.trained): one.trained for one in evidence.values()}.values():
         examples = [one for one in evidence.values() if one.trained is trained]
-        if not rule.texts:
-            changes |= _refitted(rule, trained, store.widths(trained.selection.heads), examples)
+        if not trained.target.has_classes:
+            continue
+        if trained.rule.name == VOTE:
+            changes |= {one.id: _changes(one) for one in examples}
+        elif not trained.rule.texts:
+            changes |= _refitted(trained, store.widths(trained.selection.heads), examples)
     return changes
 
 
 def _refitted(
-    rule: Readout, trained: Trained, widths: Sequence[int], evidence: Sequence[Evidence]
+    trained: Trained, widths: Sequence[int], evidence: Sequence[Evidence]
 ) -> dict[str, Changes]:
     classes = trained.selection.classes
     names = [head_name(head) for head in trained.selection.heads]
     queries = np.stack([one.features for one in evidence], axis=1)
     assert trained.task is not None
-    refits = refit(rule, trained.features, trained.task.labels, classes, widths, queries)
+    labels = trained.task.labels
+    refits = refit(trained.rule, trained.features, labels, classes, widths, queries)
     return {
         one.id: Changes(
             rival=classes[refitted.rival],

@@ -54,11 +54,9 @@ class Look:
 def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
     """Run one prompt and return where heads look at its end.
 
-    Raises
-    ------
-    ModelError
-        The attention cannot be read: the model computes it in another way, gates what follows, or
-        puts the patches of an image in an order that is no grid, or has no token of a patch.
+    ModelError if the attention cannot be read: the model computes it in another way, gates what
+    follows, or puts the patches of an image in an order that is no grid, or has no token of a
+    patch.
     """
     _require_patches(model)
     points = [p for p in model.hook_points if p.grid.layer in {layer for layer, _ in heads}]

@@ -36,8 +36,6 @@ LEVELS = 12
 def shade(value: float, lowest: float, highest: float) -> int:
     """Return the shade of a value, 1 (lightest) to `LEVELS`.
 
-    Examples
-    --------
     >>> [shade(v, 0, 1) for v in (0, 0.5, 1)]
     [1, 7, 12]
     """
@@ -51,8 +49,6 @@ def shade_paths(cells: Mapping[tuple[int, int], int]) -> dict[int, str]:
 
     Neighbours of a row that have the same shade become one rectangle.
 
-    Examples
-    --------
     >>> shade_paths({(0, 0): 3, (1, 0): 3, (3, 0): 3, (2, 1): 1})
     {3: 'M0 0h2v1h-2zM3 0h1v1h-1z', 1: 'M2 1h1v1h-1z'}
     """
@@ -72,8 +68,6 @@ def shade_paths(cells: Mapping[tuple[int, int], int]) -> dict[int, str]:
 def grid_path(columns: int, rows: int) -> str:
     """Return an SVG path of the lines between the cells of a grid.
 
-    Examples
-    --------
     >>> grid_path(2, 1)
     'M0 0v1M1 0v1M2 0v1M0 0h2M0 1h2'
     """
@@ -249,8 +243,6 @@ def draw_scatter(
 def nice_ticks(numbers: Iterable[float]) -> list[float]:
     """Return round numbers at equal steps, at most `NUMBER_TICKS`, that hold all of some.
 
-    Examples
-    --------
     >>> nice_ticks([0.3, 4.2]), nice_ticks([1.0])
     ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.9, 0.95, 1.0, 1.05, 1.1])
     """
@@ -271,8 +263,6 @@ def nice_ticks(numbers: Iterable[float]) -> list[float]:
 def ends_of(shares: Iterable[float]) -> tuple[float, float]:
     """Return the ends of the vertical axis for some shares: whole tens of percent.
 
-    Examples
-    --------
     >>> ends_of([0.53, 0.78]), ends_of([1.0])
     ((0.5, 0.8), (0.9, 1.0))
     """

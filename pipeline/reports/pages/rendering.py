@@ -38,14 +38,9 @@ def require_page(out: Path) -> None:
 
 
 def write_page(out: Path, folder: Path, template: str, *, script: str = "", **values: Any) -> None:
-    """Write a page; one that is there is replaced. See `render`.
+    """Write a page, see `render`; one that is there is replaced.
 
-    Raises
-    ------
-    ReportError
-        `out` is no HTML file.
-    OutputError
-        It cannot be written.
+    ParameterError if `out` is no HTML file; OutputError if it cannot be written.
     """
     require_page(out)
     with output_files({"out": out}, force=True) as files:
@@ -73,8 +68,6 @@ def render(
 def policy(script: str) -> str:
     """Return the content security policy: the images, styles and the script inside the page.
 
-    Examples
-    --------
     >>> policy("")
     "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
     """
@@ -119,8 +112,6 @@ def _base64(data: bytes) -> str:
 def show_lines(text: str, most: int = MOST_CHARACTERS) -> Markup:
     """Return a text, escaped, with marks at its line ends; a long text is cut, with a note.
 
-    Examples
-    --------
     >>> print(show_lines("a < b", 3))
     a &lt;<i class="soft"> ... and 2 more characters</i>
     """

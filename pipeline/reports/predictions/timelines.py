@@ -88,7 +88,8 @@ def draw_timeline(
     end_s = max(window.end_ms for window in windows) / 1000
     drawn = list(zip(windows, rows, strict=True))[::every]
     if classes is None:
-        lines = {"": [_number(*one) for one in drawn]}
+        texts = [(window, row["prediction"]) for window, row in drawn]
+        lines = {"": [_value(window, float(text), text) for window, text in texts]}
     else:
         lines = _class_lines(drawn, classes, temperature)
     ticks = [tick for tick in nice_ticks([0, end_s]) if tick < (1 - NEAREST) * end_s]
@@ -133,10 +134,6 @@ def _middle_s(window: Window) -> float:
 
 def _value(window: Window, share: float, text: str) -> Value:
     return Value(_middle_s(window), share, None, None, f"{window} s: {text}")
-
-
-def _number(window: Window, row: Mapping[str, Any]) -> Value:
-    return _value(window, float(row["prediction"]), row["prediction"])
 
 
 def _class_lines(

@@ -130,37 +130,15 @@ def preview(
 ) -> PreviewContent:
     """Write one HTML page with examples of every class of both splits, as the model reads them.
 
-    The page holds its images and needs no network. Without a model, torch is not needed.
+    The page `out`, `*.html`, holds its images and needs no network; one that is there is replaced.
+    `benchmark` is a name, the path of a user's Python file, or an object; of each split `examples`
+    are shown, of each class in turn. The processor of `model`, a Hugging Face id, a folder or
+    `demo`, says what the model reads: weights are not loaded, and without it torch is not needed.
+    Options are the fields of `InputOptions`, and those of `ModelOptions` that prompts depend on.
 
-    Parameters
-    ----------
-    benchmark
-        Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
-    out
-        The page, `*.html`; one that is there is replaced.
-    examples
-        Examples of each split that are shown: of each class in turn.
-    model
-        A Hugging Face id, a folder or `demo`: its processor says what the model reads. Weights are
-        not loaded.
-    **options
-        The fields of `InputOptions` (`train`, `test`, `shots` ...), and those of `ModelOptions`
-        that prompts depend on: `revision`, `trust_remote_code`, `placeholders`, `min_pixels`,
-        `max_pixels`.
-
-    Returns
-    -------
-    PreviewContent
-        What the page shows.
-
-    Raises
-    ------
-    DatasetError
-        The files cannot be read, or no image at all is there.
-    ReportError, OutputError
-        `out` is no HTML file, or cannot be written.
-    MissingExtraError, ModelError
-        A model is given, and transformers is not installed or cannot load its processor.
+    DatasetError if the files cannot be read, or no image at all is there; ParameterError or
+    OutputError if `out` is no HTML file, or cannot be written; MissingExtraError or ModelError if
+    the processor of a model cannot be loaded.
     """
     inputs, processor = sort_keywords("preview", options, InputOptions, ProcessorKeywords)
     chosen = choose_benchmark(

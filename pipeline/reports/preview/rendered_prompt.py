@@ -73,10 +73,7 @@ class Wording:
 def load_wording(options: ModelOptions) -> Wording:
     """Return what renders a prompt as a model reads it; no weights are loaded.
 
-    Raises
-    ------
-    ModelError
-        Not found, without a chat template, or without the limits that are asked for.
+    ModelError if it is not found, has no chat template, or not the limits that are asked for.
     """
     return Wording(load_encoder(options))
 

@@ -34,12 +34,7 @@ class Curves:
 def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curves, ...]]:
     """Return what a report shows of sweeps, then of those over depths; nothing of prompts.
 
-    Each data set is shown by itself.
-
-    Raises
-    ------
-    ResultError
-        A summary is damaged.
+    Each data set is shown by itself. ResultError if a summary is damaged.
     """
     curves, depths = [], []
     for folder in folders:
@@ -124,22 +119,11 @@ def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
 def draw_figure(out: Path, rows: pl.DataFrame, metric: str) -> bool:
     """Draw means by shots, and by heads if there are several numbers; a file there is replaced.
 
-    One number of shots and of heads is no curve: then nothing is written, and False returned.
-
-    Parameters
-    ----------
-    out
-        The SVG file.
-    rows
-        One metric of a sweep's summary, or means of `Sweep.over_stores`; `readout` is what a line
-        is called. Where `low` and `high` are null there are no bands.
-    metric
-        What the vertical axis is; shares are in per cent.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written.
+    `out` is the SVG file; `rows` are one metric of a sweep's summary, or means of
+    `Sweep.over_stores`, where `readout` is what a line is called: where `low` and `high` are null
+    there are no bands. `metric` is what the vertical axis is; shares are in per cent. One number of
+    shots and of heads is no curve: then nothing is written, and False returned. OutputError if it
+    cannot be written.
     """
     if "stores" in rows.columns:
         rows = rows.with_columns(chance=None, draws="stores")
@@ -158,7 +142,9 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
     for value in names:
         name = str(value) if by == "readout" else _setting_text(by, value, _each(rows))
         line = rows.filter(pl.col(by).eq_missing(pl.lit(value))).to_dicts()
-        values = [_value(settings.index(row[axis]), row, _title(name, row, axis)) for row in line]
+        values = [
+            Value(settings.index(row[axis]), *_ends(row), _title(name, row, axis)) for row in line
+        ]
         lines[name] = sorted(values)
     return draw_lines(
         title,
@@ -181,8 +167,8 @@ def _scale(rows: pl.DataFrame) -> str:
     return rows["scale"][0] if "scale" in rows.columns else "share"
 
 
-def _value(place: int, row: Mapping[str, Any], title: str) -> Value:
-    return Value(place, row["mean"], row["low"], row["high"], title)
+def _ends(row: Mapping[str, Any]) -> tuple[float, float | None, float | None]:
+    return row["mean"], row["low"], row["high"]
 
 
 def _title(name: str, row: dict[str, Any], axis: str) -> str:
@@ -204,9 +190,9 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
     for line in rows.partition_by("readout", "shots", maintain_order=True)[: len(TONES)]:
         shots = line["shots"][0]
         lines[f"{line['readout'][0]}, {'all' if shots is None else shots} shots"] = [
-            _value(
+            Value(
                 depths.index(row["max_layer"]),
-                row,
+                *_ends(row),
                 f"{row['readout']}, layers up to {row['max_layer']} ({100 * row['share']:.0f} % of"
                 f" the decoder): {measured(row['mean'], row['scale'])}",
             )

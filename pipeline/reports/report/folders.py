@@ -24,11 +24,8 @@ class Folders:
 def find_folders(paths: Sequence[Path]) -> Folders:
     """Return the folders of results and of sweeps: those given, and those in the stores given.
 
-    Raises
-    ------
-    ReportError
-        A folder is neither a result nor a sweep nor a store with results, or is given twice; or
-        none is given.
+    ReportError if a folder is neither a result nor a sweep nor a store with results, or is given
+    twice; or none is given.
     """
     folders = [folder for path in paths for folder in _expand(path)]
     for folder in folders:
@@ -66,12 +63,8 @@ def _expand(path: Path) -> list[Path]:
 def read_results(folders: Sequence[Path], use: str = "a report") -> list[Result]:
     """Read folders of results, named by the shortest ends of their paths.
 
-    Raises
-    ------
-    ComparisonError, ResultError
-        A file is missing or damaged, or the test examples have no labels.
-    SelectionError
-        A selection was made from other features than its store has.
+    Errors as `read_result`; SelectionError if a selection was made from other features than its
+    store has.
     """
     results = [
         read_result(folder, name, use)

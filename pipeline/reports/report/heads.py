@@ -177,7 +177,8 @@ def across_part(results: Sequence[Result]) -> Across:
     """Return the comparison of all tasks of all results that have heads."""
     tasks = [task for result in results for task in _tasks(result)]
     compared = tasks[:MOST_TASKS]
-    stability = next((_of_store(head_stability, r) for r in results if r.config), None)
+    with_heads = (one for one in results if one.config is not None and one.config.head_count)
+    stability = next((_of_store(head_stability, one) for one in with_heads), None)
     return Across(
         tasks=tuple(compared),
         pairs=tuple(tuple(_pair(a, b) for b in compared) for a in compared),

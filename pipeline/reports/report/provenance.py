@@ -17,8 +17,10 @@ from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
 from savs.pipeline.extraction.recorded_options import ASKED, command_words, python_words
 from savs.pipeline.inputs.input_options import NewRowKeywords
+from savs.pipeline.selection.selection_config import SelectionConfig, model_heads
 from savs.pipeline.selection.training_data import examples_digest, train_digest
-from savs.stores import FeatureStore
+from savs.pipeline.targets import is_chosen
+from savs.stores import FeatureStore, head_name
 from savs.stores.format.layout import HEADS_SITE, digest
 
 OF_ASK = {"question", "model", *NewRowKeywords.__annotations__, *ClassifiedKeywords.__annotations__}
@@ -81,23 +83,26 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
     place = "STORE" if result.store is None else str(result.folder.parent.parent)
     readout = result.metrics["readout"]
     lines = [] if result.store is None else _extract(result.store, place)
-    if result.config is not None and _is_own(result):
-        count = result.config.heads_each or result.config.head_count
-        select = ["savs", "select", place, *(["--heads", str(count)] if count else [])]
+    chosen, evaluate = result.config, ["savs", "evaluate", place, "--readout", readout]
+    is_asked_for = chosen is not None and is_chosen(chosen.target)
+    if is_asked_for:
+        evaluate[3:] = ["--selection", result.target.result_name(readout)]
+    if chosen is not None and _is_own(result):
+        select = ["savs", "select", place, *_heads(chosen)]
         select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
-        if result.config.max_layer is not None:
-            select += ["--max-layer", str(result.config.max_layer)]
-        if not any(task.decision for task in result.config.tasks):
+        if chosen.max_layer is not None:
+            select += ["--max-layer", str(chosen.max_layer)]
+        if not any(task.decision and task.decision.is_fitted for task in chosen.tasks):
             select.append("--no-estimate")
-        if result.config.precision is not None:
-            select += ["--precision", str(result.config.precision)]
-        if result.config.pseudo_labels is not None:
-            select += ["--target", f"pseudo-labels:{result.config.pseudo_labels}"]
+        if chosen.precision is not None:
+            select += ["--precision", str(chosen.precision)]
+        if chosen.pseudo_labels is not None:
+            select += ["--target", f"pseudo-labels:{chosen.pseudo_labels}"]
+        elif is_asked_for:
+            select += ["--target", chosen.labels]
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
-        alone = ["joint_heads=True"] if result.config.joint_heads else []
-        lines.append(_line(select, alone))
-    evaluate = ["savs", "evaluate", place, "--readout", readout]
+        lines.append(_line(select, ["joint_heads=True"] if chosen.joint_heads else []))
     if result.split == "train":
         evaluate += ["--folds", "5"]
     if any("`drop_leaks`" in note for note in result.metrics["notes"]):
@@ -108,6 +113,15 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
     lines.append(_line([*evaluate, "--out", str(result.folder)]))
     images = [] if media_root is None else ["--media-root", str(media_root)]
     return [*lines, _line(["savs", "report", str(result.folder), *images, "--out", str(out)])]
+
+
+def _heads(chosen: SelectionConfig) -> list[str]:
+    """Return the option that names heads, or their number; heads of another selection differ."""
+    if chosen.heads_from is None:
+        count = chosen.heads_each or chosen.head_count
+        return ["--heads", str(count)] if count else []
+    given = {",".join(map(head_name, model_heads(task.heads))) for task in chosen.tasks}
+    return ["--heads", given.pop() if len(given) == 1 else "SELECTION"]
 
 
 def _line(words: Sequence[str], alone: Sequence[str] = ()) -> str:
@@ -183,14 +197,10 @@ class Checks:
 def checks_part(result: Result) -> Checks:
     """Return the leaks and skips of a result; its counts and notes are in metrics.json."""
     leaks = {kind: ids for kind, ids in result.metrics["leaks"].items() if ids}
-    return Checks(leaks, tuple(_reasons(result)))
-
-
-def _reasons(result: Result) -> list[tuple[str, str]]:
-    """Return the skipped examples; the store knows why."""
     ids = result.predictions().filter(pl.col("prediction").is_null())["id"].head(NAMED).to_list()
     known: dict[str, str] = {}
     if result.store is not None and ids:
         with suppress(SavsError):  # shards that are gone
             known = dict(result.store.skipped(result.split).select("id", "reason").rows())
-    return [(name, known.get(name, "the store, which knows why, is not there")) for name in ids]
+    why = "the store, which knows why, is not there"
+    return Checks(leaks, tuple((name, known.get(name, why)) for name in ids))

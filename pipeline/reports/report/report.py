@@ -25,12 +25,7 @@ from savs.pipeline.reports.report.folders import find_folders, read_results
 from savs.pipeline.reports.report.gallery import Gallery, gallery_part
 from savs.pipeline.reports.report.headline import Headline, groups_table, headline_of, parts_tables
 from savs.pipeline.reports.report.heads import Across, HeadsPart, across_part, heads_part
-from savs.pipeline.reports.report.provenance import (
-    Checks,
-    Provenance,
-    checks_part,
-    provenance_part,
-)
+from savs.pipeline.reports.report.provenance import Checks, Provenance, checks_part, provenance_part
 from savs.pipeline.running.formatting import counted, listed, measured, measured_interval
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import Table

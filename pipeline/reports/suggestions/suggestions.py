@@ -108,6 +108,8 @@ def suggest(
     OutputError
         `out` is there, or cannot be written.
     """
+    if n < 1:
+        raise ParameterError(f"`n` is {n}, expected at least 1")
     place = None if out is None else Path(out)
     form = "" if place is None else place.suffix.lower()
     if place is not None and form not in FORMS:
@@ -157,7 +159,7 @@ def _selection(
     saved = results.find(selection) if is_named else results.default if readout is None else None
     if saved is None and not _has_classes(store):
         return asked_selection(store) if asked_questions(store.benchmark) else None
-    target = target_of(store.manifest.identity.benchmark)
+    target = target_of(store.benchmark)
     rule = choose_readout(readout or target.default_readout)
     return find_selection(store, rule, saved, reporting, is_named=is_named)
 
@@ -192,20 +194,15 @@ def write_suggestions(
     out: Path,
     media_root: str | Path | None = None,
 ) -> None:
-    """Write the page; one that is there is replaced.
+    """Write the page; one that is there is replaced. OutputError if it cannot be written.
 
     Its button saves `labels.csv`, with the columns `id` and `label` of the images that got one.
-
-    Raises
-    ------
-    OutputError
-        The page cannot be written.
     """
     split = suggestions.split or "test"
-    prompts = stored_prompts(store.manifest.identity.benchmark)
+    prompts = stored_prompts(store.benchmark)
     mark = "#1" if prompts else ""  # an image is there once for each prompt, and here once
-    target = target_of(store.manifest.identity.benchmark)
-    columns = store.manifest.identity.benchmark.get("options", {}).get("columns", {})
+    target = target_of(store.benchmark)
+    columns = store.benchmark.get("options", {}).get("columns", {})
     table = suggestions.table.select(columns.get("id", "id"), "prediction")
     predicted = dict(table.iter_rows())
     names = {name + mark: name for name in predicted}
@@ -243,7 +240,7 @@ def write_suggestions(
 
 def _classes(store: FeatureStore, suggestions: Suggestions) -> Sequence[str]:
     """Return what a label is one of: classes, labels or levels; nothing where a number is typed."""
-    target = target_of(store.manifest.identity.benchmark)
+    target = target_of(store.benchmark)
     if target.given_as == "number":
         return ()
     return target.levels(store.examples()["label"]) or suggestions.classes

@@ -14,8 +14,7 @@ from savs.pipeline.cli import output
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.evaluation.overview import show
 from savs.pipeline.evaluation.tables import selection_table
-from savs.pipeline.selection.drawn_map import draw_map
-from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
+from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, draw_map, head_map
 from savs.pipeline.targets.one import ONE_CLASS
 
 

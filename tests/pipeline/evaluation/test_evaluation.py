@@ -4,7 +4,7 @@ from polars.testing import assert_frame_equal
 
 from savs import evaluate, save_selection, select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluation, predictions
+from savs.pipeline.evaluation import assessment, evaluation
 from savs.pipeline.evaluation.stage_two import find_selection
 from savs.stores import open_store
 from savs.stores.read import shards
@@ -113,16 +113,14 @@ def test_predictions_stay_in_the_order_of_the_file_wherever_shards_have_them(
 def test_rows_in_order_are_packed_once_though_their_indices_begin_anew(
     tmp_path, arrays, monkeypatch
 ):
-    packed, heights = predictions.packed, []
-    monkeypatch.setattr(
-        predictions, "packed", lambda rows: heights.append(rows.height) or packed(rows)
-    )
+    pack, packed = assessment.packed, []
+    monkeypatch.setattr(assessment, "packed", lambda rows: packed.append(rows) or pack(rows))
     rows = [{"index": row % 4, "subtask": ["one", "two"][row % 2]} for row in range(7)]
     trains = [{"subtask": ["one", "two"][row // 2 % 2]} for row in range(8)]
     store = make_store(tmp_path / "s", *arrays, train_rows=trains, test_rows=rows)
     found = evaluate(store, select(store, heads=3)).predictions
     assert found["id"].to_list() == [f"test:{row}" for row in range(7)]
-    assert heights == [7]
+    assert [rows.height for rows in packed if "prediction" in rows.columns] == [7]
 
 
 def test_the_prompt_of_a_skipped_example_is_not_compared(tmp_path, arrays):

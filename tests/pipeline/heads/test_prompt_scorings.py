@@ -12,7 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import READOUTS
-from savs.pipeline.selection.selection import score_tasks
+from savs.pipeline.selection.selection import Fitter
 from savs.pipeline.selection.training_data import StoredTraining
 from stores import make_store
 
@@ -73,7 +73,7 @@ def test_one_score_is_made_of_those_under_each_prompt(store, readout, scoring):
     training = StoredTraining(store)
     tasks = StoredTraining(store).tasks()
     some = [task.part(np.arange(len(LABELS)) != 4) for task in tasks]
-    found = score_tasks(training, READOUTS[readout], SCORINGS[scoring], [*tasks, some[1]])
+    found = Fitter(training, READOUTS[readout], SCORINGS[scoring]).score([*tasks, some[1]])
     x = planted(LABELS, 0)
     rows = [*[np.arange(12)] * 3, np.delete(np.arange(12), 4)]
     for scores, kept in zip(found, rows, strict=True):

@@ -157,6 +157,16 @@ def test_subtasks_have_heads_and_metrics_of_their_own(tmp_path) -> None:
     assert [*found][-2:] == ["ROC-AUC, one", "ROC-AUC, two"]
 
 
+def test_a_report_has_the_commands_that_learn_it_again(tmp_path) -> None:
+    store, _, _ = answered(tmp_path / "s")
+    savs.select(store, target=OWN, heads=2, out=True)
+    folder = savs.evaluate(store, selection=f"{OWN}-vote", out=True).folder
+    _, select, evaluate, _ = savs.report(folder, out=tmp_path / "p.html").provenance.commands
+    assert select.startswith(f"savs select {store.path} --heads 2 --readout vote ")
+    assert select.endswith(f" --target {OWN}")
+    assert evaluate.startswith(f"savs evaluate {store.path} --selection {OWN}-vote --out ")
+
+
 @pytest.mark.parametrize("coverage", [0.8, 0.5, 1.0])
 def test_the_surest_answers_are_counted_once_each(coverage) -> None:
     rng = np.random.default_rng(1)

@@ -164,3 +164,10 @@ def test_no_table_of_probabilities_is_of_several_prompts(store):
         inside = [label in names for label, names in own["label", "prediction_set"].iter_rows()]
         assert part.risk.outside.value == pytest.approx(1 - np.mean(inside))
     assert found.confidence[0].calibration_error != found.confidence[2].calibration_error
+
+
+def test_more_neurons_than_heads_are_compared(store):
+    found = sweep(store, prompts=True, readouts=["neurons"], heads=[10])
+    assert found.summary["heads"].unique().to_list() == [10]
+    with pytest.raises(SelectionError, match="13 neurons were requested, but there are 12"):
+        sweep(store, prompts=True, readouts=["neurons"], heads=[13])

@@ -135,6 +135,22 @@ def test_a_single_head_stays():
     assert all(one.heads == {} for one in found)
 
 
+def test_the_answers_of_the_model_stay():
+    rule, (train, test) = BUILT_IN["answers-lda"], draw_features(5)
+    found = refit(rule, train, LABELS, CLASSES, WIDTHS, test)
+    whole = rule.fit(train, LABELS, CLASSES, WIDTHS).scores(test).choice
+    heads = [{} for _ in range(12)]
+    for rank in range(3):
+        kept = np.arange(4) != rank
+        other = rule.fit(train[kept], LABELS, CLASSES, WIDTHS[:3]).scores(test[kept]).choice
+        for query in np.flatnonzero(other != whole):
+            heads[query][rank] = other[query]
+    assert [one.heads for one in found] == heads
+    assert any(heads)
+    (alone, *_) = refit(rule, train[2:], LABELS, CLASSES, WIDTHS[:2], test[2:])
+    assert alone.heads == {}
+
+
 @dataclass(frozen=True)
 class Fixed:
     """A fitted readout that says the same of every query."""

@@ -1,5 +1,7 @@
 """Heads across tasks: overlap and rank correlation, against scipy and sets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from reported import Page
@@ -9,7 +11,8 @@ from savs import evaluate, report, save_evaluation, select
 from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.heads import across_part
 from savs.pipeline.running.formatting import percent
-from stores import make_store
+from savs.stores import LayerGrid
+from stores import identity, make_store, write_store
 
 
 @pytest.mark.thorough
@@ -41,6 +44,25 @@ def test_heads_of_different_models_are_not_compared(vote, tmp_path):
     part = across_part(read_results([vote, tmp_path / "r"]))
     assert part.pairs[0][2] is None
     assert part.pairs[0][1] is not None
+
+
+def test_answers_of_the_model_have_no_heads_to_compare(tmp_path):
+    rng, labels = np.random.default_rng(0), ["a", "b"] * 10
+    sums = np.array([[-0.5, -3] if label == "a" else [-3, -0.5] for label in labels], np.float32)
+    grid = (LayerGrid(0, (0, 1, 2), 4),)
+    of_splits = dict.fromkeys(("train", "test"))
+    store = write_store(
+        tmp_path / "s",
+        replace(identity(grid=grid), outputs={"answers": {"a": [5, 2], "b": [5, 2]}}),
+        {split: {0: rng.normal(size=(3, 20, 4)).astype(np.float32)} for split in of_splits},
+        {split: [{"label": label} for label in labels] for split in of_splits},
+        outputs={split: {"answers": sums} for split in of_splits},
+    )
+    folders = [evaluate(store, name, out=True).folder for name in ("answers", "vote")]
+    part = across_part(read_results(folders))
+    assert [task.name for task in part.tasks] == ["vote"]
+    assert part.stability.overlap.keys() == {None}
+    assert across_part(read_results(folders[:1])).stability is None
 
 
 def test_the_page_tells_overlap_and_stability(vote, tmp_path):

@@ -209,6 +209,14 @@ def test_of_a_readout_with_two_sets_of_heads_the_number_of_each_is_asked_for(tmp
     assert lines[1].startswith(f"savs select {store.path} --heads 2 --readout hec-vt ")
 
 
+def test_heads_that_were_given_are_named(tmp_path):
+    store = draw_text_store(tmp_path / "s", 4, heads=6, scale=None)
+    folder = store.path / "results" / "vote"
+    save_evaluation(evaluate(store, select(store, heads=[(0, 4), (0, 1)])), folder)
+    lines = report(folder, out=tmp_path / "page.html").provenance.commands
+    assert lines[1].startswith(f"savs select {store.path} --heads L0.H4,L0.H1 --readout vote ")
+
+
 def test_hostile_names_are_text(tmp_path):
     folder = save_random_result(tmp_path / "vote", 60, 4, name=ATTACK + "{}")
     content = report(folder, out=tmp_path / "page.html", title=ATTACK)
