@@ -300,12 +300,8 @@ def decided_by(one: Answer, readout: str) -> str:
 def attention_page(answers: Answers, number: int, head: str) -> str:
     """Return a page that shows where one head looks in a classified image.
 
-    Raises
-    ------
-    ParameterError
-        There is no such image or head, or the classifier has no centroids.
-    MediaError, ReportError, ModelError
-        It cannot be looked at, see `view_example`.
+    ParameterError if there is no such image or head, or the classifier has no centroids;
+    MediaError, ReportError or ModelError if it cannot be looked at, see `view_example`.
     """
     from savs.pipeline.classifying.image_heads import MediaInMemory, resident_model
 

@@ -142,14 +142,8 @@ def serve(
 
     `started` is given its address once it answers.
 
-    Raises
-    ------
-    MissingExtraError
-        Gradio is not installed.
-    ParameterError
-        The host is none of this machine, or the port is taken.
-    OutputError
-        There is no room for uploads.
+    MissingExtraError if Gradio is not installed; ParameterError if the host is none of this
+    machine, or the port is taken; OutputError if there is no room for uploads.
     """
     require_app_extra()
     host = host.strip("[]")

@@ -71,12 +71,7 @@ class Workspace:
     def store(self) -> FeatureStore:
         """Open the store as it is now.
 
-        Raises
-        ------
-        ResultError
-            A classifier alone is served.
-        StoreError
-            It cannot be read.
+        ResultError if a classifier alone is served; StoreError if it cannot be read.
         """
         if self.path is None:
             raise ResultError(
@@ -93,12 +88,7 @@ class Workspace:
     def selection(self) -> Selection:
         """Return the classifier that is on the disk now; without one, the answers of `savs ask`.
 
-        Raises
-        ------
-        SelectionError
-            There is none yet.
-        ResultError
-            It cannot be read.
+        SelectionError if there is none yet; ResultError if it cannot be read.
         """
         with self._turn:
             if not self.result.is_selected and self.is_asked:

@@ -594,8 +594,8 @@ class Asked:
     def predicted(self, root: Path) -> Predicted:
         """Return the predictions; media are in `root`."""
         table = predictions_of(self.store, self.selection, None)
-        if any(one.are_levels for one in self.questions):
-            table = table.with_columns(_expected_level(self.questions))
+        if self.questions[0].are_levels:  # all have the same
+            table = table.with_columns(_expected_level(self.questions[0].answers))
         folder = MediaFolder(root, root)
         return Predicted(table, self.selection, self.store, dict.fromkeys(self._examples, folder))
 
@@ -643,16 +643,10 @@ def level_offsets(log_likelihoods: Array) -> Array:
     return -(low + high) / 2 * levels
 
 
-def _expected_level(questions: Sequence[AskedQuestion]) -> pl.Expr:
-    """Return the column of expected levels; null where a question has no levels."""
-    of_subtask = {one.subtask: one.answers for one in questions if one.are_levels}
-
-    def level(row: Mapping[str, Any]) -> float | None:
-        answers = of_subtask.get(row.get("subtask"))
-        if answers is None or row["votes"] is None:
-            return None
-        return sum(vote["score"] * (answers.index(vote["class"]) + 1) for vote in row["votes"])
-
-    columns = ["votes", *(["subtask"] if None not in of_subtask else [])]
-    levels = pl.struct(columns).map_elements(level, return_dtype=pl.Float64)
-    return levels.cast(pl.Float32).alias(LEVEL)
+def _expected_level(levels: Sequence[str]) -> pl.Expr:
+    """Return the column of expected levels."""
+    numbers = {name: number for number, name in enumerate(levels, start=1)}
+    vote = pl.element().struct
+    number = vote["class"].replace_strict(numbers, return_dtype=pl.Float64)
+    level = pl.col("votes").list.eval(vote["score"] * number).list.sum()
+    return level.cast(pl.Float32).alias(LEVEL)

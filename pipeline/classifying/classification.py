@@ -1,7 +1,7 @@
 """`classify`: the chosen heads of new images are extracted, and predictions are read from them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -295,19 +295,8 @@ def classify(
             outputs=outputs,
             sort_into=None if sort_into is None else Path(sort_into),
         )
-        finished = run.run(force=force)
-    outcomes = finished.outcomes
-    of_runs = dict.fromkeys(note for outcome in outcomes for note in outcome.notes)
-    return Classification(
-        predictions=finished.predictions,
-        outs=finished.rows,
-        rows=sum(outcome.rows for outcome in outcomes),
-        seconds=sum(outcome.seconds for outcome in outcomes),
-        notes=(*older, *prompts, *of_runs),
-        target=target,
-        sorted_files=finished.sorted_files,
-        known_skips=frozenset(known_skips),
-    )
+        done = run.run(force=force)
+    return replace(done, notes=(*older, *prompts, *done.notes), known_skips=frozenset(known_skips))
 
 
 def _require_no_images(**options: Any) -> None:

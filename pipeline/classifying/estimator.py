@@ -40,6 +40,8 @@ from savs.stores.format.layout import HEADS_SITE, grid_widths, pick
 class _OfImages(ReadsImages):
     """What estimators of images have in common."""
 
+    heads: int | None
+    readout: str | Path | Readout | None
     selection_: Selection
 
     def __init__(
@@ -62,22 +64,7 @@ class _OfImages(ReadsImages):
         cache: str | Path | bool | None = None,
         verbose: bool = False,
     ) -> None:
-        self.model = model
-        self.heads = heads
-        self.readout = readout
-        self.question = question
-        self.scoring = scoring
-        self.revision = revision
-        self.dtype = dtype
-        self.device = device
-        self.prompt_template = prompt_template
-        self.embedding = embedding
-        self.min_pixels = min_pixels
-        self.max_pixels = max_pixels
-        self.site = site
-        self.batch_size = batch_size
-        self.cache = cache
-        self.verbose = verbose
+        self.take_parameters(locals())
 
     def _fit(self, images: Sequence[Pictured], labels: "NamedLabels") -> Self:
         """Choose heads and fit the readout; errors as in `fit`."""

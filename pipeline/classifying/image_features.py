@@ -63,6 +63,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
     """
 
     _keeps_in_memory: ClassVar[bool] = True
+    heads: Heads | None
 
     def __init__(
         self,
@@ -83,21 +84,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
         cache: str | Path | bool | None = False,
         verbose: bool = False,
     ) -> None:
-        self.model = model
-        self.heads = heads
-        self.question = question
-        self.scoring = scoring
-        self.revision = revision
-        self.dtype = dtype
-        self.device = device
-        self.prompt_template = prompt_template
-        self.embedding = embedding
-        self.min_pixels = min_pixels
-        self.max_pixels = max_pixels
-        self.site = site
-        self.batch_size = batch_size
-        self.cache = cache
-        self.verbose = verbose
+        self.take_parameters(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803 - as scikit-learn calls it
         """Read the images, and choose heads if their number is given.

@@ -29,6 +29,7 @@ from savs.pipeline.extraction.model.model_options import (
     with_recipe,
 )
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.running.progress import SILENT, bars
 from savs.pipeline.selection.selection import Selection
 
@@ -40,6 +41,7 @@ class ReadsImages(BaseEstimator):
     """
 
     model: str | Path
+    scoring: str | Path | Scoring | None
     question: str | None
     revision: str | None
     dtype: str
@@ -54,6 +56,10 @@ class ReadsImages(BaseEstimator):
     verbose: bool
     _keeps_in_memory: ClassVar[bool] = False
     """Whether features stay in the memory of the process, for another fit of the same images."""
+
+    def take_parameters(self, given: Mapping[str, Any]) -> None:
+        """Keep the arguments of the constructor by name, as scikit-learn asks for."""
+        vars(self).update({name: value for name, value in given.items() if name != "self"})
 
     def prompt(self) -> str:
         """Return the prompt of all images; ParameterError without one, or with several marks."""

@@ -53,17 +53,10 @@ def classify_store(
     If all have a label, the test examples are predicted. Parameters are those of `classify`; model,
     prompt and dtype are compared as far as they are known.
 
-    Raises
-    ------
-    SelectionError
-        The features have another model, prompt or head grid, or the classifier has no such
-        subtask.
-    StoreError
-        The store cannot be read, or has neither unlabelled nor test examples.
-    ParameterError
-        `subtask` is needed, or is not; `media_root` is no folder.
-    OutputError
-        An output exists, without `force`, or cannot be written.
+    SelectionError if the features have another model, prompt or head grid, or the classifier
+    has no such subtask; StoreError if the store cannot be read, or has neither unlabelled nor
+    test examples; ParameterError if `subtask` is needed, or is not; `media_root` is no folder;
+    OutputError if an output exists, without `force`, or cannot be written.
     """
     require_media_root(media_root)
     for output in outputs:

@@ -87,13 +87,9 @@ def choose_scoring(scoring: str | Path | Scoring) -> Scoring:
 
     The name of a file ends in `.py`. The file is run: give only names that the user gave.
 
-    Raises
-    ------
-    SelectionError
-        There is none of this name, the file has no `SCORING`, or the user's scoring has the name
-        of a built-in one.
-    OwnCodeError
-        The file is not there, or fails when it runs; or the entry point of the package does.
+    SelectionError if there is none of this name, the file has no `SCORING`, or the user's
+    scoring has the name of a built-in one; OwnCodeError if the file is not there, or fails when
+    it runs; or the entry point of the package does.
     """
     chosen = own_object(scoring, SCORINGS, Scoring)
     if chosen is not None:

@@ -49,8 +49,8 @@ class FileOfRows(str):
     __slots__ = ()
 
 
-class ReadingKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` that say how a file is read."""
+class NewImageKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that say how new media are read."""
 
     columns: Mapping[str, str] | None
     media_root: str | Path | None
@@ -58,6 +58,7 @@ class ReadingKeywords(TypedDict, total=False):
     fetch_urls: bool
     fetch_gb: int | None
     allow_private_addresses: bool
+    max_image_pixels: int | None
 
 
 class WindowKeywords(TypedDict, total=False):
@@ -67,26 +68,8 @@ class WindowKeywords(TypedDict, total=False):
     stride: float | int | None
 
 
-class NewImageKeywords(ReadingKeywords, total=False):
-    """The fields of `InputOptions` that say how new media are read."""
-
-    max_image_pixels: int | None
-
-
 class NewVideoKeywords(NewImageKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that `classify` takes."""
-
-
-class NewRowKeywords(TypedDict, total=False):
-    """The fields of `NewImageKeywords` that `classify` takes on the command line."""
-
-    columns: Mapping[str, str] | None
-    media_root: str | Path | None
-    allow_outside: bool
-    fetch_urls: bool
-    fetch_gb: int | None
-    allow_private_addresses: bool
-    max_image_pixels: int | None
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -96,19 +79,6 @@ class LabelKeywords(TypedDict, total=False):
     positive: str | None
     label_separator: str | None
     label_columns: Sequence[str] | None
-
-
-class SplitKeywords(LabelKeywords, total=False):
-    """The fields of `InputOptions` that say which examples are in a split."""
-
-    shots: int | None
-    test: str | Path | None
-    unlabelled: str | Path | None
-    columns: Mapping[str, str] | None
-    audio_max_seconds: int | None
-    media_root: str | Path | None
-    seed: int
-    strict: bool
 
 
 class TrainKeywords(LabelKeywords, WindowKeywords, total=False):
@@ -124,15 +94,21 @@ class TrainKeywords(LabelKeywords, WindowKeywords, total=False):
     columns: Mapping[str, str] | None
 
 
-class TrainInputKeywords(NewImageKeywords, SplitKeywords, WindowKeywords, total=False):
+class TrainInputKeywords(NewImageKeywords, LabelKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that the function `train` passes on to `extract`."""
 
-    hold_out: Sequence[str] | None
+    shots: int | None
     train_groups: int | None
+    hold_out: Sequence[str] | None
+    test: str | Path | None
+    unlabelled: str | Path | None
+    seed: int
+    limit: int | None
+    strict: bool
     video: str | None
     video_frames: int | None
     jpeg_draft: int | None
-    limit: int | None
+    audio_max_seconds: int | None
 
 
 class InputKeywords(TrainInputKeywords, TrainKeywords, total=False):
