@@ -143,8 +143,9 @@ def _guarded(scoring: Scoring) -> Scoring:
         def call(first: Any, *others: Any) -> HeadScores:
             with calling(function, fault, SavsError):
                 found = function(first, *others)
-            count = len(first if isinstance(first, np.ndarray) else _score_of(first))
-            return checked_scores(found, count, lambda what: fault(place_of(function), what))
+            if not isinstance(first, np.ndarray):  # scores, or those under each prompt
+                first = (first if isinstance(first, HeadScores) else first[0]).score
+            return checked_scores(found, len(first), lambda what: fault(place_of(function), what))
 
         return call
 
@@ -154,10 +155,6 @@ def _guarded(scoring: Scoring) -> Scoring:
         of_prompts=guarded(scoring.of_prompts),
         of_all=guarded(scoring.of_all),
     )
-
-
-def _score_of(scores: HeadScores | Sequence[HeadScores]) -> Array:
-    return (scores if isinstance(scores, HeadScores) else scores[0]).score
 
 
 def checked_scores(found: Any, count: int, wrong: Callable[[str], Exception]) -> HeadScores:

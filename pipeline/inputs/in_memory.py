@@ -51,7 +51,8 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     `id`. ParameterError if examples have an unknown kind; DatasetError if there are none, or a
     value cannot be written.
     """
-    rows = {split: keywords[split] for split in SPLITS if _is_in_memory(keywords.get(split))}
+    given = {split: keywords.get(split) for split in SPLITS}
+    rows = {s: rows for s, rows in given.items() if not isinstance(rows, str | Path | None)}
     if not rows:
         yield dict(keywords)
         return
@@ -77,10 +78,6 @@ def _by_rows(message: str, paths: Mapping[str, Path]) -> str:
             message,
         )
     return message
-
-
-def _is_in_memory(value: Any) -> bool:
-    return value is not None and not isinstance(value, str | Path)
 
 
 def _write(path: Path, rows: Rows, split: str) -> None:
