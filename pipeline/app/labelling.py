@@ -455,7 +455,8 @@ def batch_of(workspace: Workspace, subtask: str | None, waiting: Collection[str]
 
 def _selection_of(workspace: Workspace, subtask: str | None) -> Selection | None:
     """Return the classifier, if it was made of this subtask."""
-    selection = workspace.selection() if workspace.can_guess else None
+    can_guess = workspace.result.is_selected or workspace.is_asked
+    selection = workspace.selection() if can_guess else None
     if selection is None or subtask in (None, *(task.subtask for task in selection.tasks)):
         return selection
     return None  # heads were chosen before this subtask had labels

@@ -114,11 +114,6 @@ class Workspace:
         """Whether the store keeps the model's own answers to questions, see `savs ask`."""
         return self.path is not None and bool(asked_questions(self.store().benchmark))
 
-    @property
-    def can_guess(self) -> bool:
-        """Whether something says what an image may be."""
-        return self.result.is_selected or self.is_asked
-
     def task(self, subtask: str | None) -> TaskSelection:
         """Return the part of the classifier for a subtask, the first for an unknown one."""
         tasks = self.selection().tasks
