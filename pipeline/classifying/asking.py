@@ -29,7 +29,7 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.classification import Classification
+from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.new_images import STDIN, Group, MediaNames, is_table_or_stdin
 from savs.pipeline.classifying.prediction_table import (
     SUFFIXES,
@@ -241,7 +241,6 @@ def answer(
     files, folder = outputs_and_folder([] if out is None else out)
     outputs = outputs_of(files, n)
     for output in outputs:  # all are checked before the model runs
-        output.require_name()
         require_ours(output.path, folder, force=force)
     if model is None:
         raise ParameterError("`model` is missing: pass a Hugging Face id, a folder, or demo")

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets import Example, MediaError
 from savs.datasets.splits.shared_media import picture_names
-from savs.pipeline.classifying.classification import Classification
+from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.classified_store import (
     RECORD,
     StoreExamples,
@@ -98,7 +98,6 @@ class ClassifiedRun:
             folder = SortedFolder(self.sort_into, self.selection, self.groups, self._facts)
             folder.begin()
         for output in self.outputs:  # all are checked before the model runs
-            output.require_name()
             self._earlier(output.path, force=force)
         tried: list[Path] = []
         done: list[tuple[pl.DataFrame, Outcome]] = []
@@ -130,8 +129,7 @@ class ClassifiedRun:
         """Return the record of an output's earlier runs; OutputError if it is not ours to write."""
         begun = None if force else read_record(out)
         if begun is not None:
-            begun.require_same(out, self._facts)
-            begun.require_unchanged(out)
+            begun.require_ours(out, self._facts)
         return begun
 
     def to_file(
@@ -156,7 +154,7 @@ class ClassifiedRun:
                 with place.claims.hold(TABLE):  # a late process may find a record, even a table
                     if (path / RECORD).exists():
                         known = read_record(out) or record
-                        known.require_same(out, self._facts)
+                        known.require_ours(out, self._facts)
                         if known.features not in ("", key):
                             replace(known, features="").write(path)
                     else:
@@ -231,15 +229,7 @@ class ClassifiedRun:
 
     def _prompts(self, wanted: StoreExamples) -> Callable[[Example], Prompt | str]:
         """Return what gives an example's prompt, or why its media cannot be read."""
-        names: dict[int, tuple[MediaFolder, dict[str, None]]] = {}
-        for example in wanted.todo:
-            folder = wanted.media_of(example)
-            names.setdefault(id(folder), (folder, {}))[1].update(dict.fromkeys(example.media))
-        known = {
-            (number, name): digest
-            for number, (folder, media) in names.items()
-            for name, digest in digests_in(list(media), folder)
-        }
+        known = digests_in((example, wanted.media_of(example)) for example in wanted.todo)
 
         def prompt_of(example: Example) -> Prompt | str:
             folder = wanted.media_of(example)
@@ -378,8 +368,7 @@ class ClassifiedRun:
             }
             predicted = Predicted(table, self.selection, store, folders)
             record = read_record(out) or TableRecord(self._facts)
-            record.require_same(out, self._facts)
-            record.require_unchanged(out)
+            record.require_ours(out, self._facts)
             shards = [[shard.name, shard.sha256] for shard in manifest.shards]
             source = {"shards": shards, "form": output.form.settings}
             content = digest(source) if manifest.sealed else ""

@@ -32,7 +32,6 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.selection.selection_file import save_selection
-from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
 from savs.stores.format.layout import HEADS_SITE, grid_widths, pick
 
@@ -64,7 +63,7 @@ class _OfImages(ReadsImages):
         cache: str | Path | bool | None = None,
         verbose: bool = False,
     ) -> None:
-        self.take_parameters(locals())
+        self._keep_parameters(locals())
 
     def _fit(self, images: Sequence[Pictured], labels: "NamedLabels") -> Self:
         """Choose heads and fit the readout; errors as in `fit`."""
@@ -73,16 +72,8 @@ class _OfImages(ReadsImages):
             raise ParameterError(f"there are {len(contents)} images and {len(labels.texts)} labels")
         question = self.prompt()
         heads = self.read(contents, question).whole()
-        training = TrainingArrays(
-            source=heads.source,
-            values=heads.features()[1],
-            labels=labels.texts,
-            names=labels.names,
-            ids=[sha256(data) for data in contents],
-            target=labels.target,
-            question=question,
-            media=1,
-        )
+        digests = [sha256(data) for data in contents]
+        training = labels.training(heads.source, heads.features()[1], digests, question)
         selection = choose_heads(
             training, heads=self.heads, readout=self.readout, scoring=self.scoring
         )

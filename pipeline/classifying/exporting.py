@@ -139,25 +139,22 @@ def export(
     with TemporaryDirectory() as scratch:
         place = Path(scratch) / "export" if out is None else Path(out)
         path = None if out is None else place
-        if form == SPACE_FORM:
-            title = to.rpartition("/")[2] if is_upload else None
+        if is_shared:
             folder = results.find(selection).folder
-            bundle = write_space(opened, folder, place, subtask=subtask, title=title)
-        elif form == BUNDLE_FORM:
-            folder = results.find(selection).folder
-            bundle = write_bundle(opened, folder, place, readout=readout, subtask=subtask)
-        else:
-            bundle = None
-        if bundle is not None:
+            if form == SPACE_FORM:
+                title = to.rpartition("/")[2] if is_upload else None
+                bundle = write_space(opened, folder, place, subtask=subtask, title=title)
+            else:
+                bundle = write_bundle(opened, folder, place, readout=readout, subtask=subtask)
             notes = (bundle.note,) if bundle.note else ()
             done = Exported(form, path, files=bundle.files, notes=notes)
+        elif form == STORE_FORM:
+            wanted = _find_heads(opened, heads, selection)
+            kept = results.selected if selection is None else [results.find(selection)]
+            done = export_store(opened, wanted, place, kept)
         else:
             wanted = _find_heads(opened, heads, selection)
-            if form == STORE_FORM:
-                kept = results.selected if selection is None else [results.find(selection)]
-                done = export_store(opened, wanted, place, kept)
-            else:
-                done = _file(opened, place, wanted, split, form, media_root)
+            done = _file(opened, place, wanted, split, form, media_root)
         if not is_upload:
             return done
         pushed = push(place, to, private=not public)

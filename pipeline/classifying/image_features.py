@@ -20,7 +20,6 @@ from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.selection.selection import Heads, choose_heads, parse_heads
 from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores import Head, HeadNotFoundError, head_name
 from savs.stores.format.layout import HEADS_SITE, grid_widths, holder
 
@@ -84,7 +83,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
         cache: str | Path | bool | None = False,
         verbose: bool = False,
     ) -> None:
-        self.take_parameters(locals())
+        self._keep_parameters(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803 - as scikit-learn calls it
         """Read the images, and choose heads if their number is given.
@@ -122,14 +121,8 @@ class SavsFeatures(TransformerMixin, ReadsImages):
             )
         is_numbers = type_of_target(y) == "continuous"
         labels = NamedLabels.of_numbers(y) if is_numbers else NamedLabels.of(y)
-        training = TrainingArrays(
-            source=read.source,
-            values=read.features()[1],
-            labels=labels.texts,
-            names=labels.names,
-            ids=[sha256(data) for data in contents],
-            target=labels.target,
-        )
+        digests = [sha256(data) for data in contents]
+        training = labels.training(read.source, read.features()[1], digests)
         return list(choose_heads(training, heads=count, scoring=self.scoring).heads)
 
     def transform(self, X: Any) -> Array:  # noqa: N803

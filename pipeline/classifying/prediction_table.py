@@ -107,16 +107,12 @@ class Output:
     path: Path
     form: OutputForm
 
-    def require_name(self) -> None:
-        """Raise a SavsError unless the file can be written under its name."""
-        self.form.require_name(self.path)
-
 
 def outputs_of(paths: Sequence[Path], predictions: int | None) -> list[Output]:
     """Return output files with the forms that their suffixes say.
 
     `predictions` is the number on a page. ParameterError if a file is given twice, or there is no
-    page for the number.
+    page for the number; a SavsError if a file cannot be written under its name.
     """
     twice = [path for path, count in Counter(map(real_path, paths)).items() if count > 1]
     if twice:
@@ -126,7 +122,10 @@ def outputs_of(paths: Sequence[Path], predictions: int | None) -> list[Output]:
         raise ParameterError("`n` is about a page; pass `out` FILE.html, or omit it")
     number = DEFAULT_PREDICTIONS if predictions is None else predictions
     page: OutputForm = door("page")(number) if pages else TableForm()
-    return [Output(path, page if path in pages else TableForm()) for path in paths]
+    outputs = [Output(path, page if path in pages else TableForm()) for path in paths]
+    for output in outputs:
+        output.form.require_name(output.path)
+    return outputs
 
 
 def write_predictions(

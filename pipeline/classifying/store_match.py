@@ -23,7 +23,6 @@ from savs.pipeline.extraction.checks.trial import (
 )
 from savs.pipeline.extraction.chosen_heads import keep_heads
 from savs.pipeline.extraction.line.prepare import pieces_of
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model_run import ModelRun
@@ -102,7 +101,13 @@ def compare_with_store(
     stored = stored.rows(list(readable))
     whole = run.load()
     loaded = replace(whole, hook_points=keep_heads(whole.hook_points, store.heads))
-    _require_heads(loaded, store)
+    if absent_grid := [grid for grid in store.grid if grid not in loaded.grid]:
+        grid = absent_grid[0]
+        raise ModelError(
+            f"layer {grid.layer} of {store.path} has {len(grid.heads)} heads of {grid.head_dim}"
+            f" values, which {loaded.name} has not; compare the model and the kind of features of"
+            " the store"
+        )
     singles = [run_single(loaded, pieces) for pieces in readable.values()]
     alone = np.stack([single.heads for single in singles])
     nudged = np.stack([single.nudged for single in singles])
@@ -155,16 +160,6 @@ def _readable(
             continue
         if not digests or contents == list(digests):
             yield place, pieces
-
-
-def _require_heads(model: LoadedModel, store: FeatureStore) -> None:
-    if model.grid != store.grid:
-        grid = next(grid for grid in store.grid if grid not in model.grid)
-        raise ModelError(
-            f"layer {grid.layer} of {store.path} has {len(grid.heads)} heads of {grid.head_dim}"
-            f" values, which {model.name} has not; compare the model and the kind of features of"
-            " the store"
-        )
 
 
 def _spread(alone: Array, stored: Array) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from savs.pipeline.running.option_texts import read_lines
 from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
-    from savs.pipeline.classifying.classification import Classification
+    from savs.pipeline.classifying.classified import Classification
 
 
 def prepare(options: Options) -> Options:

@@ -16,7 +16,7 @@ from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.table import Column, Table
 
 if TYPE_CHECKING:
-    from savs.pipeline.classifying.classification import Classification
+    from savs.pipeline.classifying.classified import Classification
     from savs.pipeline.classifying.sorted_files import SortedFiles
 
 DOUBTS = {
