@@ -7,7 +7,6 @@ a cell is text: media, votes and sets are JSON there.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,7 +141,10 @@ def write_predictions(
 
 def in_cells(table: pl.LazyFrame, target: Target) -> pl.LazyFrame:
     """Return predictions as CSV has them: one medium is its name, other lists are JSON."""
-    cells = [_cells(name, partial(_json, cell)) for name, cell in target.new_cells.items()]
+    cells = [
+        _cells(name, lambda value, cell=cell: msgspec.json.encode(cell(value)).decode())
+        for name, cell in target.new_cells.items()
+    ]
     return table.with_columns(_cells("media", media_cell), *cells)
 
 
@@ -154,7 +156,3 @@ def _cells(column: str, cell: Callable[[Any], str]) -> pl.Expr:
         return pl.Series(lists.name, cells, dtype=pl.String)
 
     return pl.col(column).map_batches(convert, return_dtype=pl.String, is_elementwise=True)
-
-
-def _json(cell: Callable[[Any], Any], value: Any) -> str:
-    return msgspec.json.encode(cell(value)).decode()
