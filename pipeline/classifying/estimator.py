@@ -401,10 +401,8 @@ def load(
     """
     selection = find_classifier(classifier).selection(readout)
     target = selection.target
-    kinds: dict[str, type[SavsClassifier | SavsRegressor]] = {
-        kind.__name__: kind for kind in (SavsClassifier, SavsRegressor)
-    }
-    able = [kind for name, kind in kinds.items() if not target.refusal(name, classifier)]
+    kinds = (SavsClassifier, SavsRegressor)
+    able = [kind for kind in kinds if not target.refusal(kind.__name__, classifier)]
     if not able:
         target.require("SavsClassifier", classifier)
     (task, *others) = selection.run_tasks

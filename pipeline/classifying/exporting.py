@@ -154,29 +154,24 @@ def export(
             done = export_store(opened, wanted, place, kept)
         else:
             wanted = _find_heads(opened, heads, selection)
-            done = _file(opened, place, wanted, split, form, media_root)
+            splits = [split] if split else [name for name in SPLITS if name in opened.splits]
+            export_features(opened, place, wanted, splits, form, media_root=media_root)
+            rows = missing = 0
+            if media_root is not None:
+                counts = scan_parquet(place).select(pl.len(), pl.col("image").null_count())
+                rows, missing = counts.collect().row(0)
+            done = Exported(
+                form,
+                path,
+                bytes=place.stat().st_size,
+                heads=len(wanted),
+                rows=rows,
+                missing=missing,
+            )
         if not is_upload:
             return done
         pushed = push(place, to, private=not public)
     return replace(done, path=path, name=pushed.name, address=pushed.address, commit=pushed.commit)
-
-
-def _file(
-    store: FeatureStore,
-    place: Path,
-    heads: Sequence[Head],
-    split: str | None,
-    form: str,
-    media_root: str | Path | None,
-) -> Exported:
-    splits = [split] if split else [name for name in SPLITS if name in store.splits]
-    export_features(store, place, heads, splits, form, media_root=media_root)
-    rows = missing = 0
-    if media_root is not None:
-        counts = scan_parquet(place).select(pl.len(), missing=pl.col("image").is_null().sum())
-        rows, missing = counts.collect().row(0)
-    size = place.stat().st_size
-    return Exported(form, place, bytes=size, heads=len(heads), rows=rows, missing=missing)
 
 
 def _require_none(what: str, **options: bool) -> None:
