@@ -134,13 +134,7 @@ class _OfImages(ReadsImages):
             own answers.
         """
         check_is_fitted(self)
-        return self._named(self._score_features(np.asarray(features, np.float32)))
-
-    def _named(self, scores: Any) -> Array:
-        """Return what is predicted."""
-        return self._target.values(scores)
-
-    def _score_features(self, features: Array) -> Any:
+        features = np.asarray(features, np.float32)
         source = replace(self.selection_.source, dtype="float32")
         count = sum(grid_widths(source.grid).values())
         if self.selection_.answers is not None:
@@ -155,29 +149,15 @@ class _OfImages(ReadsImages):
         values = features.reshape(len(features), -1)
         if not (finite := np.isfinite(values).all(axis=1)).all():
             raise ParameterError(f"`features` of row {int(finite.argmin())} are not finite")
-        return self.score_heads(ImageHeads(source, source.grid, values))
+        return self._named(self._score(ImageHeads(source, source.grid, values)))
+
+    def _named(self, scores: Any) -> Array:
+        """Return what is predicted."""
+        return self._target.values(scores)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label or number of one image."""
         return self.predict([image])[0]
-
-    def read_images(self, contents: Sequence[bytes]) -> ImageHeads:
-        """Return the heads of image files that a fitted classifier needs.
-
-        Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
-        """
-        selection = self.selection_
-        require_model(selection)
-        question = selection.run_tasks[0].question or self.prompt()
-        heads = self.read(contents, question, selection)
-        require_match(selection, heads.source, allow_other_prompt=False)
-        return heads
-
-    def score_heads(self, heads: ImageHeads) -> Any:
-        """Return the scores of the images that have heads."""
-        (run,) = self.selection_.runs()
-        names, features = heads.features()
-        return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.
@@ -193,12 +173,19 @@ class _OfImages(ReadsImages):
         return self.selection_.target
 
     def _scores(self, images: Sequence[Pictured]) -> Any:
+        """Return the scores of images, by the heads that the classifier needs."""
         check_is_fitted(self)
-        return self.score_heads(self.read_images(contents_of(images)).whole())
+        selection, contents = self.selection_, contents_of(images)
+        require_model(selection)
+        question = selection.run_tasks[0].question or self.prompt()
+        heads = self.read(contents, question, selection)
+        require_match(selection, heads.source, allow_other_prompt=False)
+        return self._score(heads.whole())
 
-    def take(self, selection: Selection) -> None:
-        """Become the estimator of a selection that was loaded."""
-        self.selection_ = selection
+    def _score(self, heads: ImageHeads) -> Any:
+        (run,) = self.selection_.runs()
+        names, features = heads.features()
+        return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
 
 class SavsClassifier(ClassifierMixin, _OfImages):
@@ -292,12 +279,6 @@ class SavsClassifier(ClassifierMixin, _OfImages):
     def _named(self, scores: Any) -> Array:
         values = super()._named(scores)
         return self.classes_[values] if self._target.has_classes else values
-
-    def take(self, selection: Selection) -> None:
-        """Become the estimator of a selection that was loaded, whose classes are text."""
-        super().take(selection)
-        (run,) = selection.runs()
-        self.classes_ = np.array(run.classes)
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn should know: an image may have many labels."""
@@ -437,5 +418,8 @@ def load(
         batch_size=batch_size,
         cache=cache,
     )
-    loaded.take(selection)
+    loaded.selection_ = selection
+    if isinstance(loaded, SavsClassifier):
+        (run,) = selection.runs()
+        loaded.classes_ = np.array(run.classes)  # as text
     return loaded
