@@ -11,7 +11,6 @@ import numpy as np
 from savs.datasets import MediaError
 from savs.datasets.media.images import RAISE
 from savs.datasets.media.media import MediaRules, decode_file
-from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
@@ -111,14 +110,9 @@ def answer(
     The part of the classifier for `subtask` answers. `question` is the prompt where the training
     examples had several.
 
-    Raises
-    ------
-    MissingExtraError
-        torch and transformers are not installed.
-    ParameterError
-        There is no file, or too many, or no question.
-    SelectionError, ModelError
-        The classifier needs other inputs, or belongs to another model.
+    MissingExtraError if torch and transformers are not installed; ParameterError if there is no
+    file, or too many, or no question; SelectionError or ModelError if the classifier needs other
+    inputs, or belongs to another model.
     """
     require_extra()
     from savs.pipeline.classifying.image_heads import read_heads
@@ -151,57 +145,43 @@ def answer(
         max_pixels=MOST_PIXELS,
     )
     require_match(selection, heads.source, allow_other_prompt=False)
-    answers = _answers(workspace, selection, task, contents, heads.skipped, *heads.features())
-    return Answers(
-        files=tuple(paths),
-        question=prompt,
-        selection=selection,
-        task=task,
-        answers=answers,
-        nearest=_nearest(workspace, answers),
-        seconds=time.monotonic() - started,
-        loaded=any(line.startswith("loading") for line in loads),
-    )
-
-
-def _answers(
-    workspace: Workspace,
-    selection: Selection,
-    task: TaskSelection,
-    contents: Mapping[str, Path],
-    skipped: Mapping[str, str],
-    names: Sequence[Head],
-    features: Array,
-) -> tuple[Answer, ...]:
-    """Return what the `(heads, n, d)` features of the files that were read say, file by file."""
-    read = [name for name in contents if name not in skipped]
     answers = {
         name: Answer(
             contents[name].name,
             reason=reason.replace(name, contents[name].name).replace(RAISE, SMALLER),
         )
-        for name, reason in skipped.items()
+        for name, reason in heads.skipped.items()
     }
-    if not read:
-        return tuple(answers[name] for name in contents)
-    rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
-    runs = selection.runs()
-    run = next((one for one in runs if one.subtask == task.subtask), runs[0])
-    of_run = pick(features, names, run.heads)[:, :, : run.width]
-    has_classes = selection.target.has_classes
-    trained = workspace.fitted().trained[run.subtask] if has_classes else None
-    for place, (name, said) in enumerate(
-        zip(read, selection.target.said(run, run.score(of_run)), strict=True)
-    ):
-        evidence = None if trained is None else weigh(name, trained, of_run[:, place])
-        answers[name] = Answer(
-            contents[name].name,
-            _pictures(contents[name], rules),
-            said,
-            votes=() if evidence is None else head_votes(evidence),
-            evidence=evidence,
-        )
-    return tuple(answers[name] for name in contents)
+    read = [name for name in contents if name not in heads.skipped]
+    if read:
+        names, features = heads.features()
+        rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
+        runs = selection.runs()
+        run = next((one for one in runs if one.subtask == task.subtask), runs[0])
+        of_run = pick(features, names, run.heads)[:, :, : run.width]
+        has_classes = selection.target.has_classes
+        trained = workspace.fitted().trained[run.subtask] if has_classes else None
+        all_said = selection.target.said(run, run.score(of_run))
+        for place, (name, said) in enumerate(zip(read, all_said, strict=True)):
+            evidence = None if trained is None else weigh(name, trained, of_run[:, place])
+            answers[name] = Answer(
+                contents[name].name,
+                _pictures(contents[name], rules),
+                said,
+                votes=() if evidence is None else head_votes(evidence),
+                evidence=evidence,
+            )
+    in_order = tuple(answers[name] for name in contents)
+    return Answers(
+        files=tuple(paths),
+        question=prompt,
+        selection=selection,
+        task=task,
+        answers=in_order,
+        nearest=_nearest(workspace, in_order),
+        seconds=time.monotonic() - started,
+        loaded=any(line.startswith("loading") for line in loads),
+    )
 
 
 def _pictures(path: Path, rules: MediaRules) -> tuple[Picture, ...]:
@@ -300,12 +280,8 @@ def decided_by(one: Answer, readout: str) -> str:
 def attention_page(answers: Answers, number: int, head: str) -> str:
     """Return a page that shows where one head looks in a classified image.
 
-    Raises
-    ------
-    ParameterError
-        There is no such image or head, or the classifier has no centroids.
-    MediaError, ReportError, ModelError
-        It cannot be looked at, see `view_example`.
+    ParameterError if there is no such image or head, or the classifier has no centroids;
+    MediaError, ReportError or ModelError if it cannot be looked at, see `view_example`.
     """
     from savs.pipeline.classifying.image_heads import MediaInMemory, resident_model
 

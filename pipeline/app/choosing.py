@@ -58,10 +58,8 @@ def choose_again(workspace: Workspace, last: Evaluation | None = None) -> Chosen
     classifier that was made from the labels as they are is only measured. The cross-validation of
     an earlier one is replaced. `last` is the evaluation that the accuracy is compared with.
 
-    Raises
-    ------
-    SelectionError, StoreError
-        The examples are too few, or cannot be read, or the classifier cannot be written.
+    SelectionError or StoreError if the examples are too few, or cannot be read, or the classifier
+    cannot be written.
     """
     store = workspace.store()
     selection = before = workspace.selection() if workspace.result.is_selected else None

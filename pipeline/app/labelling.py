@@ -169,10 +169,7 @@ class Labelling:
     def add_class(self, text: str, subtask: str | None) -> str:
         """Add a class that has no example yet, if there is none like it; return its name.
 
-        Raises
-        ------
-        ParameterError
-            There is no name, or none of a level.
+        ParameterError if there is no name, or none of a level.
         """
         name = " ".join(text.split())
         if not name:
@@ -191,10 +188,7 @@ class Labelling:
     def next(self, session: Session, kind: str, subtask: str | None) -> Waiting | None:
         """Return the first example of the queue that no other browser displays; None without any.
 
-        Raises
-        ------
-        SelectionError, StoreError
-            The queue cannot be made.
+        SelectionError or StoreError if the queue cannot be made.
         """
         with self._turn:
             self._displayed.pop(session.browser, None)
@@ -273,10 +267,7 @@ class Labelling:
         stays so. Of many labels `label` are those that are there; others that were unknown stay
         unknown.
 
-        Raises
-        ------
-        ParameterError
-            The browser did not display one.
+        ParameterError if the browser did not display one.
         """
         if absent := [name for name in identifiers if name not in session.displayed]:
             raise ParameterError(f"{absent[0]!r} is not on this page; label the image that is")
@@ -425,10 +416,7 @@ def queue_of(workspace: Workspace, kind: str, subtask: str | None, count: int = 
 
     Test examples with a label are none of them: what they are for would be lost.
 
-    Raises
-    ------
-    SelectionError
-        Suspects are wanted, and heads were not chosen here.
+    SelectionError if suspects are wanted, and heads were not chosen here.
     """
     store = workspace.store()
     if kind == DOUBTFUL:
@@ -467,7 +455,8 @@ def batch_of(workspace: Workspace, subtask: str | None, waiting: Collection[str]
 
 def _selection_of(workspace: Workspace, subtask: str | None) -> Selection | None:
     """Return the classifier, if it was made of this subtask."""
-    selection = workspace.selection() if workspace.can_guess else None
+    can_guess = workspace.result.is_selected or workspace.is_asked
+    selection = workspace.selection() if can_guess else None
     if selection is None or subtask in (None, *(task.subtask for task in selection.tasks)):
         return selection
     return None  # heads were chosen before this subtask had labels

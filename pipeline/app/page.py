@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -83,20 +83,12 @@ def note(text: str) -> str:
     return f'<p class="savs-note" role="status">{escape(text)}</p>'
 
 
-def showing(workspace: Workspace, title: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
-    """Let a function that returns a page return its frame, or the notice of an error."""
-
-    def decorate(function: Callable[..., str]) -> Callable[..., str]:
-        @wraps(function)
-        def frame_or_notice(*arguments: Any) -> str:
-            try:
-                return framed(title, function(*arguments))
-            except (SavsError, OSError) as error:
-                return notice(workspace, error)
-
-        return frame_or_notice
-
-    return decorate
+def framed_or_notice(workspace: Workspace, title: str, page: Callable[[], str]) -> str:
+    """Return the frame of what makes a page, or the notice of its error."""
+    try:
+        return framed(title, page())
+    except (SavsError, OSError) as error:
+        return notice(workspace, error)
 
 
 def _questions(workspace: Workspace) -> list[tuple[str, str | None]]:
@@ -171,15 +163,16 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             "",
         )
 
-    @showing(workspace, "answers")
-    def at_risk(answers: Answers, risk: float) -> str:
-        return answers_page(answers, risk)
+    def at_risk(answers: Answers | None, risk: float) -> str:
+        if answers is None:
+            return ""
+        return framed_or_notice(workspace, "answers", lambda: answers_page(answers, risk))
 
-    @showing(workspace, "where a head looks")
     def looked(answers: Answers | None, image: int | None, head: str | None) -> str:
         if answers is None or image is None or head is None:
-            raise ParameterError("drop a file first")
-        return attention_page(answers, image, head)
+            return notice(workspace, ParameterError("drop a file first"))
+        page = partial(attention_page, answers, image, head)
+        return framed_or_notice(workspace, "where a head looks", page)
 
     def question_box(subtask: str | None) -> Any:
         return gr.update(visible=workspace.task(subtask).question is None)
@@ -197,7 +190,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
     part.input(dropped, inputs, outputs, **model)
     question.submit(dropped, inputs, outputs, **model)
     risk.release(
-        lambda answers, risk: at_risk(answers, risk) if answers else "",
+        at_risk,
         [answers, risk],
         answered,
         show_progress="hidden",
@@ -219,9 +212,10 @@ def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
         except (SavsError, OSError) as error:
             return notice(workspace, error), gr.skip()
 
-    @showing(workspace, "why")
     def explained(event: gr.EventData) -> str:
-        return why_page(workspace, str(event._data["id"]))
+        return framed_or_notice(
+            workspace, "why", lambda: why_page(workspace, str(event._data["id"]))
+        )
 
     outputs = [problem, evaluated]
     tab.select(lambda: shown(results_page), outputs=outputs, api_visibility="private")
@@ -243,7 +237,6 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     def acted(act: Callable[[Session], str], browser: Session, kind: str, part: str | None) -> str:
         """Return the frame of the next image after an act, with the message of the act."""
 
-        @showing(workspace, "the example to label")
         def next_page() -> str:
             try:
                 message = act(browser)
@@ -251,7 +244,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
                 message = str(error)
             return label_page(labelling, browser, kind, part, message)
 
-        return next_page()
+        return framed_or_notice(workspace, "the example to label", next_page)
 
     def opened(
         browser: Session | None, kind: str, part: str | None, request: gr.Request

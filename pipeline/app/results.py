@@ -22,10 +22,8 @@ MOST_WRONG = 60
 def results_page(workspace: Workspace) -> str:
     """Return the page of the results of the classifier.
 
-    Raises
-    ------
-    ReportError, ResultError, ComparisonError
-        There are none, they are those of an earlier classifier, or test examples have no labels.
+    ReportError, ResultError or ComparisonError if there are none, they are those of an earlier
+    classifier, or test examples have no labels.
     """
     place = _place(workspace)
     if not place.is_evaluated:

@@ -1,15 +1,14 @@
 """The server of the page: for this machine alone unless asked otherwise; it sends nothing else."""
 
 import os
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Unpack
+from tempfile import TemporaryDirectory
+from typing import Annotated
 
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
@@ -20,7 +19,6 @@ from savs.pipeline.classifying.bundle.guard import PageGuard, is_loopback, name_
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import MissingExtraError, OutputError
 from savs.pipeline.evaluation.results import Results
-from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.option_texts import OTHER_MODEL
@@ -46,7 +44,6 @@ def open_app(
     place: Annotated[str | Path, Option(metavar="STORE|RESULT|CLASSIFIER")],
     *,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
-    selection: Annotated[str | Path | None, Option(level="python")] = None,
     host: Annotated[str, Option(metavar="ADDRESS")] = "127.0.0.1",
     port: Annotated[int, Option(min=1)] = 7860,
     share: Annotated[bool, Option(level="python")] = False,
@@ -55,11 +52,9 @@ def open_app(
         OTHER_MODEL,
     ] = None,
     revision: Annotated[str | None, Option(level="python")] = None,
-    dtype: Annotated[str | None, Option(level="python")] = None,
     started: Annotated[Callable[[str], None] | None, Option(level="python")] = None,
     spelled: Annotated[Callable[[str], str], Option(level="python")] = str,
     reporting: Reporting = SILENT,
-    **placing: Unpack[PlacingKeywords],
 ) -> None:
     """Serve a page to classify, label, and look at results, until the process is interrupted.
 
@@ -70,9 +65,6 @@ def open_app(
         hf://owner/name.
     media_root
         Folder of the images (default: the store's thumbnails).
-    selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
     host
         Address to listen on: other machines reach 0.0.0.0.
     port
@@ -83,75 +75,19 @@ def open_app(
         Model, if it is not where the classifier says.
     revision
         Revision of the model (default: the classifier's).
-    dtype
-        auto, bfloat16, float16 or float32 (default: the classifier's).
     started
         Receives the address once the page answers.
     spelled
         Names the parameters in a message as its user sets them.
     reporting
         Receives messages.
-    **placing
-        Fields of `ModelOptions` that say where the model runs.
     """
     require_app_extra()
     require_media_root(media_root)
-    folder, store = find_folders(place, selection, reporting.say)
-    loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
+    folder, store = find_folders(place, reporting.say)
+    loading = {"model": model, "revision": revision, "dtype": None, "placing": {}}
     root = None if media_root is None else Path(media_root)
     workspace = Workspace(folder, store, root, loading, spelled)
-    serve(workspace, host=host, port=port, share=share, say=reporting.say, started=started)
-
-
-def find_folders(
-    place: str | Path, selection: str | Path | None, say: Callable[[str], None]
-) -> tuple[Path, Path | None]:
-    """Return the folder of a classifier, and its store; None for a classifier alone."""
-    if (store := Path(place) / MANIFEST).exists():
-        path = store.parent
-        opened = open_store(path)
-        target = target_of(opened.manifest.identity.benchmark)
-        results = Results(path)
-        if selection is None and not results.selected:
-            return results.place(target.default_readout).folder, path
-        folder = results.find(selection).folder
-        config = load_config(folder)
-        config.target.require("the app", folder)
-        require_fit(config, opened.manifest, path, of=folder)
-        return folder, path
-    if selection is not None:
-        raise ParameterError(f"`selection` is for a store; {place} is none")
-    if "://" in str(place) and not str(place).startswith(HUB):
-        raise ParameterError(f"the app reads folders of this machine; copy {place} here first")
-    folder = find_classifier(place, say).folder
-    load_config(folder)  # that it is a classifier is said now
-    home = real_path(folder).parent.parent
-    return folder, home if (home / MANIFEST).exists() else None
-
-
-def serve(
-    workspace: Workspace,
-    *,
-    host: str,
-    port: int,
-    share: bool,
-    say: Callable[[str], None],
-    started: Callable[[str], None] | None = None,
-) -> None:
-    """Serve the page of a workspace until the process is interrupted.
-
-    `started` is given its address once it answers.
-
-    Raises
-    ------
-    MissingExtraError
-        Gradio is not installed.
-    ParameterError
-        The host is none of this machine, or the port is taken.
-    OutputError
-        There is no room for uploads.
-    """
-    require_app_extra()
     host = host.strip("[]")
     require_free(host, port)
     require_free("127.0.0.1", port)  # Gradio tries it, too
@@ -183,17 +119,39 @@ def serve(
             app_kwargs={"lifespan": guard.lifespan},
         )
         try:
-            _tell(address, public, host, share=share, say=say)
+            _tell(address, public, host, share=share, say=reporting.say)
             if started is not None:
                 started(address)
             while True:
                 interruption.raise_if_asked()
                 time.sleep(0.2)
         except KeyboardInterrupt:
-            interruption.explain(say, "the app is closed; all labels are in the store")
+            interruption.explain(reporting.say, "the app is closed; all labels are in the store")
             raise
         finally:
             page.close(verbose=False)
+
+
+def find_folders(place: str | Path, say: Callable[[str], None]) -> tuple[Path, Path | None]:
+    """Return the folder of a classifier, and its store; None for a classifier alone."""
+    if (store := Path(place) / MANIFEST).exists():
+        path = store.parent
+        opened = open_store(path)
+        target = target_of(opened.manifest.identity.benchmark)
+        results = Results(path)
+        if not results.selected:
+            return results.place(target.default_readout).folder, path
+        folder = results.find().folder
+        config = load_config(folder)
+        config.target.require("the app", folder)
+        require_fit(config, opened.manifest, path, of=folder)
+        return folder, path
+    if "://" in str(place) and not str(place).startswith(HUB):
+        raise ParameterError(f"the app reads folders of this machine; copy {place} here first")
+    folder = find_classifier(place, say).folder
+    load_config(folder)  # that it is a classifier is said now
+    home = real_path(folder).parent.parent
+    return folder, home if (home / MANIFEST).exists() else None
 
 
 def _tell(
@@ -245,13 +203,11 @@ def require_free(host: str, port: int) -> None:
 def _private_folder() -> Iterator[Path]:
     """Yield a folder for uploads that only this user can read, and remove it."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix="savs-app-"))
+        folder = TemporaryDirectory(prefix="savs-app-", ignore_cleanup_errors=True)
     except OSError as error:
         raise OutputError(f"there is no room for uploads: {error.strerror}; set TMPDIR") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder as path:
+        yield Path(path)
 
 
 def _quiet(uploads: Path, host: str) -> None:

@@ -72,12 +72,7 @@ class Workspace:
     def store(self) -> FeatureStore:
         """Open the store as it is now.
 
-        Raises
-        ------
-        ResultError
-            A classifier alone is served.
-        StoreError
-            It cannot be read.
+        ResultError if a classifier alone is served; StoreError if it cannot be read.
         """
         if self.path is None:
             raise ResultError(
@@ -94,12 +89,7 @@ class Workspace:
     def selection(self) -> Selection:
         """Return the classifier that is on the disk now; without one, the answers of `savs ask`.
 
-        Raises
-        ------
-        SelectionError
-            There is none yet.
-        ResultError
-            It cannot be read.
+        SelectionError if there is none yet; ResultError if it cannot be read.
         """
         with self._turn:
             if not self.result.is_selected and self.is_asked:
@@ -124,11 +114,6 @@ class Workspace:
     def is_asked(self) -> bool:
         """Whether the store keeps the model's own answers to questions, see `savs ask`."""
         return self.path is not None and bool(asked_questions(self.store().benchmark))
-
-    @property
-    def can_guess(self) -> bool:
-        """Whether something says what an image may be."""
-        return self.result.is_selected or self.is_asked
 
     def task(self, subtask: str | None) -> TaskSelection:
         """Return the part of the classifier for a subtask, the first for an unknown one."""

@@ -29,7 +29,7 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.classification import Classification
+from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.new_images import STDIN, Group, MediaNames, is_table_or_stdin
 from savs.pipeline.classifying.prediction_table import (
     SUFFIXES,
@@ -241,7 +241,6 @@ def answer(
     files, folder = outputs_and_folder([] if out is None else out)
     outputs = outputs_of(files, n)
     for output in outputs:  # all are checked before the model runs
-        output.require_name()
         require_ours(output.path, folder, force=force)
     if model is None:
         raise ParameterError("`model` is missing: pass a Hugging Face id, a folder, or demo")
@@ -594,8 +593,8 @@ class Asked:
     def predicted(self, root: Path) -> Predicted:
         """Return the predictions; media are in `root`."""
         table = predictions_of(self.store, self.selection, None)
-        if any(one.are_levels for one in self.questions):
-            table = table.with_columns(_expected_level(self.questions))
+        if self.questions[0].are_levels:  # all have the same
+            table = table.with_columns(_expected_level(self.questions[0].answers))
         folder = MediaFolder(root, root)
         return Predicted(table, self.selection, self.store, dict.fromkeys(self._examples, folder))
 
@@ -643,16 +642,10 @@ def level_offsets(log_likelihoods: Array) -> Array:
     return -(low + high) / 2 * levels
 
 
-def _expected_level(questions: Sequence[AskedQuestion]) -> pl.Expr:
-    """Return the column of expected levels; null where a question has no levels."""
-    of_subtask = {one.subtask: one.answers for one in questions if one.are_levels}
-
-    def level(row: Mapping[str, Any]) -> float | None:
-        answers = of_subtask.get(row.get("subtask"))
-        if answers is None or row["votes"] is None:
-            return None
-        return sum(vote["score"] * (answers.index(vote["class"]) + 1) for vote in row["votes"])
-
-    columns = ["votes", *(["subtask"] if None not in of_subtask else [])]
-    levels = pl.struct(columns).map_elements(level, return_dtype=pl.Float64)
-    return levels.cast(pl.Float32).alias(LEVEL)
+def _expected_level(levels: Sequence[str]) -> pl.Expr:
+    """Return the column of expected levels."""
+    numbers = {name: number for number, name in enumerate(levels, start=1)}
+    vote = pl.element().struct
+    number = vote["class"].replace_strict(numbers, return_dtype=pl.Float64)
+    level = pl.col("votes").list.eval(vote["score"] * number).list.sum()
+    return level.cast(pl.Float32).alias(LEVEL)

@@ -1,7 +1,7 @@
 """`classify`: the chosen heads of new images are extracted, and predictions are read from them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -9,73 +9,18 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewVideoKeywords
-from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.option_texts import OTHER_MODEL, TRANSFORMERS, parse_classifiers
 from savs.pipeline.running.options import Option, sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from savs.pipeline.classifying.sorted_files import SortedFiles
+    from savs.pipeline.classifying.classified import Classification
     from savs.pipeline.readouts import Readout
-    from savs.pipeline.targets import Target
 
 
 class ClassifyKeywords(NewVideoKeywords, PlacingKeywords, BatchKeywords, total=False):
     """Further keyword arguments of `classify`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """Predictions of new images."""
-
-    predictions: "pl.DataFrame"
-    """Columns `CLASSIFIED_SCHEMA`, of many labels `LABELS_SCHEMA`, of numbers `NUMBERS_SCHEMA`, in
-    the order of the input. With `out` these are in the files, and here are only `id`, `subtask`,
-    `prediction`, `labels`, `value`, `unsure`, `atypical` and `reason` of all rows of the first."""
-    outs: Mapping[Path, int]
-    """The files that have them -> rows of each."""
-    rows: int
-    """Examples that the model ran in this run."""
-    seconds: float
-    """Time that they took, without loading the model."""
-    notes: tuple[str, ...]
-    """What limits the predictions."""
-    target: "Target"
-    """What is predicted."""
-    sorted_files: "SortedFiles | None" = None
-    """The copies in folders of classes, with `sort_into`."""
-    store: Path | None = None
-    """The features that stay, of all heads, if they do."""
-    known_skips: frozenset[str] = frozenset()
-    """Ids of images that were skipped before this run."""
-
-    def __repr__(self) -> str:
-        """Return a few lines: how many images of each class, how many were skipped, and where."""
-        counts = [f"{count:,} {name}" for name, count in self.counts]
-        lines = [
-            f"Classification({counted(self.predictions.height, 'example')}: {listed(counts)})",
-            f"  {self.predictions['prediction'].null_count():,} skipped,"
-            f" {counted(len(self.notes), 'note')}",
-            f"  in {listed([*map(str, self.outs)])}"
-            if self.outs
-            else "  next: classification.predictions",
-        ]
-        return "\n".join(lines)
-
-    @property
-    def counts(self) -> list[tuple[str, int]]:
-        """Each class, or each of many labels, with how often it was predicted; most often first."""
-        predicted = self.target.predicted_labels(self.predictions).drop_nulls()
-        return list(predicted.value_counts(sort=True).iter_rows())
-
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """Id and reason of every example that could not be classified."""
-        rows = self.predictions.select("id", "reason").drop_nulls("reason")
-        return list(rows.iter_rows())
 
 
 def classify(
@@ -109,7 +54,7 @@ def classify(
     verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[ClassifyKeywords],
-) -> Classification:
+) -> "Classification":
     """Classify images, or stored features, that have no labels.
 
     Parameters
@@ -247,7 +192,7 @@ def classify(
     if has_features:
         for note in older:
             reporting.say(f"note: {note}")
-        found, notes = classify_store(
+        done = classify_store(
             selection,
             names[0],
             outputs,
@@ -258,14 +203,7 @@ def classify(
             force=force,
             reporting=reporting,
         )
-        return Classification(
-            predictions=found,
-            outs={output.path: found.height for output in outputs},
-            rows=0,
-            seconds=0.0,
-            notes=(*older, *notes),
-            target=target,
-        )
+        return replace(done, notes=(*older, *done.notes))
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
@@ -295,19 +233,8 @@ def classify(
             outputs=outputs,
             sort_into=None if sort_into is None else Path(sort_into),
         )
-        finished = run.run(force=force)
-    outcomes = finished.outcomes
-    of_runs = dict.fromkeys(note for outcome in outcomes for note in outcome.notes)
-    return Classification(
-        predictions=finished.predictions,
-        outs=finished.rows,
-        rows=sum(outcome.rows for outcome in outcomes),
-        seconds=sum(outcome.seconds for outcome in outcomes),
-        notes=(*older, *prompts, *of_runs),
-        target=target,
-        sorted_files=finished.sorted_files,
-        known_skips=frozenset(known_skips),
-    )
+        done = run.run(force=force)
+    return replace(done, notes=(*older, *prompts, *done.notes), known_skips=frozenset(known_skips))
 
 
 def _require_no_images(**options: Any) -> None:

@@ -3,7 +3,7 @@
 The model of the classifier reads the chosen heads, and no others.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets import Example, MediaError
 from savs.datasets.splits.shared_media import picture_names
+from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.classified_store import (
     RECORD,
     StoreExamples,
@@ -32,7 +33,7 @@ from savs.pipeline.classifying.prediction_table import (
     write_predictions,
 )
 from savs.pipeline.classifying.reused_features import Prompt, ReusedFeatures, find_features
-from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
+from savs.pipeline.classifying.sorted_files import SortedFolder
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
@@ -64,21 +65,6 @@ TABLE = "table"
 """What a process claims while it writes the table of a store."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """What a run made."""
-
-    predictions: pl.DataFrame
-    """Columns `Target.new_schema`; of an output file, the first, only those that are in
-    `LISTED`."""
-    outcomes: Sequence[Outcome]
-    """One for each output, or that of the run in memory."""
-    rows: Mapping[Path, int]
-    """Output -> its predictions."""
-    sorted_files: SortedFiles | None = None
-    """The copies in the folders of classes, if there is a `sort_into`."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifiedRun:
     """Puts new images to a classifier."""
@@ -102,8 +88,8 @@ class ClassifiedRun:
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 
-    def run(self, *, force: bool) -> Filled:
-        """Return predictions; with outputs, these have all columns; sort the files.
+    def run(self, *, force: bool) -> Classification:
+        """Return predictions, and notes of the runs; write the outputs, sort the files.
 
         The model runs for the first output, whose features the others take.
         """
@@ -112,22 +98,23 @@ class ClassifiedRun:
             folder = SortedFolder(self.sort_into, self.selection, self.groups, self._facts)
             folder.begin()
         for output in self.outputs:  # all are checked before the model runs
-            output.require_name()
             self._earlier(output.path, force=force)
-        if self.outputs:
-            stores: list[Path] = []
-            tables, outcomes = [], []
-            for output in self.outputs:
-                table, outcome = self.to_file(output, stores, force=force)
-                stores.append(store_beside(output.path))
-                tables.append(table)
-                outcomes.append(outcome)
-        else:
-            table, outcome = self.in_memory()
-            tables, outcomes = [table], [outcome]
+        tried: list[Path] = []
+        done: list[tuple[pl.DataFrame, Outcome]] = []
+        for output in self.outputs:
+            done.append(self.to_file(output, tried, force=force))
+            tried.append(store_beside(output.path))
+        tables, outcomes = zip(*(done or [self.in_memory()]), strict=True)
         heights = [table.height for table in tables]
-        rows = {o.path: n for o, n in zip(self.outputs, heights, strict=False)}
-        return Filled(tables[0], outcomes, rows, folder.fill(tables[0]) if folder else None)
+        return Classification(
+            predictions=tables[0],
+            outs={o.path: n for o, n in zip(self.outputs, heights, strict=False)},
+            rows=sum(outcome.rows for outcome in outcomes),
+            seconds=sum(outcome.seconds for outcome in outcomes),
+            notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+            target=self.selection.target,
+            sorted_files=folder.fill(tables[0]) if folder else None,
+        )
 
     def in_memory(self) -> tuple[pl.DataFrame, Outcome]:
         """Return predictions, and keep nothing."""
@@ -142,8 +129,7 @@ class ClassifiedRun:
         """Return the record of an output's earlier runs; OutputError if it is not ours to write."""
         begun = None if force else read_record(out)
         if begun is not None:
-            begun.require_same(out, self._facts)
-            begun.require_unchanged(out)
+            begun.require_ours(out, self._facts)
         return begun
 
     def to_file(
@@ -168,7 +154,7 @@ class ClassifiedRun:
                 with place.claims.hold(TABLE):  # a late process may find a record, even a table
                     if (path / RECORD).exists():
                         known = read_record(out) or record
-                        known.require_same(out, self._facts)
+                        known.require_ours(out, self._facts)
                         if known.features not in ("", key):
                             replace(known, features="").write(path)
                     else:
@@ -206,8 +192,9 @@ class ClassifiedRun:
             return place, wanted, False
         there = 0 if place.manifest is None else len(place.manifest.plan.splits["test"].ids)
         begun, new = wanted.examples[:there], wanted.examples[there:]
-        known = [example for example in new if found.row_of(prompts(example)) is not None]
-        unknown = [example for example in new if found.row_of(prompts(example)) is None]
+        known, unknown = list[Example](), list[Example]()
+        for example in new:
+            (unknown if found.row_of(prompts(example)) is None else known).append(example)
         examples = [
             example if example.index == n else replace(example, index=n)
             for n, example in enumerate([*begun, *known, *unknown])
@@ -242,15 +229,7 @@ class ClassifiedRun:
 
     def _prompts(self, wanted: StoreExamples) -> Callable[[Example], Prompt | str]:
         """Return what gives an example's prompt, or why its media cannot be read."""
-        names: dict[int, tuple[MediaFolder, dict[str, None]]] = {}
-        for example in wanted.todo:
-            folder = wanted.media_of(example)
-            names.setdefault(id(folder), (folder, {}))[1].update(dict.fromkeys(example.media))
-        known = {
-            (number, name): digest
-            for number, (folder, media) in names.items()
-            for name, digest in digests_in(list(media), folder)
-        }
+        known = digests_in((example, wanted.media_of(example)) for example in wanted.todo)
 
         def prompt_of(example: Example) -> Prompt | str:
             folder = wanted.media_of(example)
@@ -351,15 +330,16 @@ class ClassifiedRun:
             todo={"test": tried},
             labels=self.selection.answer_labels,
         )
+
+        def check(identity: Identity) -> Sequence[str]:
+            return require_match(
+                self.selection, identity.source(), allow_other_prompt=self.allow_other_prompt
+            )
+
         # the model's own answers come from all of its layers
-        heads = ChosenHeads(self.selection, self._check, of_classifier=answers is None)
+        heads = ChosenHeads(self.selection, check, of_classifier=answers is None)
         outcome = reader.read(examples, sink, heads)
         return replace(outcome, notes=(*outcome.notes, *notes))
-
-    def _check(self, identity: Identity) -> Sequence[str]:
-        return require_match(
-            self.selection, identity.source(), allow_other_prompt=self.allow_other_prompt
-        )
 
     @property
     def _facts(self) -> Facts:
@@ -372,11 +352,6 @@ class ClassifiedRun:
             "risk": self.risk,
         }
 
-    @property
-    def _folders(self) -> Mapping[str, MediaFolder]:
-        """The folder of each image's media, by its id."""
-        return {example.id: group.media for group in self.groups for example in group.examples}
-
     def _write(self, place: Reservation, output: Output) -> pl.DataFrame:
         """Write the table of a store, unless another process did.
 
@@ -388,10 +363,12 @@ class ClassifiedRun:
             manifest = read_manifest(place.path)
             store = store_of(place.path, manifest, partial=True)
             table = predictions_of(store, self.selection, self.risk)
-            predicted = Predicted(table, self.selection, store, self._folders)
+            folders = {
+                example.id: group.media for group in self.groups for example in group.examples
+            }
+            predicted = Predicted(table, self.selection, store, folders)
             record = read_record(out) or TableRecord(self._facts)
-            record.require_same(out, self._facts)
-            record.require_unchanged(out)
+            record.require_ours(out, self._facts)
             shards = [[shard.name, shard.sha256] for shard in manifest.shards]
             source = {"shards": shards, "form": output.form.settings}
             content = digest(source) if manifest.sealed else ""

@@ -5,7 +5,7 @@ as they are. This file says which examples it holds, and of what the table next 
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -129,20 +129,12 @@ def _require_same_content(
 
     Media that cannot be read any more keep their predictions, and skipped ones may be mended.
     """
-    recorded = {
-        name: digests
-        for name, digests in store.examples("test").select("id", "media_sha256").iter_rows()
-        if name in by_id
-    }
-    folders: dict[int, tuple[MediaFolder, dict[str, tuple[str, str]]]] = {}
-    for name, digests in recorded.items():
-        example, folder = by_id[name]
-        expected = folders.setdefault(id(folder), (folder, {}))[1]
-        expected |= {m: (d, name) for m, d in zip(example.media, digests, strict=True)}
-    for folder, expected in folders.values():
-        for medium, digest in digests_in(list(expected), folder):
-            before, name = expected[medium]
-            if digest != before:
+    recorded = store.examples("test").select("id", "media_sha256").iter_rows()
+    rows = [(name, *by_id[name], digests) for name, digests in recorded if name in by_id]
+    now = digests_in((example, folder) for _, example, folder, _ in rows)
+    for name, example, folder, digests in rows:
+        for medium, before in zip(example.media, digests, strict=True):
+            if now.get((id(folder), medium), before) != before:
                 raise OutputError(
                     f"{out} has a prediction of other content under the name {medium!r} (id"
                     f" {name!r}): the file was changed since; pass another `out`, or `force` to"
@@ -150,13 +142,19 @@ def _require_same_content(
                 )
 
 
-def digests_in(names: Sequence[str], folder: MediaFolder) -> Iterator[tuple[str, str]]:
-    """Yield the names of the media that can be read, with their SHA-256."""
-    at_once = 1 if any(map(is_packed, names)) else AT_ONCE  # rows of files lie one after the other
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    with ThreadPoolExecutor(at_once, thread_name_prefix="savs-media") as pool:
-        for some in pool.map(partial(digests_of, media=folder), chunks):
-            yield from some.items()
+def digests_in(rows: Iterable[tuple[Example, MediaFolder]]) -> dict[tuple[int, str], str]:
+    """Return `id` of a folder and name of each medium that can be read -> its SHA-256."""
+    media: dict[int, tuple[MediaFolder, dict[str, None]]] = {}
+    for example, folder in rows:
+        media.setdefault(id(folder), (folder, {}))[1].update(dict.fromkeys(example.media))
+    digests: dict[tuple[int, str], str] = {}
+    for folder, names in ((folder, [*names]) for folder, names in media.values()):
+        at_once = 1 if any(map(is_packed, names)) else AT_ONCE  # rows of files follow each other
+        chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+        with ThreadPoolExecutor(at_once, thread_name_prefix="savs-media") as pool:
+            for some in pool.map(partial(digests_of, media=folder), chunks):
+                digests |= {(id(folder), name): digest for name, digest in some.items()}
+    return digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +177,14 @@ class TableRecord:
         """Write it into a store."""
         write_json(store / RECORD, msgspec.to_builtins(self))
 
-    def require_same(self, out: Path, facts: Facts) -> None:
-        """Raise OutputError if predictions would be made in another way than those before."""
+    def require_ours(self, out: Path, facts: Facts) -> None:
+        """Raise OutputError if predictions would be made in another way, or a table was changed."""
         if self.made != facts:
             keys = [key for key in facts if self.made.get(key) != facts[key]]
             raise OutputError(
                 f"{out} has predictions that were made otherwise ({', '.join(keys)} differ); pass"
                 " another `out`, or `force` to replace it"
             )
-
-    def require_unchanged(self, out: Path) -> None:
-        """Raise OutputError if a table is not as it was written: what was added would go."""
         if out.exists() and file_sha256(out) not in self.tables:
             raise OutputError(
                 f"{out} was changed since `savs classify` wrote it; move it away, and the same"

@@ -11,7 +11,6 @@ from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import LayerGrid
 from savs.stores.format.layout import grid_widths
 from savs.stores.format.manifest import FeatureSource
@@ -51,7 +50,11 @@ def combine(selections: Mapping[str, Selection]) -> Selection:
     for name, other in others:
         _require_same_source(first, whole.source, name, other.source)
         grid = _united(grid, other.source.grid)
-    tasks = [_named(name, task) for name, one in selections.items() for task in one.tasks]
+    tasks = [
+        replace(task, subtask=name if task.subtask is None else f"{name}/{task.subtask}")
+        for name, one in selections.items()
+        for task in one.tasks
+    ]
     names = [task.subtask for task in tasks]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -84,7 +87,3 @@ def _united(ours: Sequence[LayerGrid], theirs: Sequence[LayerGrid]) -> tuple[Lay
         heads = {*grid.heads, *grid_of.get(grid.layer, grid).heads}
         grid_of[grid.layer] = replace(grid, heads=tuple(sorted(heads)))
     return tuple(grid_of[layer] for layer in sorted(grid_of))
-
-
-def _named(name: str, task: TaskSelection) -> TaskSelection:
-    return replace(task, subtask=name if task.subtask is None else f"{name}/{task.subtask}")

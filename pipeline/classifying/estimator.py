@@ -32,7 +32,6 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.selection.selection_file import save_selection
-from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
 from savs.stores.format.layout import HEADS_SITE, grid_widths, pick
 
@@ -40,6 +39,8 @@ from savs.stores.format.layout import HEADS_SITE, grid_widths, pick
 class _OfImages(ReadsImages):
     """What estimators of images have in common."""
 
+    heads: int | None
+    readout: str | Path | Readout | None
     selection_: Selection
 
     def __init__(
@@ -62,22 +63,7 @@ class _OfImages(ReadsImages):
         cache: str | Path | bool | None = None,
         verbose: bool = False,
     ) -> None:
-        self.model = model
-        self.heads = heads
-        self.readout = readout
-        self.question = question
-        self.scoring = scoring
-        self.revision = revision
-        self.dtype = dtype
-        self.device = device
-        self.prompt_template = prompt_template
-        self.embedding = embedding
-        self.min_pixels = min_pixels
-        self.max_pixels = max_pixels
-        self.site = site
-        self.batch_size = batch_size
-        self.cache = cache
-        self.verbose = verbose
+        self._keep_parameters(locals())
 
     def _fit(self, images: Sequence[Pictured], labels: "NamedLabels") -> Self:
         """Choose heads and fit the readout; errors as in `fit`."""
@@ -86,16 +72,8 @@ class _OfImages(ReadsImages):
             raise ParameterError(f"there are {len(contents)} images and {len(labels.texts)} labels")
         question = self.prompt()
         heads = self.read(contents, question).whole()
-        training = TrainingArrays(
-            source=heads.source,
-            values=heads.features()[1],
-            labels=labels.texts,
-            names=labels.names,
-            ids=[sha256(data) for data in contents],
-            target=labels.target,
-            question=question,
-            media=1,
-        )
+        digests = [sha256(data) for data in contents]
+        training = labels.training(heads.source, heads.features()[1], digests, question)
         selection = choose_heads(
             training, heads=self.heads, readout=self.readout, scoring=self.scoring
         )
@@ -156,13 +134,7 @@ class _OfImages(ReadsImages):
             own answers.
         """
         check_is_fitted(self)
-        return self._named(self._score_features(np.asarray(features, np.float32)))
-
-    def _named(self, scores: Any) -> Array:
-        """Return what is predicted."""
-        return self._target.values(scores)
-
-    def _score_features(self, features: Array) -> Any:
+        features = np.asarray(features, np.float32)
         source = replace(self.selection_.source, dtype="float32")
         count = sum(grid_widths(source.grid).values())
         if self.selection_.answers is not None:
@@ -177,29 +149,15 @@ class _OfImages(ReadsImages):
         values = features.reshape(len(features), -1)
         if not (finite := np.isfinite(values).all(axis=1)).all():
             raise ParameterError(f"`features` of row {int(finite.argmin())} are not finite")
-        return self.score_heads(ImageHeads(source, source.grid, values))
+        return self._named(self._score(ImageHeads(source, source.grid, values)))
+
+    def _named(self, scores: Any) -> Array:
+        """Return what is predicted."""
+        return self._target.values(scores)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label or number of one image."""
         return self.predict([image])[0]
-
-    def read_images(self, contents: Sequence[bytes]) -> ImageHeads:
-        """Return the heads of image files that a fitted classifier needs.
-
-        Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
-        """
-        selection = self.selection_
-        require_model(selection)
-        question = selection.run_tasks[0].question or self.prompt()
-        heads = self.read(contents, question, selection)
-        require_match(selection, heads.source, allow_other_prompt=False)
-        return heads
-
-    def score_heads(self, heads: ImageHeads) -> Any:
-        """Return the scores of the images that have heads."""
-        (run,) = self.selection_.runs()
-        names, features = heads.features()
-        return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.
@@ -215,12 +173,19 @@ class _OfImages(ReadsImages):
         return self.selection_.target
 
     def _scores(self, images: Sequence[Pictured]) -> Any:
+        """Return the scores of images, by the heads that the classifier needs."""
         check_is_fitted(self)
-        return self.score_heads(self.read_images(contents_of(images)).whole())
+        selection, contents = self.selection_, contents_of(images)
+        require_model(selection)
+        question = selection.run_tasks[0].question or self.prompt()
+        heads = self.read(contents, question, selection)
+        require_match(selection, heads.source, allow_other_prompt=False)
+        return self._score(heads.whole())
 
-    def take(self, selection: Selection) -> None:
-        """Become the estimator of a selection that was loaded."""
-        self.selection_ = selection
+    def _score(self, heads: ImageHeads) -> Any:
+        (run,) = self.selection_.runs()
+        names, features = heads.features()
+        return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
 
 class SavsClassifier(ClassifierMixin, _OfImages):
@@ -314,12 +279,6 @@ class SavsClassifier(ClassifierMixin, _OfImages):
     def _named(self, scores: Any) -> Array:
         values = super()._named(scores)
         return self.classes_[values] if self._target.has_classes else values
-
-    def take(self, selection: Selection) -> None:
-        """Become the estimator of a selection that was loaded, whose classes are text."""
-        super().take(selection)
-        (run,) = selection.runs()
-        self.classes_ = np.array(run.classes)
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn should know: an image may have many labels."""
@@ -423,10 +382,8 @@ def load(
     """
     selection = find_classifier(classifier).selection(readout)
     target = selection.target
-    kinds: dict[str, type[SavsClassifier | SavsRegressor]] = {
-        kind.__name__: kind for kind in (SavsClassifier, SavsRegressor)
-    }
-    able = [kind for name, kind in kinds.items() if not target.refusal(name, classifier)]
+    kinds = (SavsClassifier, SavsRegressor)
+    able = [kind for kind in kinds if not target.refusal(kind.__name__, classifier)]
     if not able:
         target.require("SavsClassifier", classifier)
     (task, *others) = selection.run_tasks
@@ -461,5 +418,8 @@ def load(
         batch_size=batch_size,
         cache=cache,
     )
-    loaded.take(selection)
+    loaded.selection_ = selection
+    if isinstance(loaded, SavsClassifier):
+        (run,) = selection.runs()
+        loaded.classes_ = np.array(run.classes)  # as text
     return loaded

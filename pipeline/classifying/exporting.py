@@ -139,47 +139,39 @@ def export(
     with TemporaryDirectory() as scratch:
         place = Path(scratch) / "export" if out is None else Path(out)
         path = None if out is None else place
-        if form == SPACE_FORM:
-            title = to.rpartition("/")[2] if is_upload else None
+        if is_shared:
             folder = results.find(selection).folder
-            bundle = write_space(opened, folder, place, subtask=subtask, title=title)
-        elif form == BUNDLE_FORM:
-            folder = results.find(selection).folder
-            bundle = write_bundle(opened, folder, place, readout=readout, subtask=subtask)
-        else:
-            bundle = None
-        if bundle is not None:
+            if form == SPACE_FORM:
+                title = to.rpartition("/")[2] if is_upload else None
+                bundle = write_space(opened, folder, place, subtask=subtask, title=title)
+            else:
+                bundle = write_bundle(opened, folder, place, readout=readout, subtask=subtask)
             notes = (bundle.note,) if bundle.note else ()
             done = Exported(form, path, files=bundle.files, notes=notes)
+        elif form == STORE_FORM:
+            wanted = _find_heads(opened, heads, selection)
+            kept = results.selected if selection is None else [results.find(selection)]
+            done = export_store(opened, wanted, place, kept)
         else:
             wanted = _find_heads(opened, heads, selection)
-            if form == STORE_FORM:
-                kept = results.selected if selection is None else [results.find(selection)]
-                done = export_store(opened, wanted, place, kept)
-            else:
-                done = _file(opened, place, wanted, split, form, media_root)
+            splits = [split] if split else [name for name in SPLITS if name in opened.splits]
+            export_features(opened, place, wanted, splits, form, media_root=media_root)
+            rows = missing = 0
+            if media_root is not None:
+                counts = scan_parquet(place).select(pl.len(), pl.col("image").null_count())
+                rows, missing = counts.collect().row(0)
+            done = Exported(
+                form,
+                path,
+                bytes=place.stat().st_size,
+                heads=len(wanted),
+                rows=rows,
+                missing=missing,
+            )
         if not is_upload:
             return done
         pushed = push(place, to, private=not public)
     return replace(done, path=path, name=pushed.name, address=pushed.address, commit=pushed.commit)
-
-
-def _file(
-    store: FeatureStore,
-    place: Path,
-    heads: Sequence[Head],
-    split: str | None,
-    form: str,
-    media_root: str | Path | None,
-) -> Exported:
-    splits = [split] if split else [name for name in SPLITS if name in store.splits]
-    export_features(store, place, heads, splits, form, media_root=media_root)
-    rows = missing = 0
-    if media_root is not None:
-        counts = scan_parquet(place).select(pl.len(), missing=pl.col("image").is_null().sum())
-        rows, missing = counts.collect().row(0)
-    size = place.stat().st_size
-    return Exported(form, place, bytes=size, heads=len(heads), rows=rows, missing=missing)
 
 
 def _require_none(what: str, **options: bool) -> None:

@@ -96,35 +96,36 @@ def pinned(options: ModelOptions) -> ModelOptions:
     So what is loaded later is what features were kept of, even if its branch moves on. Unchanged
     for a folder, and for a model that was never fetched.
     """
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
     if Path(options.path).is_dir():
         return options
-    try:
-        config = try_to_load_from_cache(options.path, CONFIG, revision=options.revision)
-    except HFValidationError as error:
-        raise ModelError(
-            f"model {options.path!r} is neither a local folder nor an id of the hub, owner/name"
-        ) from error
-    return (
-        replace(options, revision=Path(config).parent.name) if isinstance(config, str) else options
-    )
+    commit = _cached_commit(options.path, options.revision)
+    return options if commit is None else replace(options, revision=commit)
 
 
 def not_here(model: str | Path, revision: str | None) -> str:
     """Return a sentence on a model that must be fetched before it runs; empty if it is here."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if Path(model).is_dir() or str(model) in SHIPPED:
-        return ""
-    if isinstance(try_to_load_from_cache(str(model), CONFIG, revision=revision), str):
+    is_here = Path(model).is_dir() or str(model) in SHIPPED
+    if is_here or _cached_commit(str(model), revision) is not None:
         return ""
     at = f" at revision {revision}" if revision else ""
     return (
         f"the model {model}{at} is not on this machine: the first prediction fetches it from the"
         " Hugging Face hub"
     )
+
+
+def _cached_commit(model: str, revision: str | None) -> str | None:
+    """Return the commit that the local cache has of a model; ModelError if it is no name."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(model, CONFIG, revision=revision)
+    except HFValidationError as error:
+        raise ModelError(
+            f"model {model!r} is neither a local folder nor an id of the hub, owner/name"
+        ) from error
+    return Path(config).parent.name if isinstance(config, str) else None
 
 
 def features_key(

@@ -1,5 +1,6 @@
 """`HeadsClassifier`: the part of savs that takes numbers, as an estimator of scikit-learn."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,14 +97,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         count, _, width = features.shape
         grid = (LayerGrid(0, tuple(range(count)), width),)
         source = FeatureSource(model={}, processor={}, dtype="float32", prompt="", grid=grid)
-        training = TrainingArrays(
-            source=source,
-            values=features,
-            labels=named.texts,
-            names=named.names,
-            ids=[str(row) for row in range(len(features[0]))],
-            target=named.target,
-        )
+        training = named.training(source, features, [str(row) for row in range(len(X))])
         selection = choose_heads(
             training, heads=self.heads, readout=self.readout, scoring=self.scoring
         )
@@ -165,6 +159,21 @@ class NamedLabels:
     """Classes or labels, as text."""
     classes: Array
     """The same as scikit-learn has them: labels, sorted; or the numbers of columns."""
+
+    def training(
+        self, source: FeatureSource, values: Array, ids: Sequence[str], question: str | None = None
+    ) -> TrainingArrays:
+        """Return examples with these labels, of `(heads, n, d)` values; an image or a row each."""
+        return TrainingArrays(
+            source=source,
+            values=values,
+            labels=self.texts,
+            names=self.names,
+            ids=ids,
+            target=self.target,
+            question=question,
+            media=None if question is None else 1,
+        )
 
     @classmethod
     def of(cls, y: Any) -> "NamedLabels":

@@ -20,7 +20,6 @@ from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.selection.selection import Heads, choose_heads, parse_heads
 from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores import Head, HeadNotFoundError, head_name
 from savs.stores.format.layout import HEADS_SITE, grid_widths, holder
 
@@ -63,6 +62,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
     """
 
     _keeps_in_memory: ClassVar[bool] = True
+    heads: Heads | None
 
     def __init__(
         self,
@@ -83,21 +83,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
         cache: str | Path | bool | None = False,
         verbose: bool = False,
     ) -> None:
-        self.model = model
-        self.heads = heads
-        self.question = question
-        self.scoring = scoring
-        self.revision = revision
-        self.dtype = dtype
-        self.device = device
-        self.prompt_template = prompt_template
-        self.embedding = embedding
-        self.min_pixels = min_pixels
-        self.max_pixels = max_pixels
-        self.site = site
-        self.batch_size = batch_size
-        self.cache = cache
-        self.verbose = verbose
+        self._keep_parameters(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803 - as scikit-learn calls it
         """Read the images, and choose heads if their number is given.
@@ -135,14 +121,8 @@ class SavsFeatures(TransformerMixin, ReadsImages):
             )
         is_numbers = type_of_target(y) == "continuous"
         labels = NamedLabels.of_numbers(y) if is_numbers else NamedLabels.of(y)
-        training = TrainingArrays(
-            source=read.source,
-            values=read.features()[1],
-            labels=labels.texts,
-            names=labels.names,
-            ids=[sha256(data) for data in contents],
-            target=labels.target,
-        )
+        digests = [sha256(data) for data in contents]
+        training = labels.training(read.source, read.features()[1], digests)
         return list(choose_heads(training, heads=count, scoring=self.scoring).heads)
 
     def transform(self, X: Any) -> Array:  # noqa: N803

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.inputs.input_options import require_media_root
-from savs.pipeline.names import DEFAULT_BATCH_SIZE
 from savs.pipeline.running.option_texts import parse_against, parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -39,7 +39,6 @@ def models(
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="class")
     ] = None,
     selection: Annotated[str | None, Option(level="python")] = None,
-    batch_size: Annotated[int, Option(level="python")] = DEFAULT_BATCH_SIZE,
     reporting: Reporting = SILENT,
     **loading: Unpack[ModelKeywords],
 ) -> "dict[str, Any] | Checkup | pl.DataFrame":
@@ -67,8 +66,6 @@ def models(
     selection
         Classifier to compare with: a name in STORE/results, or a folder (default: trained, vote, or
         the only one).
-    batch_size
-        Largest batch size to test.
     """
     if ask is None and (question, classes) != (None, None):
         name = "question" if classes is None else "classes"
@@ -76,7 +73,8 @@ def models(
     if model is None:
         if ask is not None:
             raise ParameterError("`ask` asks a model; pass one, such as demo")
-        return _families()
+        families = files("savs.pipeline.extraction").joinpath("families.json")
+        return json.loads(families.read_text("utf-8"))
     if ask is not None:
         if against is not None:
             raise ParameterError("`ask` and `against` are two tests; pass one")
@@ -90,7 +88,7 @@ def models(
         from savs.pipeline.extraction.entry_points import check_model
 
         reporting.say(f"loading {model}")
-        return check_model(model, batch_size, **loading)
+        return check_model(model, **loading)
     require_media_root(media_root)
     from savs.pipeline.classifying.store_match import compare_with_store
     from savs.pipeline.evaluation.results import Results
@@ -109,12 +107,4 @@ def models(
         selection=classifier,
         reporting=reporting,
         **loading,
-    )
-
-
-def _families() -> dict[str, Any]:
-    from importlib.resources import files
-
-    return json.loads(
-        files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
     )

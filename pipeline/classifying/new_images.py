@@ -167,7 +167,12 @@ class Questions:
         for task in self._tasks(row, columns):
             question = own_question or task.question
             if question is None:
-                raise self._no_prompt(row, task)
+                where = of_subtask(task.subtask)
+                raise SelectionError(
+                    f"{row.where} has no question, and the training examples{where} had several, so"
+                    " that the classifier has none of its own; pass `question` TEXT, a table with a"
+                    " column 'question', or another `subtask`"
+                )
             identifier = row.optional(columns["id"]) or row.id
             key = (identifier, task.subtask)
             if key in self._seen:
@@ -206,14 +211,6 @@ class Questions:
             )
         return tasks
 
-    def _no_prompt(self, row: Row, task: TaskConfig) -> SelectionError:
-        where = of_subtask(task.subtask)
-        return SelectionError(
-            f"{row.where} has no question, and the training examples{where} had several, so that"
-            " the classifier has none of its own; pass `question` TEXT, a table with a column"
-            " 'question', or another `subtask`"
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class MediaNames:
@@ -243,7 +240,11 @@ class MediaNames:
         """Yield the media of the wanted kind below a folder by path; note other files."""
         kind = self.kind
         try:
-            paths = sorted(path for path in folder.rglob("*") if not _is_hidden(path, folder))
+            paths = sorted(
+                path
+                for path in folder.rglob("*")
+                if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            )
         except OSError as error:
             raise SourceError(
                 f"{folder} cannot be read: {error.strerror}; check its permissions"
@@ -302,7 +303,9 @@ class NewImages:
         for is_alone, names in groupby(named, is_table_or_stdin):
             if is_alone:
                 groups += [
-                    self._listed_group() if name == STDIN else self._table_group(name)
+                    self._images(self.names.listed(), Path(self.reading.media_root or Path.cwd()))
+                    if name == STDIN
+                    else self._table_group(name)
                     for name in names
                 ]
             else:
@@ -313,9 +316,6 @@ class NewImages:
                 f"{' '.join(inputs) or 'nothing'} names no image; pass images, folders or tables"
             )
         return groups
-
-    def _listed_group(self) -> Group:
-        return self._images(self.names.listed(), Path(self.reading.media_root or Path.cwd()))
 
     def _images(self, names: Sequence[str], root: Path) -> Group:
         """Return images that the user named: they may be anywhere."""
@@ -347,7 +347,3 @@ def is_table_or_stdin(name: str) -> bool:
     """Return whether a name is a table, or standard input: its media lie in a folder of its own."""
     is_table = not is_address(name) and Path(name).suffix.lower() in TABLES
     return name == STDIN or name.startswith(HUB) or is_table
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)

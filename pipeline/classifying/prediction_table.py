@@ -7,7 +7,6 @@ a cell is text: media, votes and sets are JSON there.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,16 +106,12 @@ class Output:
     path: Path
     form: OutputForm
 
-    def require_name(self) -> None:
-        """Raise a SavsError unless the file can be written under its name."""
-        self.form.require_name(self.path)
-
 
 def outputs_of(paths: Sequence[Path], predictions: int | None) -> list[Output]:
     """Return output files with the forms that their suffixes say.
 
     `predictions` is the number on a page. ParameterError if a file is given twice, or there is no
-    page for the number.
+    page for the number; a SavsError if a file cannot be written under its name.
     """
     twice = [path for path, count in Counter(map(real_path, paths)).items() if count > 1]
     if twice:
@@ -126,7 +121,10 @@ def outputs_of(paths: Sequence[Path], predictions: int | None) -> list[Output]:
         raise ParameterError("`n` is about a page; pass `out` FILE.html, or omit it")
     number = DEFAULT_PREDICTIONS if predictions is None else predictions
     page: OutputForm = door("page")(number) if pages else TableForm()
-    return [Output(path, page if path in pages else TableForm()) for path in paths]
+    outputs = [Output(path, page if path in pages else TableForm()) for path in paths]
+    for output in outputs:
+        output.form.require_name(output.path)
+    return outputs
 
 
 def write_predictions(
@@ -143,7 +141,10 @@ def write_predictions(
 
 def in_cells(table: pl.LazyFrame, target: Target) -> pl.LazyFrame:
     """Return predictions as CSV has them: one medium is its name, other lists are JSON."""
-    cells = [_cells(name, partial(_json, cell)) for name, cell in target.new_cells.items()]
+    cells = [
+        _cells(name, lambda value, cell=cell: msgspec.json.encode(cell(value)).decode())
+        for name, cell in target.new_cells.items()
+    ]
     return table.with_columns(_cells("media", media_cell), *cells)
 
 
@@ -155,7 +156,3 @@ def _cells(column: str, cell: Callable[[Any], str]) -> pl.Expr:
         return pl.Series(lists.name, cells, dtype=pl.String)
 
     return pl.col(column).map_batches(convert, return_dtype=pl.String, is_elementwise=True)
-
-
-def _json(cell: Callable[[Any], Any], value: Any) -> str:
-    return msgspec.json.encode(cell(value)).decode()

@@ -1,6 +1,7 @@
 """Images that a program has, as scikit-learn has them: what estimators of images read them with."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from savs.pipeline.extraction.model.model_options import (
     with_recipe,
 )
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.running.progress import SILENT, bars
 from savs.pipeline.selection.selection import Selection
 
@@ -39,21 +41,18 @@ class ReadsImages(BaseEstimator):
     Its parameters are those of `SavsClassifier` that say which model, and how.
     """
 
-    model: str | Path
     question: str | None
-    revision: str | None
-    dtype: str
-    device: str
-    prompt_template: str | Path | None
-    embedding: str | Path | None
-    min_pixels: int | None
-    max_pixels: int | None
+    scoring: str | Path | Scoring | None
     site: str
     batch_size: int | None
     cache: str | Path | bool | None
     verbose: bool
     _keeps_in_memory: ClassVar[bool] = False
     """Whether features stay in the memory of the process, for another fit of the same images."""
+
+    def _keep_parameters(self, given: Mapping[str, Any]) -> None:
+        """Keep the arguments of the constructor by name, as scikit-learn asks for."""
+        vars(self).update({name: value for name, value in given.items() if name != "self"})
 
     def prompt(self) -> str:
         """Return the prompt of all images; ParameterError without one, or with several marks."""
@@ -81,18 +80,9 @@ class ReadsImages(BaseEstimator):
         MediaError.
         """
         require_extra()
-        options = with_recipe(
-            ModelOptions(
-                model=self.model,
-                revision=self.revision,
-                dtype=self.dtype,
-                device=self.device,
-                prompt_template=self.prompt_template,
-                embedding=self.embedding,
-                min_pixels=self.min_pixels,
-                max_pixels=self.max_pixels,
-            )
-        )
+        loading = {field.name for field in fields(ModelOptions)}
+        given = {n: value for n, value in self.get_params(deep=False).items() if n in loading}
+        options = with_recipe(ModelOptions(**given))
         run = RunOptions(batch_size=self.batch_size, site=self.site)
         reporting = bars() if self.verbose else SILENT
         decoding = (

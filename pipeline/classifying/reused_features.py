@@ -17,13 +17,12 @@ from savs.datasets import Example
 from savs.pipeline.classifying.classified_store import STORE, read_store_record
 from savs.pipeline.errors import OutputError
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
-from savs.stores import FeatureStore, FeatureWriter, ShardContent, ShardSpec, StoreError
-from savs.stores.format.layout import REASON_COLUMN, SECONDS, STORED_DTYPES, THUMBNAIL_COLUMN
+from savs.stores import FeatureStore, ShardContent, ShardSpec, StoreError
+from savs.stores.format.layout import REASON_COLUMN, SECONDS, STORED_DTYPES
 from savs.stores.format.manifest import read_manifest
 from savs.stores.read.store import store_of
 from savs.stores.shard.read import open_shard
 from savs.stores.write.opening import Reservation
-from savs.stores.write.writer import write_errors
 
 Prompt = tuple[tuple[str, ...], str, str | None]
 """SHA-256 of each medium, the text, and the subtask."""
@@ -55,6 +54,10 @@ class Copied:
     """Those that have features."""
     stores: tuple[str, ...]
     """Names of the stores that had these."""
+
+
+KnownRow = tuple[Example, tuple[str, ...], StoredRow | str]
+"""Example, SHA-256 of its media, and its row or why it is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +98,36 @@ class ReusedFeatures:
         if batching and not writer.manifest.batching:
             writer.settle_batching(batching)
         by_id = {example.id: example for example in examples}
-        ids, stores, count = set[str](), dict[str, None](), 0
         again = [] if can_redo is None else writer.reopen_skipped(can_redo)
+        known: dict[ShardSpec, list[KnownRow]] = {}
         for spec in [*writer.missing(), *again]:
-            planned = writer.manifest.plan.planned_ids(spec)
-            prompts = [(by_id[name], prompt_of(by_id[name])) for name in planned]
-            shard = [(example, prompt, self.row_of(prompt)) for example, prompt in prompts]
-            kept = [(e, p, row) for e, p, row in shard if isinstance(row, StoredRow)]
-            skipped = [(e, p, row) for e, p, row in shard if isinstance(row, str)]
-            is_known = len(kept) + len(skipped) == len(shard)
-            if not (is_known and (kept or not identity.outputs) and _claim(writer, spec)):
-                continue
+            shard = []
+            for example in (by_id[name] for name in writer.manifest.plan.planned_ids(spec)):
+                prompt = prompt_of(example)
+                if (row := self.row_of(prompt)) is not None:
+                    shard.append((example, () if isinstance(prompt, str) else prompt[0], row))
+            has_features = any(isinstance(row, StoredRow) for _, _, row in shard)
+            if len(shard) == spec.rows and (has_features or not identity.outputs):
+                known[spec] = shard
+        ids, stores, count = set[str](), dict[str, None](), 0
+        for spec in writer.open_shards([*known]).claimed():
+            kept = [(e, d, row) for e, d, row in known[spec] if isinstance(row, StoredRow)]
+            skipped = [(e, d, row) for e, d, row in known[spec] if isinstance(row, str)]
             try:
                 content = self._content(kept, skipped, writer.claims.process.id)
             except StoreError:  # damaged, or gone by now: the model runs its rows
                 writer.claims.release(spec.name)
                 continue
             writer.write(spec, content)
-            ids.update(planned)
+            ids.update(example.id for example, _, _ in known[spec])
             count += len(kept)
             stores |= {row.store.path.name: None for _, _, row in kept}
         return Copied(frozenset(ids), count, tuple(stores))
 
     def _content(
         self,
-        kept: Sequence[tuple[Example, Prompt | str, StoredRow]],
-        skipped: Sequence[tuple[Example, Prompt | str, str]],
+        kept: Sequence[tuple[Example, tuple[str, ...], StoredRow]],
+        skipped: Sequence[tuple[Example, tuple[str, ...], str]],
         writer: str,
     ) -> ShardContent:
         """Return a shard of examples with features, and of those with the reason of a skip."""
@@ -131,7 +138,6 @@ class ReusedFeatures:
             for grid in identity.grid
         }
         outputs: dict[str, Any] = {}
-        thumbnails: list[bytes | None] = [None] * len(kept)
         run: Mapping[str, Any] = {}
         by_shard: dict[Path, list[int]] = {}
         for place, (_, _, row) in enumerate(kept):
@@ -148,16 +154,14 @@ class ReusedFeatures:
                     values = shard.output(name)
                     room = np.empty((len(kept), *values.shape[1:]), values.dtype)
                     outputs.setdefault(name, room)[places] = values[rows]
-                table = shard.examples([THUMBNAIL_COLUMN])
-                if THUMBNAIL_COLUMN in table.columns:
-                    column = table[THUMBNAIL_COLUMN].to_list()
-                    for place, row in zip(places, rows, strict=True):
-                        thumbnails[place] = column[row]
-        columns = _columns(kept) | ({THUMBNAIL_COLUMN: thumbnails} if any(thumbnails) else {})
-        reasons = {REASON_COLUMN: [reason for _, _, reason in skipped]}
+        columns, refused = (
+            example_columns([row[0] for row in part], [row[1] for row in part])
+            for part in (kept, skipped)
+        )
+        refused[REASON_COLUMN] = [reason for _, _, reason in skipped]
         # the model made them in that run, whose time the other store has
         run = {**run, "writer": writer, SECONDS: 0.0}
-        return ShardContent(layers, columns, _columns(skipped) | reasons, run, outputs)
+        return ShardContent(layers, columns, refused, run, outputs)
 
 
 def find_features(
@@ -200,19 +204,3 @@ def _prompts(
             for digests, prompt, subtask, reason in refused.iter_rows() if with_skipped else ():
                 if digests:  # else it was not read, and may be by now
                     yield (tuple(digests), prompt, subtask), reason
-
-
-def _columns(rows: Sequence[tuple[Example, Prompt | str, Any]]) -> dict[str, list[Any]]:
-    digests = [() if isinstance(prompt, str) else prompt[0] for _, prompt, _ in rows]
-    return example_columns([example for example, _, _ in rows], digests)
-
-
-def _claim(writer: FeatureWriter, spec: ShardSpec) -> bool:
-    """Claim a shard; False if another process has it, or has finished it."""
-    with write_errors(writer.path):
-        if writer.is_done(spec) or not writer.claims.take(spec.name):
-            return False
-        if writer.is_done(spec):
-            writer.claims.release(spec.name)
-            return False
-    return True

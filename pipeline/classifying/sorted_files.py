@@ -190,12 +190,13 @@ def folder_names(names: Iterable[str], taken: Sequence[str] = ()) -> dict[str, s
     plain = {name: _safe(name) for name in dict.fromkeys(names)}
     unchanged = [safe for name, safe in plain.items() if safe == name]
     keys = Counter(map(_key, (*unchanged, *taken)))
-    return {
-        name: safe
-        if safe and safe == name and keys[_key(safe)] == 1 and not _DIGESTED.fullmatch(safe)
-        else f"{safe or 'class'}-{_digest(name.encode('utf-8', 'surrogatepass'))}"
-        for name, safe in plain.items()
-    }
+    folders = dict(plain)
+    for name, safe in plain.items():
+        is_unlike = safe == name and keys[_key(safe)] == 1 and not _DIGESTED.fullmatch(safe)
+        if not (safe and is_unlike):
+            digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+            folders[name] = f"{safe or 'class'}-{digest}"
+    return folders
 
 
 def _safe(name: str) -> str:
@@ -210,10 +211,6 @@ def _safe(name: str) -> str:
 def _key(name: str) -> str:
     """Return what two names share that are one folder on some file system."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 def _copy(source: Path, folder: Path) -> tuple[Path, bool]:

@@ -1,7 +1,7 @@
 """Whether a model gives the features that a store holds, whichever program computed them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -23,7 +23,6 @@ from savs.pipeline.extraction.checks.trial import (
 )
 from savs.pipeline.extraction.chosen_heads import keep_heads
 from savs.pipeline.extraction.line.prepare import pieces_of
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model_run import ModelRun
@@ -41,25 +40,6 @@ COMPARED = 16
 """Examples that run."""
 FEATURES = "features equal the store's"
 VOTES = "the store's classifier predicts the same"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredExamples:
-    """Some examples of a store."""
-
-    examples: Sequence[Example]
-    digests: Sequence[Sequence[str]]
-    """SHA-256 of the media of each, where the store has them."""
-    features: Array
-    """`(examples, heads, head_dim)` float32."""
-
-    def rows(self, places: Sequence[int]) -> "StoredExamples":
-        """Return some of them."""
-        return StoredExamples(
-            [self.examples[place] for place in places],
-            [self.digests[place] for place in places],
-            self.features[list(places)],
-        )
 
 
 def compare_with_store(
@@ -89,41 +69,57 @@ def compare_with_store(
     decoding = {name: identity.processor[name] for name in DECODING if name in identity.processor}
     root = Path() if media_root is None else Path(media_root)
     folder = MediaFolder(root, rules=decoding_rules(decoding))
-    stored = _stored_examples(store)
-    readable = dict(_readable(stored, folder, run.encoder))
-    absent = [place for place in range(len(stored.examples)) if place not in readable]
+    examples, digests, features = _stored_examples(store)
+    readable = dict(_readable(examples, digests, folder, run.encoder))
+    absent = len(examples) - len(readable)
     if len(readable) < 2:
         raise ModelError(
-            f"{len(readable)} of {len(stored.examples)} examples of {store.path} can be run: their"
+            f"{len(readable)} of {len(examples)} examples of {store.path} can be run: their"
             f" prompts or media are not there, or differ from the files that were read in"
             f" {root.absolute()}; give `media_root`, the folder of the media, and features with"
             " prompts"
         )
-    stored = stored.rows(list(readable))
+    examples, features = [examples[place] for place in readable], features[[*readable]]
     whole = run.load()
     loaded = replace(whole, hook_points=keep_heads(whole.hook_points, store.heads))
-    _require_heads(loaded, store)
+    if absent_grid := [grid for grid in store.grid if grid not in loaded.grid]:
+        grid = absent_grid[0]
+        raise ModelError(
+            f"layer {grid.layer} of {store.path} has {len(grid.heads)} heads of {grid.head_dim}"
+            f" values, which {loaded.name} has not; compare the model and the kind of features of"
+            " the store"
+        )
     singles = [run_single(loaded, pieces) for pieces in readable.values()]
     alone = np.stack([single.heads for single in singles])
     nudged = np.stack([single.nudged for single in singles])
     dtype = max(identity.dtype, loaded.dtype, key=TOLERANCES.__getitem__)
-    verdict = compare(alone, nudged, stored.features, dtype)
+    verdict = compare(alone, nudged, features, dtype)
     facts = model_description(loaded) | {
         "store": f"{identity.model.get('name')} ({identity.model.get('class')}), {identity.dtype}",
-        "compared": f"{len(singles)} examples, {len(absent)} others could not be run",
-        **_spread(alone, stored.features),
+        "compared": f"{len(singles)} examples, {absent} others could not be run",
+        **_spread(alone, features),
     }
     if identity.model.get("class") != IMPORTED:
         now = loaded.identity(identity.benchmark, media=decoding).source()
         facts["differs in"] = "; ".join(identity.source().differences(now)) or "nothing"
     votes = Check(VOTES, None, "the store has no classifier")
     if selection is not None:
-        votes = _check_votes(selection, store, stored, alone, nudged)
+        there, here, off = (
+            _predictions(selection, store, examples, some) for some in (features, alone, nudged)
+        )
+        same = float((there == here).mean())
+        what = f"{same:.1%} of {len(here)} predictions are the same"
+        votes = Check(VOTES, float((off == here).mean()) - same <= FEW, what)
     return Checkup(facts, (Check(FEATURES, verdict.same, verdict.seen), votes), None)
 
 
-def _stored_examples(store: FeatureStore) -> StoredExamples:
-    """Return some examples of the first shard of each split, with all heads."""
+def _stored_examples(
+    store: FeatureStore,
+) -> tuple[list[Example], list[Sequence[str]], Array]:
+    """Return some examples of the first shard of each split, and what the store has of each.
+
+    That is the SHA-256 of its media, where known, and `(examples, heads, head_dim)` features.
+    """
     splits = [name for name in (*SPLITS, UNLABELLED) if name in store.splits]
     examples, digests, parts = [], [], []
     for split in splits:
@@ -138,14 +134,17 @@ def _stored_examples(store: FeatureStore) -> StoredExamples:
             examples.append(Example(split=split, index=0, media=tuple(row["media"]), **known))
             digests.append(row["media_sha256"])
         parts.append(block.features[:, places].swapaxes(0, 1))
-    return StoredExamples(examples, digests, np.concatenate(parts))
+    return examples, digests, np.concatenate(parts)
 
 
 def _readable(
-    stored: StoredExamples, folder: MediaFolder, encoder: PromptEncoder
+    stored: Sequence[Example],
+    digests: Sequence[Sequence[str]],
+    folder: MediaFolder,
+    encoder: PromptEncoder,
 ) -> Iterator[tuple[int, Pieces]]:
     """Yield the place and the prompt of the examples whose media are there and are the same."""
-    for place, (example, digests) in enumerate(zip(stored.examples, stored.digests, strict=True)):
+    for place, (example, before) in enumerate(zip(stored, digests, strict=True)):
         if not (example.prompt or example.media):
             continue
         try:
@@ -153,18 +152,8 @@ def _readable(
             pieces = encoder.pieces_read(pieces_of(example, folder, encoder))
         except MediaError:
             continue
-        if not digests or contents == list(digests):
+        if not before or contents == list(before):
             yield place, pieces
-
-
-def _require_heads(model: LoadedModel, store: FeatureStore) -> None:
-    if model.grid != store.grid:
-        grid = next(grid for grid in store.grid if grid not in model.grid)
-        raise ModelError(
-            f"layer {grid.layer} of {store.path} has {len(grid.heads)} heads of {grid.head_dim}"
-            f" values, which {model.name} has not; compare the model and the kind of features of"
-            " the store"
-        )
 
 
 def _spread(alone: Array, stored: Array) -> Mapping[str, str]:
@@ -176,19 +165,6 @@ def _spread(alone: Array, stored: Array) -> Mapping[str, str]:
         "relative distance": f"median {np.median(apart):.1e}, largest {apart.max():.1e}",
         "cosine": f"median {np.median(cosines):.6f}, lowest {cosines.min():.6f}",
     }
-
-
-def _check_votes(
-    selection: Selection, store: FeatureStore, stored: StoredExamples, alone: Array, nudged: Array
-) -> Check:
-    """Check that a classifier says of features here what it says of those in the store."""
-    there, here, off = (
-        _predictions(selection, store, stored.examples, features)
-        for features in (stored.features, alone, nudged)
-    )
-    same = float((there == here).mean())
-    what = f"{same:.1%} of {len(here)} predictions are the same"
-    return Check(VOTES, float((off == here).mean()) - same <= FEW, what)
 
 
 def _predictions(

@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.datasets import MediaFolder
 from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.prediction_table import (
     Output,
     Predicted,
@@ -47,27 +48,19 @@ def classify_store(
     allow_other_prompt: bool,
     force: bool,
     reporting: Reporting,
-) -> tuple[pl.DataFrame, list[str]]:
-    """Return predictions of the examples of a store that have no label, and notes on them.
+) -> Classification:
+    """Return predictions of the examples of a store that have no label.
 
     If all have a label, the test examples are predicted. Parameters are those of `classify`; model,
     prompt and dtype are compared as far as they are known.
 
-    Raises
-    ------
-    SelectionError
-        The features have another model, prompt or head grid, or the classifier has no such
-        subtask.
-    StoreError
-        The store cannot be read, or has neither unlabelled nor test examples.
-    ParameterError
-        `subtask` is needed, or is not; `media_root` is no folder.
-    OutputError
-        An output exists, without `force`, or cannot be written.
+    SelectionError if the features have another model, prompt or head grid, or the classifier
+    has no such subtask; StoreError if the store cannot be read, or has neither unlabelled nor
+    test examples; ParameterError if `subtask` is needed, or has no meaning, or `media_root` is no
+    folder; OutputError if an output exists, without `force`, or cannot be written.
     """
     require_media_root(media_root)
     for output in outputs:
-        output.require_name()
         if output.path.exists() and not force:
             raise OutputError(f"{output.path} exists; pass another `out`, or `force` to replace it")
     store = open_store(place)
@@ -93,7 +86,9 @@ def classify_store(
     predicted = Predicted(table, selection, store, folders)
     for output in outputs:
         write_predictions(output, predicted, lambda _: None)
-    return table.collect(), notes
+    found = table.collect()
+    outs = {output.path: found.height for output in outputs}
+    return Classification(found, outs, 0, 0.0, tuple(notes), selection.target)
 
 
 def _to_classify(store: FeatureStore) -> FeatureStore:

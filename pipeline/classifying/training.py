@@ -198,7 +198,9 @@ def train(
         of_images = {"out": out, "model": model, "question": question, **options}
         _require_no_images(source, of_images | ({"allow_removed": True} if allow_removed else {}))
         store = as_store(source)
-        notes = _doubts(store)
+        facts = store.manifest.identity.benchmark
+        once = under_one_prompt(store.examples("train"), stored_prompts(facts))
+        notes = label_doubts(once, kind=label_kind(facts))
     else:
         store, skipped, notes = _extract(
             source, out, model, allow_removed, reporting, {**options, "question": question}
@@ -220,7 +222,8 @@ def train(
             doubtful = suspects(
                 store, selection, assess_left_out(store, selection, calibration.left_out)
             )
-    tested = _measured_on_test(store, selection)
+    has_test = store.ids("test") and store.examples("test")["label"].is_not_null().any()
+    tested = evaluate_method(store, selection) if has_test else None
     left_out = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
     trained = Results(store.path).place(TRAINED)
     with trained.writing() as new:
@@ -255,12 +258,6 @@ def extract_share(
     """Extract the examples that no other process has claimed, as `train` does before it selects."""
     _require_apart(source, out)
     _extract(source, out, model, allow_removed, reporting, options)
-
-
-def _doubts(store: FeatureStore) -> list[str]:
-    facts = store.manifest.identity.benchmark
-    once = under_one_prompt(store.examples("train"), stored_prompts(facts))
-    return label_doubts(once, kind=label_kind(facts))
 
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:
@@ -389,10 +386,3 @@ def _require_deep_enough(folder: Path, benchmark: str, kind: FolderKind) -> None
             f" {kind.noun}s of {folder} wait for a label: "
             + command("savs", "extract", benchmark, "--unlabelled", folder)
         )
-
-
-def _measured_on_test(store: FeatureStore, selection: Selection) -> Evaluation | None:
-    """Return the evaluation on test examples that have labels; None if there are none."""
-    if not store.ids("test") or store.examples("test")["label"].null_count() == store.rows("test"):
-        return None
-    return evaluate_method(store, selection)

@@ -84,12 +84,8 @@ def score_neurons(
     margin is the mean over the examples of the closeness to the own mean less that to the nearest
     other one, the example left out where its class has another one.
 
-    Raises
-    ------
-    SelectionError
-        A class has one example only, and `scoring` leaves it out.
-    ParameterError
-        A feature is NaN or infinite.
+    SelectionError if a class has one example only, and `scoring` leaves it out; ParameterError
+    if a feature is NaN or infinite.
     """
     if scoring != "resubstitution":
         require_pairs(labels, classes, "leave-one-out" if scoring == "loo" else "k-fold")

@@ -87,13 +87,9 @@ def choose_scoring(scoring: str | Path | Scoring) -> Scoring:
 
     The name of a file ends in `.py`. The file is run: give only names that the user gave.
 
-    Raises
-    ------
-    SelectionError
-        There is none of this name, the file has no `SCORING`, or the user's scoring has the name
-        of a built-in one.
-    OwnCodeError
-        The file is not there, or fails when it runs; or the entry point of the package does.
+    SelectionError if there is none of this name, the file has no `SCORING`, or the user's
+    scoring has the name of a built-in one; OwnCodeError if the file is not there, or fails when
+    it runs; or the entry point of the package does.
     """
     chosen = own_object(scoring, SCORINGS, Scoring)
     if chosen is not None:
@@ -147,8 +143,9 @@ def _guarded(scoring: Scoring) -> Scoring:
         def call(first: Any, *others: Any) -> HeadScores:
             with calling(function, fault, SavsError):
                 found = function(first, *others)
-            count = len(first if isinstance(first, np.ndarray) else _score_of(first))
-            return checked_scores(found, count, lambda what: fault(place_of(function), what))
+            if not isinstance(first, np.ndarray):  # scores, or those under each prompt
+                first = (first if isinstance(first, HeadScores) else first[0]).score
+            return checked_scores(found, len(first), lambda what: fault(place_of(function), what))
 
         return call
 
@@ -158,10 +155,6 @@ def _guarded(scoring: Scoring) -> Scoring:
         of_prompts=guarded(scoring.of_prompts),
         of_all=guarded(scoring.of_all),
     )
-
-
-def _score_of(scores: HeadScores | Sequence[HeadScores]) -> Array:
-    return (scores if isinstance(scores, HeadScores) else scores[0]).score
 
 
 def checked_scores(found: Any, count: int, wrong: Callable[[str], Exception]) -> HeadScores:

@@ -261,7 +261,12 @@ def read_labels(
         rows = order[splits[order] == number]
         if len(rows):
             own_ids = [ids[row] for row in rows.tolist()]
-            _require_unique(name, own_ids)
+            if len(set(own_ids)) < len(own_ids):
+                twice = Counter(own_ids).most_common(1)[0][0]
+                raise RowError(
+                    f"{name} example {twice!r} occurs twice; give each row an id of its own, or"
+                    " none"
+                )
             of_split[name] = ImportedRows(contents, places[rows], numbers[rows], own_ids)
     return Labelled(of_split, by_id, _digests_in(pool.rows, contents))
 
@@ -393,14 +398,6 @@ def _places(features: FeatureFile, labels: Path | None, ids: Sequence[str]) -> l
     return [places[name] for name in ids]
 
 
-def _require_unique(split: str, ids: Sequence[str]) -> None:
-    if len(set(ids)) < len(ids):
-        twice = Counter(ids).most_common(1)[0][0]
-        raise RowError(
-            f"{split} example {twice!r} occurs twice; give each row an id of its own, or none"
-        )
-
-
 def _write(
     file: FeatureFile,
     labelled: Labelled,
@@ -420,7 +417,16 @@ def _write(
                 for example in rows.contents
             ]
             for spec in track([*plan.splits[split].shards(split, shard_rows)], "shards"):
-                writer.write(spec, _content(file, rows, range(spec.start, spec.stop), known))
+                examples = rows.columns(range(spec.start, spec.stop), known)
+                layers = _layers(file, rows.places[spec.start : spec.stop])
+                _require_finite(file, examples, layers)
+                content = ShardContent(
+                    layers=layers,
+                    examples=examples,
+                    skipped=example_columns([], []) | {"reason": []},
+                    run={"made": "savs import", "file": file.path.name},
+                )
+                writer.write(spec, content)
         writer.seal()
     return open_store(out)
 
@@ -447,20 +453,6 @@ def _identity(
         benchmark={"name": "general", "options": {} if form is None else {OPTION: dict(form)}},
         prompt=IMPORTED,
         grid=file.grid,
-    )
-
-
-def _content(
-    file: FeatureFile, rows: ImportedRows, part: range, known: Sequence[tuple[str, ...]]
-) -> ShardContent:
-    examples = rows.columns(part, known)
-    layers = _layers(file, rows.places[part.start : part.stop])
-    _require_finite(file, examples, layers)
-    return ShardContent(
-        layers=layers,
-        examples=examples,
-        skipped=example_columns([], []) | {"reason": []},
-        run={"made": "savs import", "file": file.path.name},
     )
 
 

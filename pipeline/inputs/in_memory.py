@@ -51,7 +51,8 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     `id`. ParameterError if examples have an unknown kind; DatasetError if there are none, or a
     value cannot be written.
     """
-    rows = {split: keywords[split] for split in SPLITS if _is_in_memory(keywords.get(split))}
+    given = {split: keywords.get(split) for split in SPLITS}
+    rows = {s: rows for s, rows in given.items() if not isinstance(rows, str | Path | None)}
     if not rows:
         yield dict(keywords)
         return
@@ -77,10 +78,6 @@ def _by_rows(message: str, paths: Mapping[str, Path]) -> str:
             message,
         )
     return message
-
-
-def _is_in_memory(value: Any) -> bool:
-    return value is not None and not isinstance(value, str | Path)
 
 
 def _write(path: Path, rows: Rows, split: str) -> None:
@@ -159,7 +156,8 @@ def _plain(value: Any, where: str) -> Any:
     """Return a value as JSON has it; an image as its bytes in base64."""
     if isinstance(value, bytes):
         return _embedded(value)
-    if isinstance(value, Image.Image) or _is_image(value):
+    is_array = isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype == np.uint8
+    if is_array or isinstance(value, Image.Image):
         return _embedded(BROKEN if _is_broken(value) else file_bytes(value, where))
     if isinstance(value, Mapping):
         if isinstance(value.get("bytes"), bytes):  # as data sets hold an image
@@ -183,11 +181,6 @@ def _plain(value: Any, where: str) -> Any:
         f"{where} is a {type(value).__name__}, expected text, a number, a date, an image, or a list"
         " or dictionary of these"
     )
-
-
-def _is_image(value: Any) -> bool:
-    is_array = isinstance(value, np.ndarray) and value.ndim > 1
-    return is_array and value.dtype == np.uint8
 
 
 def _is_broken(value: Any) -> bool:

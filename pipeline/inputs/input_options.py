@@ -49,8 +49,8 @@ class FileOfRows(str):
     __slots__ = ()
 
 
-class ReadingKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` that say how a file is read."""
+class NewImageKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that say how new media are read."""
 
     columns: Mapping[str, str] | None
     media_root: str | Path | None
@@ -58,6 +58,7 @@ class ReadingKeywords(TypedDict, total=False):
     fetch_urls: bool
     fetch_gb: int | None
     allow_private_addresses: bool
+    max_image_pixels: int | None
 
 
 class WindowKeywords(TypedDict, total=False):
@@ -67,26 +68,8 @@ class WindowKeywords(TypedDict, total=False):
     stride: float | int | None
 
 
-class NewImageKeywords(ReadingKeywords, total=False):
-    """The fields of `InputOptions` that say how new media are read."""
-
-    max_image_pixels: int | None
-
-
 class NewVideoKeywords(NewImageKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that `classify` takes."""
-
-
-class NewRowKeywords(TypedDict, total=False):
-    """The fields of `NewImageKeywords` that `classify` takes on the command line."""
-
-    columns: Mapping[str, str] | None
-    media_root: str | Path | None
-    allow_outside: bool
-    fetch_urls: bool
-    fetch_gb: int | None
-    allow_private_addresses: bool
-    max_image_pixels: int | None
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -96,19 +79,6 @@ class LabelKeywords(TypedDict, total=False):
     positive: str | None
     label_separator: str | None
     label_columns: Sequence[str] | None
-
-
-class SplitKeywords(LabelKeywords, total=False):
-    """The fields of `InputOptions` that say which examples are in a split."""
-
-    shots: int | None
-    test: str | Path | None
-    unlabelled: str | Path | None
-    columns: Mapping[str, str] | None
-    audio_max_seconds: int | None
-    media_root: str | Path | None
-    seed: int
-    strict: bool
 
 
 class TrainKeywords(LabelKeywords, WindowKeywords, total=False):
@@ -124,15 +94,21 @@ class TrainKeywords(LabelKeywords, WindowKeywords, total=False):
     columns: Mapping[str, str] | None
 
 
-class TrainInputKeywords(NewImageKeywords, SplitKeywords, WindowKeywords, total=False):
+class TrainInputKeywords(NewImageKeywords, LabelKeywords, WindowKeywords, total=False):
     """The fields of `InputOptions` that the function `train` passes on to `extract`."""
 
-    hold_out: Sequence[str] | None
+    shots: int | None
     train_groups: int | None
+    hold_out: Sequence[str] | None
+    test: str | Path | None
+    unlabelled: str | Path | None
+    seed: int
+    limit: int | None
+    strict: bool
     video: str | None
     video_frames: int | None
     jpeg_draft: int | None
-    limit: int | None
+    audio_max_seconds: int | None
 
 
 class InputKeywords(TrainInputKeywords, TrainKeywords, total=False):
@@ -204,26 +180,14 @@ class InputOptions:
     """Of many labels a list, or an object of true and null: labels that it does not name are
     absent, `null` ones unknown. Of numbers, `ordinal` ones are levels, such as a quality of 1 to
     5: only levels of training examples are predicted; `regression` predicts any number."""
-    positive: Annotated[
-        str | None,
-        Option(
-            "Class of general that examples are ranked by: adds average precision, ROC-AUC and FPR"
-            " at 95 % TPR.",
-            "python",
-        ),
-    ] = None
-    """Such as `unsafe`. Part of the store's identity."""
-    label_separator: Annotated[
-        str | None, Option("Rows of general have many labels, such as cat|dog.", "python")
-    ] = None
-    """A text that is the separator alone says that no label is there."""
-    label_columns: Annotated[
-        Sequence[str] | None,
-        Option(
-            "Columns of general with 1 where a label is there, 0 where not, nothing if unknown.",
-            "python",
-        ),
-    ] = None
+    positive: str | None = None
+    """Class of general that examples are ranked by: adds average precision, ROC-AUC and FPR at 95 %
+    TPR. Such as `unsafe`. Part of the store's identity."""
+    label_separator: str | None = None
+    """Rows of general have many labels, such as cat|dog. A text that is the separator alone says
+    that no label is there."""
+    label_columns: Sequence[str] | None = None
+    """Columns of general with 1 where a label is there, 0 where not, nothing if unknown."""
     question: Annotated[
         str | Sequence[str] | None,
         Option(
@@ -235,15 +199,10 @@ class InputOptions:
         ),
     ] = None
     """Each of several prompts is a subtask. Files of `general` must have no questions then."""
-    hold_out: Annotated[
-        Sequence[str] | None,
-        Option(
-            "Test on the rows with one of these values, train on the others of the one file.",
-            "python",
-        ),
-    ] = None
-    """A shift: `camera=3` tests on a camera that training never saw. The file is `train` or `test`;
-    with `shots`, training examples are drawn from the others."""
+    hold_out: Sequence[str] | None = None
+    """Test on the rows with one of these values, train on the others of the one file. A shift:
+    `camera=3` tests on a camera that training never saw. The file is `train` or `test`; with
+    `shots`, training examples are drawn from the others."""
     shots: Annotated[
         int | None,
         Option(
@@ -258,11 +217,8 @@ class InputOptions:
     """Drawn from `train`, or, without it, from `test`, whose other examples are then classified:
     those that share a group or an identical image stay in the same split. All of `train` by
     default."""
-    train_groups: Annotated[
-        int | None,
-        Option("Draw N complete groups per subtask as training examples.", "python"),
-    ] = None
-    """In place of `shots`."""
+    train_groups: int | None = None
+    """Draw N complete groups per subtask as training examples. In place of `shots`."""
     seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = 0
     """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
@@ -278,18 +234,15 @@ class InputOptions:
         ),
     ] = None
     """Counted before examples get several prompts. A larger limit extends the store."""
-    strict: Annotated[
-        bool, Option("Refuse doubtful training labels instead of naming them.", "python")
-    ] = False
-    """See `label_doubts`. Those of test examples are named, too, but not refused: they choose no
-    head."""
+    strict: bool = False
+    """Refuse doubtful training labels instead of naming them. See `label_doubts`. Those of test
+    examples are named, too, but not refused: they choose no head."""
     media_root: Annotated[
         str | Path | None,
         Option("Folder of the images (default: the folder of each file).", metavar="DIR"),
     ] = None
-    allow_outside: Annotated[
-        bool, Option("Allow media paths outside the media root.", "python")
-    ] = False
+    allow_outside: bool = False
+    """Allow media paths outside the media root."""
     video: Annotated[
         str | None,
         Option(
@@ -304,8 +257,8 @@ class InputOptions:
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
     the store's identity, if it is given or there are videos."""
-    video_frames: Annotated[int | None, Option("Frames per video (default: 8).", "python")] = None
-    """Evenly spaced in time."""
+    video_frames: int | None = None
+    """Frames per video (default: 8). Evenly spaced in time."""
     window: Annotated[
         float | int | None,
         Option(
@@ -326,44 +279,22 @@ class InputOptions:
             parse=parse_seconds,
         ),
     ] = None
-    jpeg_draft: Annotated[
-        int | None,
-        Option(
-            "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not"
-            " equal.",
-            "python",
-        ),
-    ] = None
-    """Several times as fast for photos far above the model's limit, with slightly other values.
-    Part of the store's identity."""
-    max_image_pixels: Annotated[
-        int | None,
-        Option(
-            "Skip larger images and videos (default: 67108864 pixels). More takes more memory.",
-            "python",
-        ),
-    ] = None
-    """A WebP may have half as many, all frames of a video together four times as many."""
-    audio_max_seconds: Annotated[
-        int | None,
-        Option(
-            "Cut sounds after N seconds (default: skip longer ones than 600 s).",
-            "python",
-        ),
-    ] = None
-    """The first N seconds stay, and the run says how many sounds it cut. Part of what a store is
-    of."""
-    fetch_urls: Annotated[
-        bool,
-        Option("Download media from http(s) URLs; extract caches them in STORE.fetched.", "python"),
-    ] = False
-    fetch_gb: Annotated[
-        int | None,
-        Option("Gigabytes to download in one run at most (default: 100).", "python"),
-    ] = None
-    allow_private_addresses: Annotated[
-        bool, Option("Also download from private networks and this machine.", "python")
-    ] = False
+    jpeg_draft: int | None = None
+    """Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not equal.
+    Several times as fast for photos far above the model's limit, with slightly other values. Part
+    of the store's identity."""
+    max_image_pixels: int | None = None
+    """Skip larger images and videos (default: 67108864 pixels). More takes more memory. A WebP may
+    have half as many, all frames of a video together four times as many."""
+    audio_max_seconds: int | None = None
+    """Cut sounds after N seconds (default: skip longer ones than 600 s). The first N seconds stay,
+    and the run says how many sounds it cut. Part of what a store is of."""
+    fetch_urls: bool = False
+    """Download media from http(s) URLs; extract caches them in STORE.fetched."""
+    fetch_gb: int | None = None
+    """Gigabytes to download in one run at most (default: 100)."""
+    allow_private_addresses: bool = False
+    """Also download from private networks and this machine."""
 
     def __post_init__(self) -> None:
         for name in COUNTS:

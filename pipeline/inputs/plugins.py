@@ -79,7 +79,13 @@ def stored_benchmark(
     facts = store.manifest.identity.benchmark
     name = str(facts["name"])
     if benchmark is None:
-        return as_stored(_known(store, name), facts)
+        try:
+            return as_stored(find_benchmark(name), facts)
+        except BenchmarkNotFoundError as error:
+            raise BenchmarkNotFoundError(
+                f"{store.path} was extracted with the benchmark {name!r}, which is not installed"
+                " here; pass its Python file as `benchmark`"
+            ) from error
     chosen = as_stored(choose_benchmark(benchmark), facts)
     if chosen.name != name:
         raise BenchmarkNotFoundError(
@@ -94,16 +100,6 @@ def stored_benchmark(
             " version of the file that was used, as `benchmark`"
         )
     return chosen
-
-
-def _known(store: FeatureStore, name: str) -> Benchmark:
-    try:
-        return find_benchmark(name)
-    except BenchmarkNotFoundError as error:
-        raise BenchmarkNotFoundError(
-            f"{store.path} was extracted with the benchmark {name!r}, which is not installed here;"
-            " pass its Python file as `benchmark`"
-        ) from error
 
 
 def own_object(given: T | str | Path, built_in: Mapping[str, T], kind: type[T]) -> T | None:

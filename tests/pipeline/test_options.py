@@ -22,7 +22,6 @@ from savs.pipeline.inputs.input_options import (
     InputKeywords,
     InputOptions,
     NewImageKeywords,
-    ReadingKeywords,
 )
 from savs.pipeline.reports.preview.preview import PreviewKeywords, preview
 from savs.pipeline.running.options import sort_keywords
@@ -47,7 +46,6 @@ def test_keywords_are_the_fields_that_have_a_default(kind):
 @pytest.mark.parametrize(
     ("keywords", "kind"),
     [
-        (ReadingKeywords, InputOptions),
         (ProcessorKeywords, ModelOptions),
         (NewImageKeywords, InputOptions),
         (PlacingKeywords, ModelOptions),

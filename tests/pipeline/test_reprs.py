@@ -18,7 +18,7 @@ from savs import (
     suggest,
     sweep,
 )
-from savs.pipeline.classifying.classification import Classification
+from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import FeatureStore
 from savs.stores.shard.read import Shard

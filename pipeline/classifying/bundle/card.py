@@ -243,16 +243,11 @@ def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
     if result.is_evaluated:
         parts.append(_measured(result.metrics, "test examples", only))
     folds = result.of_folds
-    if folds.is_evaluated and _is_of(whole, folds.metrics):
+    made = (whole.model, whole.readout, whole.scoring, whole.head_count, whole.examples)
+    keys = ("model", "readout", "scoring", "heads", "scored")
+    if folds.is_evaluated and made == tuple(folds.metrics[key] for key in keys):
         parts.append(_measured(folds.metrics, "training examples, with heads of the others", only))
     return "## Metrics\n\n" + ("\n".join(parts) or "Nothing was measured.\n")
-
-
-def _is_of(selection: Selection, metrics: Mapping[str, Any]) -> bool:
-    """Return whether a cross-validation was made as a selection was, of as many examples."""
-    recorded = [metrics[name] for name in ("model", "readout", "scoring", "heads", "scored")]
-    known = (selection.model, selection.readout, selection.scoring, selection.head_count)
-    return recorded == [*known, selection.examples]
 
 
 def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str:

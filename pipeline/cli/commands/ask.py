@@ -9,12 +9,12 @@ from savs.pipeline.cli.commands import classify
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
-from savs.pipeline.inputs.input_options import NewRowKeywords
+from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.running.option_texts import read_lines
 from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
-    from savs.pipeline.classifying.classification import Classification
+    from savs.pipeline.classifying.classified import Classification
 
 
 def prepare(options: Options) -> Options:
@@ -60,7 +60,7 @@ COMMAND = Command(
         'savs ask photos --question "Is it sharp?" --model demo --out sharp.csv --out sharp.html',
         "savs ask photos --question 'How sharp?' --level low --level fair --level top --model demo",
     ),
-    kinds=(NewRowKeywords, ClassifiedKeywords),
+    kinds=(NewImageKeywords, ClassifiedKeywords),
     own={
         "classes_file": Own(
             str | None, None, Option("File of classes, one a line.", metavar="FILE", name="classes")

@@ -9,14 +9,14 @@ from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.output import Shown, skipped_messages
 from savs.pipeline.cluster.node import NONE, require_own_devices
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords, EngineKeywords
-from savs.pipeline.inputs.input_options import NewRowKeywords, WindowKeywords
+from savs.pipeline.inputs.input_options import NewImageKeywords, WindowKeywords
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.table import Column, Table
 
 if TYPE_CHECKING:
-    from savs.pipeline.classifying.classification import Classification
+    from savs.pipeline.classifying.classified import Classification
     from savs.pipeline.classifying.sorted_files import SortedFiles
 
 DOUBTS = {
@@ -124,7 +124,7 @@ COMMAND = Command(
         "savs classify pets new --out new.csv --out new.html --sort-into sorted --risk 0.05",
         "ls new/*.png | savs classify pets/results/vote - --json",
     ),
-    kinds=(NewRowKeywords, WindowKeywords, ClassifiedKeywords, EngineKeywords),
+    kinds=(NewImageKeywords, WindowKeywords, ClassifiedKeywords, EngineKeywords),
     own={"gpus": GPUS},
     allows=(
         *("other-prompt", "outside", "urls", "private-addresses", "images", "remote-code"),

@@ -16,14 +16,19 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
 from savs.pipeline.extraction.recorded_options import ASKED, command_words, python_words
-from savs.pipeline.inputs.input_options import NewRowKeywords
+from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.selection.selection_config import SelectionConfig, model_heads
 from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.pipeline.targets import is_chosen
 from savs.stores import FeatureStore, head_name
 from savs.stores.format.layout import HEADS_SITE, digest
 
-OF_ASK = {"question", "model", *NewRowKeywords.__annotations__, *ClassifiedKeywords.__annotations__}
+OF_ASK = {
+    "question",
+    "model",
+    *NewImageKeywords.__annotations__,
+    *ClassifiedKeywords.__annotations__,
+}
 """Options of stage 1 that `savs ask` has."""
 RUN_FACTS = ("gpu", "device", "attention", "started")
 """What is given the first run of an extraction, next to its versions."""

@@ -31,7 +31,7 @@ from savs.datasets.media.images import decode_image
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying import image_heads
 from savs.pipeline.demo import DEMO_MODEL
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import ModelError, SelectionError
 from savs.pipeline.extraction import model_run
 from savs.pipeline.extraction.model.hook_points import decoder_layers
 from savs.pipeline.extraction.model.placement import AbsentLayer
@@ -198,6 +198,8 @@ def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
     saved = one.save(tmp_path / "saved")
     with pytest.raises(SelectionError, match="pass `model` FOLDER"):
         load(saved)
+    with pytest.raises(ModelError, match="'no/such/folder' is neither a local folder nor an id"):
+        load(saved, model="no/such/folder")
     assert load(saved, model=model)(images[0]) == one(images[0])
     os.utime(model / "model.safetensors", ns=(1, 1))  # it may hold other weights now
     assert len(list((tmp_path / "cache").iterdir())) == 1
