@@ -58,10 +58,7 @@ def is_image_encoder(config: Any) -> bool:
 def text_limit(name: str, config: Any, processor: Any) -> int:
     """Return how many tokens the model reads of a text.
 
-    Raises
-    ------
-    ModelError
-        The checkpoint lacks its tokenizer or its image processor.
+    ModelError if the checkpoint lacks its tokenizer or its image processor.
     """
     for part in ("tokenizer", "image_processor"):
         if getattr(processor, part, None) is None:
@@ -88,10 +85,7 @@ def image_inputs(
 ) -> Any:
     """Return a batch of images as an image processor makes it.
 
-    Raises
-    ------
-    ValueError
-        A prompt is not one image.
+    ValueError if a prompt is not one image.
     """
     for pieces in prompts:
         if images_in(pieces) != 1 or videos_of(pieces) or len(pieces) != 1:
@@ -113,12 +107,7 @@ def dual_inputs(
 
     Each prompt is one image, or each one text of at most `length` tokens: a longer one is cut, as
     in the training of the model. If `fixed`, shorter texts are padded to that length, too, and
-    padding is not masked.
-
-    Raises
-    ------
-    ValueError
-        A prompt is anything else.
+    padding is not masked. ValueError if a prompt is anything else.
     """
     pieces = tuple(piece for prompt in prompts for piece in prompt)
     mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
@@ -178,10 +167,7 @@ class Tower(nn.Module):
     def widths(self, inputs: Callable[[], Mapping[str, Any]]) -> dict[int, int]:
         """Return the width of each output by layer, which one pass shows; `inputs` are for it.
 
-        Raises
-        ------
-        ModelError
-            It cannot read an image, or nothing in what it gives out is known.
+        ModelError if it cannot read an image, or nothing in what it gives out is known.
         """
         kind = f"{self.name} ({type(self.model).__name__})"
         try:
@@ -204,10 +190,7 @@ class Tower(nn.Module):
     ) -> torch.Tensor:
         """Return one output of a batch.
 
-        Raises
-        ------
-        ModelError
-            It has another width than before: the towers of a dual encoder differ in it.
+        ModelError if it has another width than before: the towers of a dual encoder differ in it.
         """
         values = outputs[layer]
         if values.shape[1:] != (width,):
@@ -240,12 +223,7 @@ def patch_means(
     """Return `(batch, width)`, the mean over the patches of each image.
 
     `hidden` is `(batch, tokens, width)`, or a map of features: `(batch, width, height, width)`, or
-    with the width last where timm says so.
-
-    Raises
-    ------
-    ValueError
-        Which tokens are patches is not known.
+    with the width last where timm says so. ValueError if which tokens are patches is not known.
     """
     if hidden.ndim == 4:
         is_last = getattr(getattr(model, "timm_model", None), "output_fmt", "") == "NHWC"

@@ -104,10 +104,7 @@ def recipe_names() -> list[str]:
 def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
     """Return the recipe of a name, of a TOML file, or of the JSON that an identity has.
 
-    Raises
-    ------
-    ModelError
-        There is none, or it is not as a recipe is.
+    ModelError if there is none, or it is not as a recipe is.
     """
     text = str(source or "")
     if not text:

@@ -252,12 +252,7 @@ class ModelRun:
     A branch in `options` is pinned to the commit that it is now. `rank` says which of several
     processes this is, by default as the launcher says. `after` is an earlier run of the same
     checkpoint, whose weights and batches are continued. A run fills one store, of which it records
-    how batches are made.
-
-    Raises
-    ------
-    ModelError
-        See `load_encoder`.
+    how batches are made. ModelError: see `load_encoder`.
     """
 
     def __init__(
@@ -297,14 +292,9 @@ class ModelRun:
     def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
         """Give a sink the features of all examples that it lacks: of chosen heads, or of all.
 
-        Raises
-        ------
-        ModelError, SelectionError
-            The model cannot be loaded or run, or is not that of the chosen heads.
-        StoreError
-            The sink belongs to other features, or cannot be written.
-        DatasetError
-            Demonstrations cannot be drawn or read.
+        ModelError, SelectionError if the model cannot be loaded or run, or is not that of the
+        chosen heads. StoreError if the sink belongs to other features, or cannot be written.
+        DatasetError if demonstrations cannot be drawn or read.
         """
         checked = self._check(examples, sink, heads)
         if checked is None:
@@ -601,7 +591,8 @@ class ModelRun:
                     try:
                         engine.run(shards)
                     finally:
-                        cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
+                        cuts += engine.forward.cuts
+                        unshared = unshared or engine.forward.unshared
                         cut_sounds |= engine.cut_sounds
         except KeyboardInterrupt:
             if sink.left_behind:

@@ -70,10 +70,7 @@ class RunKeywords(TrainRunKeywords, total=False):
 class RunOptions:
     """How an extraction runs.
 
-    Raises
-    ------
-    ParameterError
-        A value is out of its range.
+    ParameterError if a value is out of its range.
     """
 
     batch_size: Annotated[

@@ -123,10 +123,7 @@ class MediaPlaces:
     def are_moved(self, kinds: str) -> bool:
         """Return whether the template moves images in such a prompt, so that it must be joined.
 
-        Raises
-        ------
-        ValueError
-            Images cannot be put at their marks.
+        ValueError if images cannot be put at their marks.
         """
         if kinds not in self._moved:
             self._moved[kinds] = self._try(kinds)

@@ -240,10 +240,7 @@ def parse_address(name: str) -> Head | None:
 def as_head(head: Any) -> Head:
     """Return a head that is a pair of numbers, or a name such as `L12.H7` or `L12.H7.N5`.
 
-    Raises
-    ------
-    HeadNotFoundError
-        It is neither.
+    HeadNotFoundError if it is neither.
     """
     with suppress(TypeError, ValueError):
         named = parse_address(head) if isinstance(head, str) else None

@@ -211,11 +211,8 @@ def make_plan(
 
     If a store was planned `earlier` for fewer examples, its segments are kept, so that its shards
     stay valid, and the new rows make one more segment. The same rows give the same plan.
-
-    Raises
-    ------
-    StoreMismatchError
-        The earlier plan has other examples, more of them, or shards of another size.
+    StoreMismatchError if the earlier plan has other examples, more of them, or shards of another
+    size.
     """
     if shard_rows is None:
         total = sum(map(len, rows.values()))

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from savs.stores.errors import (
     StoreMismatchError,
 )
 from savs.stores.format.layout import CAPTIONS, CLASSES, Head, LayerGrid
-from savs.stores.format.manifest import LateLabel, LateLabels, Manifest, PlacedRow, PlacedRows
+from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import (
     PlannedRow,
     ShardSpec,
@@ -139,9 +140,9 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
         having = [s.as_extracted() for s in opened if split in s.manifest.plan.splits]
         plans[split], parts_of_split = merged_plan(having, split)
         parts += parts_of_split
-    plan, labels, rows = StorePlan(sizes[0], plans), _all_labels(opened), _all_rows(opened)
+    plan, changes = StorePlan(sizes[0], plans), _changes(opened)
     try:
-        manifest = Manifest(first.manifest.identity, plan, labels=labels, rows=rows)
+        manifest = Manifest(first.manifest.identity, plan, **changes)
     except ValueError as error:
         raise StoreMismatchError(
             f"{', '.join(str(store.path) for store in opened)} cannot be merged, {error}; take the"
@@ -150,34 +151,26 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
     return _write(manifest, parts, out)
 
 
-def _all_labels(stores: Sequence[FeatureStore]) -> LateLabels:
-    """Return the labels of all stores; StoreMismatchError if two give an example another one."""
-    labels: dict[str, dict[str, LateLabel]] = {}
-    for store in stores:
-        for split, rows in store.manifest.labels.items():
-            for name, label in rows.items():
-                if labels.setdefault(split, {}).setdefault(name, label) != label:
-                    before = labels[split][name]
-                    raise StoreMismatchError(
-                        f"{store.path}: the {split} example {name!r} was labelled {label.label!r}"
-                        f" ({label.split}), and {before.label!r} ({before.split}) in a store before"
-                        " it; correct one with `savs label`"
-                    )
-    return labels
-
-
-def _all_rows(stores: Sequence[FeatureStore]) -> PlacedRows:
-    """Return what sources say of the rows of all stores; StoreMismatchError if two do not agree."""
-    rows: dict[str, dict[str, PlacedRow]] = {}
-    for store in stores:
-        for split, of_split in store.manifest.rows.items():
-            for name, row in of_split.items():
-                if rows.setdefault(split, {}).setdefault(name, row) != row:
+def _changes(stores: Sequence[FeatureStore]) -> dict[str, Any]:
+    """Return the `labels` and `rows` of all stores; StoreMismatchError if two do not agree."""
+    united: dict[str, dict[str, dict[str, Any]]] = {"labels": {}, "rows": {}}
+    for store, (what, changes) in product(stores, united.items()):
+        for split, of_split in getattr(store.manifest, what).items():
+            for name, now in of_split.items():
+                before = changes.setdefault(split, {}).setdefault(name, now)
+                if before == now:
+                    continue
+                if what == "rows":
                     raise StoreMismatchError(
                         f"{store.path}: its folder says another thing of the {split} example"
                         f" {name!r} than the folder of an earlier store; train one again"
                     )
-    return rows
+                raise StoreMismatchError(
+                    f"{store.path}: the {split} example {name!r} was labelled {now.label!r}"
+                    f" ({now.split}), and {before.label!r} ({before.split}) in a store before it;"
+                    " correct one with `savs label`"
+                )
+    return united
 
 
 def _require_whole(store: FeatureStore) -> None:
@@ -201,8 +194,7 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    labels, rows = _all_labels(stores), _all_rows(stores)
-    union = Manifest(manifest.identity, manifest.plan, labels=labels, rows=rows)
+    union = Manifest(manifest.identity, manifest.plan, **_changes(stores))
     with whole_store(out, union) as writer:
         for spec, having in track(homes.items(), "shards"):
             source, target = _whole(spec, having), out / spec.name

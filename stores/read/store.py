@@ -578,12 +578,7 @@ AnyStore = FeatureStore | str | Path
 def as_store(store: Any) -> FeatureStore:
     """Return an open store as it is, and open one that is given by its folder or URL.
 
-    Raises
-    ------
-    ParameterError
-        It is neither.
-    StoreError
-        See `open_store`.
+    ParameterError if it is neither. StoreError: see `open_store`.
     """
     if isinstance(store, FeatureStore):
         return store

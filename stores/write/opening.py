@@ -183,16 +183,9 @@ def _remove_if_empty(folder: Path) -> None:
 def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     """Make a store of a manifest that is known already: a copy, a part or a union of others.
 
-    Where the writer of the same store was killed, it is begun again.
-
-    Raises
-    ------
-    StoreMismatchError
-        The folder is not empty.
-    StoreLockedError
-        Another process makes a store there.
-    StoreWriteError
-        The folder cannot be made or written.
+    Where the writer of the same store was killed, it is begun again. StoreMismatchError if the
+    folder is not empty. StoreLockedError if another process makes a store there. StoreWriteError if
+    the folder cannot be made or written.
     """
     with ExitStack() as stack:
         with write_errors(path):

@@ -52,10 +52,7 @@ class Drawn:
 def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn | None:
     """Return demonstrations of each class, drawn like `--shots` and shuffled; None for none.
 
-    Raises
-    ------
-    RowError
-        A class has too few training examples.
+    RowError if a class has too few training examples.
     """
     if run.icl_shots is None:
         return None
@@ -126,14 +123,8 @@ def read_demonstrations(
     """Return the demonstrations of each subtask as the model has read them, and lines for the user.
 
     Each is compared: a question after it must give what the whole conversation gives. `todo` are
-    the examples of this run.
-
-    Raises
-    ------
-    ModelError
-        They do not fit the context or the memory, or the model gives other answers after them.
-    MediaError
-        An image of a demonstration cannot be read.
+    the examples of this run. ModelError if they do not fit the context or the memory, or the model
+    gives other answers after them. MediaError if an image of a demonstration cannot be read.
     """
     if model.encoder.code.to_inputs is not None:
         raise ModelError("`icl_shots` needs the chat template; it cannot be used with to_inputs")

@@ -107,10 +107,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
 def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:
     """Return an example's prompt in reading order, with its media decoded as a model takes them.
 
-    Raises
-    ------
-    MediaError
-        A medium is missing or cannot be decoded.
+    MediaError if a medium is missing or cannot be decoded.
     """
     rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
     decoded = [

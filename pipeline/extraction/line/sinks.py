@@ -160,10 +160,7 @@ class Sink(ABC):
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile.
 
-        Raises
-        ------
-        EnoughError
-            The sink needs no more: the run ends, and nothing is wrong.
+        EnoughError if the sink needs no more: the run ends, and nothing is wrong.
         """
 
     @property
@@ -264,12 +261,8 @@ class StoreSink(Sink):
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Make the stores, or extend those that are there.
 
-        Raises
-        ------
-        StoreMismatchError
-            A store there belongs to another model, other settings or other examples.
-        StoreWriteError
-            The disk is too small.
+        StoreMismatchError if a store there belongs to another model, other settings or other
+        examples. StoreWriteError if the disk is too small.
         """
         writers = self._begin(identities)
         self._files = {label: StoredShards(writer) for label, writer in writers.items()}
@@ -447,12 +440,8 @@ class StoredShards:
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Read rows of a finished shard.
 
-        Raises
-        ------
-        StoreMismatchError
-            Another process has written it again, so that its rows may be others.
-        StoreError
-            It is damaged.
+        StoreMismatchError if another process has written it again, so that its rows may be others.
+        StoreError if it is damaged.
         """
         if spec in self._lost:
             return rows_of(self._lost[spec], rows)

@@ -162,12 +162,8 @@ def label_tokens(
 
     Where the chat template shows an answer, white space before the label and the end of turn are
     the template's. Otherwise the label follows at once, and the tokenizer's end of text ends it.
-
-    Raises
-    ------
-    ModelError
-        The tokenizer joins a label's beginning with the end of the prompt, a label holds one of the
-        model's control tokens or is empty, or nothing is known to end an answer.
+    ModelError if the tokenizer joins a label's beginning with the end of the prompt, a label holds
+    one of the model's control tokens or is empty, or nothing is known to end an answer.
     """
     encode = encoder.tokenizer.encode
     prompt = _prompt(encoder, example)
@@ -262,12 +258,8 @@ def make_answers(
     """Return what is kept of the model's own answers.
 
     `asked` are the labels with their subtasks, each pair once; `prompts` are some of the examples',
-    see `label_tokens`; `demonstrated` is what a store records of demonstrations.
-
-    Raises
-    ------
-    ModelError
-        The tokens of a label are not known.
+    see `label_tokens`; `demonstrated` is what a store records of demonstrations. ModelError if the
+    tokens of a label are not known.
     """
     example = prompts[0] if prompts else ("?",)
     answers = Answers(demonstrated=demonstrated)

@@ -111,10 +111,8 @@ class WeightIndex(msgspec.Struct):
 def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> dict[str, Path]:
     """Return the files that transformers takes weights from, in its order of preference.
 
-    Raises
-    ------
-    OSError, ValueError, TypeError
-        There is none, it cannot be fetched, or the list of files is no such list.
+    OSError, ValueError, TypeError if there is none, it cannot be fetched, or the list of files is
+    no such list.
     """
     keywords = dict(options.model_kwargs or {})
     files = _Files(options.path, revision or options.revision, keywords)
@@ -162,10 +160,7 @@ def read_index(path: Path) -> WeightIndex:
 def weight_files(paths: Mapping[str, Path]) -> WeightFiles:
     """Return the digests of weight files; what the hub has recorded is not read.
 
-    Raises
-    ------
-    OSError
-        A file cannot be read.
+    OSError if a file cannot be read.
     """
     recorded = {name: file for name, path in paths.items() if (file := _recorded(path))}
     others = [name for name in paths if name not in recorded]
@@ -192,10 +187,7 @@ def local_weight_paths(
 def adapter_digest(adapter: str) -> str:
     """Return the digest of the files of a PEFT adapter.
 
-    Raises
-    ------
-    OSError
-        There is none, or a file cannot be read.
+    OSError if there is none, or a file cannot be read.
     """
     files = _Files(adapter, None, {})
     paths = files.there(_adapter_files(files))
@@ -215,12 +207,8 @@ def _adapter_files(files: _Files) -> Sequence[str]:
 def prompt_files(options: ModelOptions, processor: Any, revision: str | None) -> dict[str, str]:
     """Return the digest of each file that tokens and pixels depend on, apart from chat templates.
 
-    JSON files of settings are compared as values, so that their layout does not matter.
-
-    Raises
-    ------
-    OSError, ValueError
-        A file cannot be read.
+    JSON files of settings are compared as values, so that their layout does not matter. OSError,
+    ValueError if a file cannot be read.
     """
     files = _Files(options.path, revision or options.revision, {})
     paths = files.there(PROCESSOR)

@@ -113,12 +113,9 @@ USUAL = {
 def load_encoder(options: ModelOptions) -> PromptEncoder:
     """Load the configuration and the processor of a checkpoint; no weights are read.
 
-    Raises
-    ------
-    ModelError
-        Not found, neither a model with a language decoder nor an encoder, without a chat template,
-        or without the pixel limits that are asked for; `keep` for a model to which the mark is a
-        token of its own; or options that have no meaning for an encoder.
+    ModelError if it is not found, neither a model with a language decoder nor an encoder, without a
+    chat template, or without the pixel limits that are asked for; `keep` for a model to which the
+    mark is a token of its own; or options that have no meaning for an encoder.
     """
     options = with_recipe(options)
     name, recipe = str(options.model), read_recipe(options.embedding)

@@ -121,10 +121,7 @@ class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
 class ModelOptions:
     """A checkpoint and how it is loaded.
 
-    Raises
-    ------
-    ModelError
-        An unknown or contradictory value.
+    ModelError for an unknown or contradictory value.
     """
 
     model: Annotated[

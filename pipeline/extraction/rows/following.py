@@ -67,16 +67,11 @@ def follow_examples(
 ) -> WantedExamples:
     """Return the examples of a store that follows a source, and what that changes in it.
 
-    Raises
-    ------
-    SourceError
-        The source has lost a class, or more than half of its rows, and `allow_removed` is not set.
-    StoreIncompleteError
-        Examples of another run are still to be read.
-    StoreMismatchError
-        The store asks another question, or two sources have an example of the same id.
-    DatasetError
-        The input has a fault, or the splits as they would be do not fit each other.
+    SourceError if the source has lost a class, or more than half of its rows, and `allow_removed`
+    is not set. StoreIncompleteError if examples of another run are still to be read.
+    StoreMismatchError if the store asks another question, or two sources have an example of the
+    same id. DatasetError if the input has a fault, or the splits as they would be do not fit each
+    other.
     """
     follower = _Follower(store, source)
     follower.read()
