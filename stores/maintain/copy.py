@@ -48,28 +48,10 @@ def slim(
     """Write a store that holds only some heads of another, in their order by layer and head.
 
     Everything else is kept, bit for bit: examples, skips, answers, runs. But for the paths of the
-    folders that it follows: they are of this machine, and a copy travels.
-
-    Parameters
-    ----------
-    store
-        A complete store.
-    heads
-        Which heads.
-    out
-        Folder of the new store.
-    before_seal
-        Called when all shards are there and the store is not finished; it may write results and
-        `CARD`.
-
-    Raises
-    ------
-    HeadNotFoundError
-        The store does not hold one of the heads.
-    StoreIncompleteError
-        A planned shard is missing.
-    StoreMismatchError
-        `out` is not empty.
+    folders that it follows: they are of this machine, and a copy travels. `before_seal` is called
+    when all shards are there and the store is not finished; it may write results and `CARD`.
+    HeadNotFoundError if the store lacks a head, StoreIncompleteError if a planned shard is missing,
+    StoreMismatchError if `out` is not empty.
     """
     store = as_store(store)
     _require_whole(store)

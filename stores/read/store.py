@@ -34,7 +34,7 @@ from savs.stores.format.layout import (
 from savs.stores.format.manifest import Manifest, PlacedRow, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
-from savs.stores.read.shards import OpenShard, Shards, shard_sizes
+from savs.stores.read.shards import Shards, shard_sizes
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
 from savs.stores.shard.index import damage
 
@@ -271,8 +271,9 @@ class FeatureStore:
             with self._shards.open(spec, split) as shard:
                 tables += [shard.examples()] if examples else []
                 skipped.append(shard.skipped())
-                taken, share = _seconds_of(shard), self.planned_rows(spec, split) / spec.rows
-                seconds.append(None if taken is None else taken * share)
+                taken, share = shard.run.get(SECONDS), self.planned_rows(spec, split) / spec.rows
+                is_number = isinstance(taken, int | float) and not isinstance(taken, bool)
+                seconds.append(taken * share if is_number else None)
                 rows += shard.rows
         order = None
         if examples and not self._is_in_order(split):
@@ -532,12 +533,6 @@ def _with_answers(wanted: Sequence[Head], stored: Array, answers: Array) -> Arra
         of_head = answers if head == ANSWERS_HEAD else next(left)
         values[place, :, : of_head.shape[1]] = of_head
     return values
-
-
-def _seconds_of(shard: OpenShard) -> float | None:
-    seconds = shard.run.get(SECONDS)
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return seconds if is_number else None
 
 
 def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:

@@ -114,8 +114,13 @@ def compare_here(
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-    refusals = [_refusal(model, pieces) for pieces in prompts]
-    taken = [n for n, refusal in enumerate(refusals) if refusal is None]
+    taken, refusals = [], []
+    for n, pieces in enumerate(prompts):
+        try:
+            _by_vllm(model, [pieces])
+            taken.append(n)
+        except RefusedPromptError as error:
+            refusals.append(error)
     if not taken:
         raise ModelError(f"{refusals[0]}; so it does with all prompts that were tried")
     other, tokens = _by_vllm(model, [prompts[n] for n in taken])
@@ -196,14 +201,6 @@ def _rows_of_both(
                         )
                 except MediaError:
                     continue
-
-
-def _refusal(model: VllmModel, pieces: Pieces) -> str | None:
-    try:
-        _by_vllm(model, [pieces])
-    except RefusedPromptError as error:
-        return str(error)
-    return None
 
 
 def _by_vllm(

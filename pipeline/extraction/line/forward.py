@@ -103,7 +103,7 @@ class Forward:
                 launched = self.shared.launch(batch, query)
             else:
                 inputs = {**batch.inputs, **batch.host_inputs}
-                launched = self.model.launch(inputs, query, self._scale_of(batch))
+                launched = self.model.launch(inputs, query, self.scale if batch.is_plain else None)
             launched = self._in_context(batch, job, query, launched)
         except Exception as raised:
             is_refusal = isinstance(raised, RefusedPromptError)
@@ -130,10 +130,6 @@ class Forward:
             for part in parts:
                 yield from self._run(part, job)
 
-    def _scale_of(self, batch: Prepared) -> PixelScale | None:
-        """Return what its pixels are normalised by; None unless `Prepared.is_plain`."""
-        return self.scale if batch.is_plain else None
-
     def _in_context(
         self, batch: Prepared, job: Job, query: AnswerQuery, launched: Launched
     ) -> Launched:
@@ -150,7 +146,7 @@ class Forward:
             if piece.image_keys:
                 inputs = self.shared.whole_arguments(piece)
             else:
-                inputs = self.model.placed(piece.inputs, self._scale_of(piece))
+                inputs = self.model.placed(piece.inputs, self.scale if piece.is_plain else None)
             demonstrations = self.contexts[contexts[rows.start]]
             likelihoods[rows] = demonstrations.answer(
                 inputs, self.answers.query(query.labels[rows])

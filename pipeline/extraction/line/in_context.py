@@ -133,14 +133,14 @@ def read_demonstrations(
         examples = drawn.examples[subtask]
         questions = [e for e in todo.get("test", []) if e.subtask == subtask]
         longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=examples[0])
-        turns = [(_pieces(model, media, e), str(e.label)) for e in examples]
-        question = _pieces(model, media, longest)
+        pieces = [pieces_of(e, media(e), model.encoder) for e in (*examples, longest)]
+        turns = [(p, str(e.label)) for p, e in zip(pieces, examples, strict=False)]
         where, labels = of_subtask(subtask), list(answers.tokens)
         names = [labels[place] for place in answers.labels_of[subtask]]
         tokens = {label: answers.tokens[label] for label in names}
         subtask_answers = replace(answers, tokens=tokens, ends=())
         try:
-            demonstrations, line = _read(model, turns, question, subtask_answers, where)
+            demonstrations, line = _read(model, turns, pieces[-1], subtask_answers, where)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -174,10 +174,6 @@ def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[sl
                 for place in range(0, len(rows), most)
             ]
     return slices
-
-
-def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
-    return pieces_of(example, media(example), model.encoder)
 
 
 def _read(
