@@ -421,7 +421,6 @@ def _write(
             ]
             for spec in track([*plan.splits[split].shards(split, shard_rows)], "shards"):
                 writer.write(spec, _content(file, rows, range(spec.start, spec.stop), known))
-        writer.seal()
     return open_store(out)
 
 

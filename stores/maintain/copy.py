@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -31,7 +30,7 @@ from savs.stores.format.plan import (
     segment_of,
 )
 from savs.stores.maintain.verify import shard_problem
-from savs.stores.read.store import AnyStore, FeatureStore, as_store, open_store
+from savs.stores.read.store import AnyStore, FeatureStore, as_store, open_store, store_of
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.opening import whole_store
@@ -43,15 +42,15 @@ def slim(
     heads: Sequence[Head],
     out: str | Path,
     *,
-    before_seal: Callable[[], None] = lambda: None,
+    before_seal: Callable[[FeatureStore], None] = lambda store: None,
 ) -> FeatureStore:
     """Write a store that holds only some heads of another, in their order by layer and head.
 
     Everything else is kept, bit for bit: examples, skips, answers, runs. But for the paths of the
-    folders that it follows: they are of this machine, and a copy travels. `before_seal` is called
-    when all shards are there and the store is not finished; it may write results and `CARD`.
-    HeadNotFoundError if the store lacks a head, StoreIncompleteError if a planned shard is missing,
-    StoreMismatchError if `out` is not empty.
+    folders that it follows: they are of this machine, and a copy travels. `before_seal` is
+    given the store when all shards are there and store.json is not; it may write results and
+    `CARD`. HeadNotFoundError if the store lacks a head, StoreIncompleteError if a planned shard is
+    missing, StoreMismatchError if `out` is not empty.
     """
     store = as_store(store)
     _require_whole(store)
@@ -130,7 +129,7 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
             f"{', '.join(str(store.path) for store in opened)} cannot be merged, {error}; take the"
             " label back with `savs label --take-back`"
         ) from error
-    return _write(manifest, parts, out)
+    return _write(manifest, parts, out, lambda store: None)
 
 
 def _changes(stores: Sequence[FeatureStore]) -> dict[str, Any]:
@@ -179,14 +178,9 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
     union = Manifest(manifest.identity, manifest.plan, **_changes(stores))
     with whole_store(out, union) as writer:
         for spec, having in track(homes.items(), "shards"):
-            source, target = _whole(spec, having), out / spec.name
-            with (
-                suppress(FileExistsError),  # an extraction has joined, and was first
-                write_errors(target),
-                whole_file(target, replace=False) as partial,
-            ):
+            source, target = _whole(spec, having), writer.path / spec.name
+            with write_errors(target), whole_file(target) as partial:
                 shutil.copyfile(source, partial)
-        writer.seal()
     return open_store(out)
 
 
@@ -206,7 +200,7 @@ def _write(
     manifest: Manifest,
     parts: Sequence[Part],
     out: Path,
-    before_seal: Callable[[], None] = lambda: None,
+    before_seal: Callable[[FeatureStore], None],
 ) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with whole_store(out, manifest) as writer:
@@ -215,8 +209,7 @@ def _write(
             with open_shard(store.path / old.name, old, store.manifest) as shard:
                 content = _content(shard, store.grid, manifest, new)
                 writer.write(new, content)
-        before_seal()
-        writer.seal()
+        before_seal(store_of(out, manifest))
     return open_store(out)
 
 

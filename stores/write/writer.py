@@ -246,10 +246,7 @@ class FeatureWriter:
         start: float = 0.0,
         followers: "Sequence[FeatureWriter]" = (),
     ) -> OpenShards:
-        """Return shards that this process does together with others, see `OpenShards`.
-
-        `followers` are stores of the same plan.
-        """
+        """Return shards that this process does with others, see `OpenShards`."""
         return OpenShards(specs, (self, *followers), start)
 
     def is_done(self, spec: ShardSpec) -> bool:
@@ -338,12 +335,12 @@ class FeatureWriter:
         """
         if not _is_complete(self.path, read_manifest(self.path)):
             return False
-        sealed = change_manifest(self.path, self.claims, self._sealed).sealed
+        sealed = change_manifest(self.path, self.claims, self.sealed).sealed
         with write_errors(self.path / CLAIMS):
             self.claims.sweep()
         return sealed
 
-    def _sealed(self, now: Manifest) -> Manifest:
+    def sealed(self, now: Manifest) -> Manifest:
         """Return a manifest that lists all shards, or the same while one is missing."""
         if not _is_complete(self.path, now):  # another process may have extended the plan
             return now
