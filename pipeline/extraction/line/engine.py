@@ -152,9 +152,7 @@ class Engine:
             rows = len(window.skipped)
             recalled: dict[ShardSpec, dict[int, int]] = {}
             for request, place in window.waiting:
-                if not assembly.wait_for(request, place):
-                    rows += 1
-                    continue
+                assembly.wait_for(request, place)
                 # A request runs once, whichever shards have its rows. Either it is on its way and
                 # gets one more owner; or it ended, refused or with features; or it is new. One that
                 # is read back from the disk has owners like one that runs.

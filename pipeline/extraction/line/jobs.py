@@ -261,10 +261,6 @@ class TokenCounter:
 
     encoder: PromptEncoder
 
-    def text(self, prompts: Sequence[str]) -> list[int]:
-        """Return the tokens of each text, without those of the chat template."""
-        return self.encoder.count_tokens(prompts)
-
     @lru_cache(maxsize=4096)  # noqa: B019 - a counter lives as long as its run
     def image(self, width: int, height: int) -> int:
         """Return the tokens of an image of a size in pixels."""
