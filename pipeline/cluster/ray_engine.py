@@ -30,10 +30,7 @@ RESTARTS = 20
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """What an extraction asks of a Ray cluster.
-
-    ParameterError if a number is out of its range.
-    """
+    """What an extraction asks of a Ray cluster; ParameterError if a number is out of its range."""
 
     address: str | None = None
     """Of the cluster: `auto`, `host:6379` or `ray://host:10001`; by default one is started here."""

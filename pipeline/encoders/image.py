@@ -56,10 +56,7 @@ def is_image_encoder(config: Any) -> bool:
 
 
 def text_limit(name: str, config: Any, processor: Any) -> int:
-    """Return how many tokens the model reads of a text.
-
-    ModelError if the checkpoint lacks its tokenizer or its image processor.
-    """
+    """Return how many tokens are read of a text; ModelError if a reader is missing."""
     for part in ("tokenizer", "image_processor"):
         if getattr(processor, part, None) is None:
             raise ModelError(
@@ -71,10 +68,7 @@ def text_limit(name: str, config: Any, processor: Any) -> int:
 
 
 def inputs_of(config: Any, length: int | None) -> Callable[..., Any]:
-    """Return the function that makes prompts into the inputs of a model.
-
-    `length` is that of a text, None for an image encoder.
-    """
+    """Return what makes prompts into inputs; `length` is a text's, None for an image encoder."""
     if length is None:
         return image_inputs
     return partial(dual_inputs, length=length, fixed=config.model_type in FIXED_LENGTH)
@@ -83,10 +77,7 @@ def inputs_of(config: Any, length: int | None) -> Callable[..., Any]:
 def image_inputs(
     processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return a batch of images as an image processor makes it.
-
-    ValueError if a prompt is not one image.
-    """
+    """Return a batch of images as an image processor makes it; ValueError for other prompts."""
     for pieces in prompts:
         if images_in(pieces) != 1 or videos_of(pieces) or len(pieces) != 1:
             count = "a video" if videos_of(pieces) else f"{images_in(pieces) or 'no'} images"
@@ -165,10 +156,7 @@ class Tower(nn.Module):
         return outputs
 
     def widths(self, inputs: Callable[[], Mapping[str, Any]]) -> dict[int, int]:
-        """Return the width of each output by layer, which one pass shows; `inputs` are for it.
-
-        ModelError if it cannot read an image, or nothing in what it gives out is known.
-        """
+        """Return each output's width by layer, which one pass shows; ModelError if none is."""
         kind = f"{self.name} ({type(self.model).__name__})"
         try:
             with torch.inference_mode():
@@ -188,10 +176,7 @@ class Tower(nn.Module):
     def output(
         self, layer: int, width: int, outputs: Any, arguments: Mapping[str, Any]
     ) -> torch.Tensor:
-        """Return one output of a batch.
-
-        ModelError if it has another width than before: the towers of a dual encoder differ in it.
-        """
+        """Return one output of a batch; ModelError if its width is another one."""
         values = outputs[layer]
         if values.shape[1:] != (width,):
             tower = TOWERS[PIXELS not in arguments] if self.is_dual else "it"

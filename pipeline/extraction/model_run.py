@@ -276,13 +276,7 @@ class ModelRun:
         """How the last read made its batches."""
 
     def load(self, last_layer: int | None = None) -> LoadedModel:
-        """Load the layers up to `last_layer`, or all, to where they fit.
-
-        Raises
-        ------
-        ModelError
-            See `load_model`.
-        """
+        """Load the layers up to `last_layer`, or all, to where they fit; errors: `load_model`."""
         if self.options.engine == VLLM:
             raise ModelError("`engine` vllm is for runs that store or classify examples; drop it")
         placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
@@ -660,10 +654,7 @@ class ModelRun:
 
 
 def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
-    """Return rank, time, attention implementation, device and versions, as JSON has them.
-
-    `writer` is the id of this process among those that write to the store.
-    """
+    """Return rank, time, attention, device and versions as JSON; `writer` is this process."""
     packages = [*PACKAGES, *(["av"] if find_spec("av") else [])]
     record: dict[str, Any] = {
         "attention": model.attention,

@@ -174,10 +174,7 @@ def run_extraction(
 
 
 def store_places(out: Any, run: RunOptions) -> list[Any]:
-    """Return where the store of each site is: `out`, or a folder in it for each of several.
-
-    StoreMismatchError if there are several, and `out` is a store itself.
-    """
+    """Return the place of each site's store; StoreMismatchError for several in a store."""
     if len(run.sites) < 2:
         return [out]
     if (out / MANIFEST).exists():

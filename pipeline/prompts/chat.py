@@ -52,10 +52,7 @@ def chat_inputs(
 def pictured_inputs(
     processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return `chat_inputs` of a model that takes no prompt without an image.
-
-    ValueError if a prompt has none, or as there.
-    """
+    """Return `chat_inputs` of a model that takes no prompt without an image; ValueError for one."""
     if not all(map(images_in, prompts)):  # what it thinks of videos, `chat_inputs` says
         raise ValueError("this model takes no prompt without an image")
     return chat_inputs(processor, prompts, image_options)
@@ -255,10 +252,7 @@ def reads_video_sound(processor: Any) -> bool:
 
 
 def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
-    """Check that the mark of an image can stay in a prompt's text, where `keep` leaves it there.
-
-    ModelError if the mark is a token of its own to this model.
-    """
+    """Raise ModelError if `keep` would leave a mark in the text that is a token to the model."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if placeholders == KEEP and IMAGE_MARK in _control_tokens(tokenizer):
         raise ModelError(

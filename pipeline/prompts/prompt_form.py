@@ -112,10 +112,7 @@ IN_FRONT = ("blip-2", "fuyu", "instructblip", "kosmos-2")
 
 
 def find_form(template: str | Path | None, model_type: str, processor: Any) -> PromptForm | None:
-    """Return the form that is given, or the built-in one of a checkpoint without a chat template.
-
-    ModelError if what is given is neither a form nor a file that holds one.
-    """
+    """Return the given form, or a built-in one without a template; ModelError for no form."""
     built_in = BUILT_IN.get(model_type)
     if template is not None:
         form = parse_form(template)

@@ -171,10 +171,7 @@ class PlannedRow:
 
 
 def row_digest(values: Mapping[str, Any]) -> str:
-    """Return the digest of an example's row, from its columns `ROW_COLUMNS`.
-
-    `media` is a list of names, `extra` a JSON object.
-    """
+    """Return the digest of a row's `ROW_COLUMNS`; `media` is a list, `extra` a JSON object."""
     return digest([values[name] for name in ROW_COLUMNS])
 
 

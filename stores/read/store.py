@@ -466,10 +466,7 @@ class FeatureStore:
         return values if order is None else values[order]
 
     def seconds(self, split: str) -> float | None:
-        """Return the time that extraction took for the shards of a split, in all processes.
-
-        None if a shard does not record it.
-        """
+        """Return the time that a split's shards took, in all processes, if all record it."""
         self._readable(split)
         return self._tables(split).seconds
 
@@ -559,10 +556,7 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
 
 
 def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
-    """Return the store in a folder, or at a URL, whose `manifest` was read.
-
-    With `partial`, shards may be missing; see `open_store`.
-    """
+    """Return the store in a folder or at a URL with this manifest; see `open_store`."""
     return FeatureStore(folder, manifest, Shards(folder, manifest), partial=partial)
 
 
@@ -571,10 +565,7 @@ AnyStore = FeatureStore | str | Path
 
 
 def as_store(store: Any) -> FeatureStore:
-    """Return an open store as it is, and open one that is given by its folder or URL.
-
-    ParameterError if it is neither. StoreError: see `open_store`.
-    """
+    """Return an open store as it is, and open a folder or a URL; ParameterError for others."""
     if isinstance(store, FeatureStore):
         return store
     if isinstance(store, str | Path):

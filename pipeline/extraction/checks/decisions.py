@@ -664,10 +664,7 @@ def _bytes_a_token(
     scale: PixelScale | None,
     devices: Sequence[torch.device],
 ) -> list[float]:
-    """Return what a batch takes on each device; nothing if it does not fit.
-
-    The run cuts such a batch, or refuses a prompt.
-    """
+    """Return what a batch takes on each device; nothing if it does not fit: the run cuts it."""
     is_raw = scale is not None and is_plain(batch[0])
     inputs = model.encoder.encode(batch, RAW_IMAGES if is_raw else None)
     for device in devices:

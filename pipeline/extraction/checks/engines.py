@@ -1,6 +1,5 @@
 """vLLM compared with transformers before the first shard: here, or with what it wrote elsewhere."""
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
+from accelerate.utils.memory import clear_device_cache
 
 from savs.datasets import Example, MediaError
 from savs.foundation.arrays import Array
@@ -111,9 +110,7 @@ def compare_here(
     except Exception as error:  # the run by vLLM need not fail by it
         return Verdict(True, f"nothing was compared: {name} does not run it ({error_line(error)})")
     finally:
-        gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        clear_device_cache(garbage_collection=True)
     taken, refusals = [], []
     for n, pieces in enumerate(prompts):
         try:
@@ -145,10 +142,7 @@ def _reference(
 
 
 def compare_with(store: str | Path, model: VllmModel, examples: Splits, media: MediaOf) -> Verdict:
-    """Compare examples of this run with the rows of a store that have the same id and content.
-
-    ModelError if the store has none of them, or not the sites or heads that are read.
-    """
+    """Compare examples with a store's rows of equal id and content; ModelError if it has none."""
     found = open_store(store)
     identity = found.manifest.identity
     points = tuple(p for p in model.hook_points if p.site.label == identity.site)

@@ -105,10 +105,7 @@ def attention_of(way: str) -> str:
 
 
 def require_masks(trial: Trial, size: int) -> None:
-    """Refuse a FlashAttention that the user named for a model whose masks it drops.
-
-    ModelError if it drops one. Where the model cannot be run by sdpa, that is not known.
-    """
+    """Raise ModelError for a FlashAttention that the user named if it drops a mask of the model."""
     model, named = trial.model, trial.model.attention
     if "flash" not in named:
         return

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.line.in_context import NO_CONTEXT, Demonstrations, alike
@@ -177,10 +178,7 @@ class Forward:
     def _shrink(self, batch: Prepared) -> None:
         self.drain()
         self.shared.forget()
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.model.device.type == "mps":
-            torch.mps.empty_cache()
+        clear_device_cache()
         if len(batch.requests) > 1:
             self.cuts += 1
             self._most, self._fitted = self.model.count_tokens(batch.inputs) / 2, 0

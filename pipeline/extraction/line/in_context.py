@@ -50,10 +50,7 @@ class Drawn:
 
 
 def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn | None:
-    """Return demonstrations of each class, drawn like `--shots` and shuffled; None for none.
-
-    RowError if a class has too few training examples.
-    """
+    """Return shuffled demonstrations of each class, if any; RowError if a class has too few."""
     if run.icl_shots is None:
         return None
     shots = Shots(each_class=run.icl_shots, seed=seed)

@@ -363,11 +363,7 @@ def _part(name: str, value: Any, place: int, count: int) -> Any:
 
 
 def joined(outputs: Sequence[Any]) -> Any:
-    """Return several outputs of a vision tower as one of all their images.
-
-    RuntimeError if they are tensors of different shapes: this tower can take images in one batch
-    alone.
-    """
+    """Return several outputs of a vision tower as one; RuntimeError if their shapes differ."""
     whole = type(outputs[0])(**NO_STATES)
     for name in outputs[0]:
         values = [output[name] for output in outputs]

@@ -507,10 +507,7 @@ def bytes_needed(
     *,
     thumbnails: bool = False,
 ) -> int:
-    """Return the bytes that examples take in a store, features and tables.
-
-    `identity` says which heads there are and their type.
-    """
+    """Return the bytes of examples with the heads of `identity` in a store, tables included."""
     each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
     columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
@@ -519,10 +516,7 @@ def bytes_needed(
 
 
 def require_space(folder: Any, needed: int) -> int | None:
-    """Return the free bytes of a disk; raise StoreWriteError if it has less than is needed.
-
-    None for object storage, which has no end.
-    """
+    """Return a disk's free bytes, None of object storage; StoreWriteError if they are too few."""
     if is_remote(folder):
         return None
     free = shutil.disk_usage(folder).free
@@ -535,10 +529,7 @@ def require_space(folder: Any, needed: int) -> int | None:
 
 
 class MemorySink(Sink):
-    """Shards of a run of one process that writes nothing.
-
-    The shards are read in the order in which they are given.
-    """
+    """Shards of a run of one process that writes nothing, read in the order given."""
 
     def __init__(self, shards: Sequence[ShardRows]) -> None:
         self._contents: dict[ShardSpec, Contents] = {}

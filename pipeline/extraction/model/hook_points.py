@@ -94,10 +94,7 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
 
 
 def require_decoder_only(name: str, config: Any) -> None:
-    """Refuse an encoder with a decoder, by its configuration alone.
-
-    ModelError if it is one, or its language model is.
-    """
+    """Raise ModelError for an encoder with a decoder, by its configuration alone."""
     if any(
         getattr(part, "is_encoder_decoder", False)
         for part in (config, config.get_text_config(decoder=True))
@@ -266,10 +263,7 @@ def _grid(site: Site, layer: int, model: Any, head_widths: Mapping[int, int]) ->
 
 
 def image_tokens(name: str, config: Any) -> tuple[int, ...]:
-    """Return the tokens that stand for parts of images and videos.
-
-    ModelError if the configuration of the model, which is called `name`, does not say.
-    """
+    """Return the tokens of parts of images and videos; ModelError if none is configured."""
     tokens = [getattr(config, key, None) for key in (*IMAGE_TOKENS, *VIDEO_TOKENS)]
     if tokens[: len(IMAGE_TOKENS)] == [None] * len(IMAGE_TOKENS):
         raise ModelError(

@@ -276,10 +276,7 @@ def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
 
 @contextmanager
 def explained(kind: str, name: str) -> Iterator[None]:
-    """Keep transformers quiet while it loads, and turn what it raises into one line.
-
-    `kind` is `model` or `adapter`.
-    """
+    """Keep transformers quiet while it loads a `kind`; what it raises becomes one line."""
     bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
     logging.disable_progress_bar()
     hub_logging.set_verbosity_error()  # a line for each of many retries

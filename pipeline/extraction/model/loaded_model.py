@@ -210,10 +210,7 @@ class LoadedModel:
         return placed
 
     def _collected(self, read: Features, outputs: Mapping[str, torch.Tensor]) -> Launched:
-        """Concatenate what was read on each device and start one copy from each to the host.
-
-        ModelError if it was computed in another type than the model's.
-        """
+        """Join what was read on each device and start to copy it; ModelError for another type."""
         together: dict[Any, dict[int, LayerGrid]] = {}
         for place, point in enumerate(self.hook_points):
             values = read[place]

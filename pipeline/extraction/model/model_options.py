@@ -119,10 +119,7 @@ class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """A checkpoint and how it is loaded.
-
-    ModelError for an unknown or contradictory value.
-    """
+    """A checkpoint and how it is loaded; ModelError for an unknown or contradictory value."""
 
     model: Annotated[
         str | Path,
