@@ -271,9 +271,9 @@ class FeatureStore:
             with self._shards.open(spec, split) as shard:
                 tables += [shard.examples()] if examples else []
                 skipped.append(shard.skipped())
-                taken, share = shard.run.get(SECONDS), self.planned_rows(spec, split) / spec.rows
-                is_number = isinstance(taken, int | float) and not isinstance(taken, bool)
-                seconds.append(taken * share if is_number else None)
+                run, share = shard.run, self.planned_rows(spec, split) / spec.rows
+                is_number = type(run.get(SECONDS)) in (int, float)
+                seconds.append(run[SECONDS] * share if is_number else None)
                 rows += shard.rows
         order = None
         if examples and not self._is_in_order(split):
