@@ -111,13 +111,7 @@ def run_extraction(
     source, see `follow_examples`. `asked` are the answers whose log-likelihoods are kept, which a
     store that is there has recorded.
     """
-    fetched = None if is_remote(out) else Path(f"{out}.fetched")
-    source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
-    if not source.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
-        raise ParameterError(
-            f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
-            " one is right, and rows have many labels or numbers; omit it"
-        )
+    source = read_source(benchmark, inputs, run, None if is_remote(out) else f"{out}.fetched")
     wanted, words = None, read_words(run)
     if not run.append and allow_removed is None:
         wanted = wanted_examples(source)
@@ -171,6 +165,23 @@ def run_extraction(
         outcome = reader.read(examples, sink, heads)
     done = finished(folders, outcome.rows, outcome.seconds)
     return replace(done, warnings=tuple(wanted.warnings))
+
+
+def read_source(
+    benchmark: Benchmark, inputs: InputOptions, run: RunOptions, fetched: str | None = None
+) -> Source:
+    """Return a benchmark with its files; ParameterError for options that its labels rule out.
+
+    What is at URLs is fetched into a folder, or only read without one.
+    """
+    fetching = make_fetching(inputs, None if fetched is None else Path(fetched))
+    source = Source(benchmark, inputs, fetching, trains=not run.names_classes)
+    if not source.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
+        raise ParameterError(
+            f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
+            " one is right, and rows have many labels or numbers; omit it"
+        )
+    return source
 
 
 def store_places(out: Any, run: RunOptions) -> list[Any]:
@@ -262,7 +273,7 @@ def estimate(
 
     With `append`, only those are counted that the store `out` lacks.
     """
-    source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
+    source = read_source(benchmark, inputs, run)
     lead = store_places(out, run)[0]
     wanted = add_examples(open_store(lead), source) if run.append else wanted_examples(source)
     words = read_words(run)

@@ -113,7 +113,7 @@ def require_masks(trial: Trial, size: int) -> None:
     try:
         set_attention(model.model, dict.fromkeys(names, SDPA))
         lost = lost_masks(model, trial.prompts, size)
-    except Exception:  # as above; of models without sdpa each has its own
+    except Exception:  # of models without sdpa each has its own; then it is not known
         return
     finally:
         set_attention(model.model, names)
