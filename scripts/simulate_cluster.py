@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from savs.foundation.files import whole_file
@@ -83,9 +84,10 @@ class Cluster:
             Claims(ClaimFiles(self.folder)) as claims,
             (self._reports / str(rank)).open("w") as report,
         ):
-            shards = OpenShards(
-                self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
+            as_writer: Any = SimpleNamespace(
+                path=self.folder, claims=claims, is_done=self._is_done, all_done=self._all_done
             )
+            shards = OpenShards(self.specs, [as_writer], rank / self.ranks)
             self._all_ready.wait()
             while shards.wait():
                 for spec in shards.claimed():

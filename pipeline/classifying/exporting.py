@@ -30,7 +30,7 @@ from savs.pipeline.selection.selection_file import copy_selection
 from savs.stores import FeatureStore, Head
 from savs.stores.format.layout import CARD, SPLITS, holder
 from savs.stores.maintain.copy import slim
-from savs.stores.read.store import AnyStore, as_store, open_store
+from savs.stores.read.store import AnyStore, as_store
 
 CHOSEN, ALL = "chosen", "all"
 UPLOADS = {HUB_DATASETS: STORE_FORM, HUB_SPACES: SPACE_FORM, HUB: BUNDLE_FORM}
@@ -198,10 +198,10 @@ def export_store(
         for folder in usable:  # read before the store is written: it may not be whole
             copy_selection(folder, Path(scratch) / folder.name)
 
-        def add_selections_and_card() -> None:
+        def add_selections_and_card(small: FeatureStore) -> None:
             for name in names:
                 copy_selection(Path(scratch) / name, Results(out).place(name).folder)
-            write_file(out / CARD, store_card(open_store(out), names).encode("utf-8"))
+            write_file(out / CARD, store_card(small, names).encode("utf-8"))
 
         small = slim(store, heads, out, before_seal=add_selections_and_card)
     left = [row for rows in store.manifest.rows.values() for row in rows.values() if not row.split]

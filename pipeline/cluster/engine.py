@@ -27,10 +27,7 @@ def run_on_engine(
     say: Callable[[str], None],
     tick: Callable[[], None],
 ) -> list[int]:
-    """Run a command by the engine of an installed package; return the exit codes.
-
-    ParameterError if none has this name; ClusterError if it fails.
-    """
+    """Run a command by an installed engine; ParameterError if unknown, or ClusterError."""
     added = ADDED_ENGINES.find(name)
     if added is None:
         known = ", ".join([LOCAL, RAY, "ray://HOST:PORT", *ADDED_ENGINES.names()])

@@ -30,12 +30,7 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     """Return the device of each process.
 
     `text` is `all`, a number of GPUs, their numbers (`0,2`), or names of devices (`cpu,cpu`), as
-    `--device` takes them.
-
-    Raises
-    ------
-    ParameterError
-        A GPU that is not there, none at all, or one twice.
+    `--device` takes them. ParameterError for a GPU that is not there, none at all, or one twice.
     """
     parts = [part.strip() for part in text.split(",")]
     if text == ALL:
@@ -209,12 +204,8 @@ def parts_progress(
     """Show the rows that are done meanwhile, once a process has planned the parts.
 
     `files` returns the names of the files that are there, `planned` file -> rows of all parts, and
-    nothing before they are planned; `progress` makes the display of a number of rows.
-
-    Yields
-    ------
-    tuple
-        A function that looks at the files once more, and the files that were there before.
+    nothing before they are planned; `progress` makes the display of a number of rows. Yields a
+    function that looks at the files once more, and the files that were there before.
     """
     before = frozenset(files())
     left: dict[str, int] = {}

@@ -30,13 +30,7 @@ RESTARTS = 20
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """What an extraction asks of a Ray cluster.
-
-    Raises
-    ------
-    ParameterError
-        A number is out of its range.
-    """
+    """What an extraction asks of a Ray cluster; ParameterError if a number is out of its range."""
 
     address: str | None = None
     """Of the cluster: `auto`, `host:6379` or `ray://host:10001`; by default one is started here."""
@@ -68,14 +62,8 @@ def run_on_ray(
     """Run a command in each actor, wait for all, and return their exit codes.
 
     `command` is a function of a module, which runs the command in a process and returns its exit
-    code; `tick` is called meanwhile.
-
-    Raises
-    ------
-    MissingExtraError
-        Ray is not installed.
-    ClusterError
-        There is no cluster at the address, no room in it, or it lost an actor too often.
+    code; `tick` is called meanwhile. MissingExtraError if Ray is not installed. ClusterError if
+    there is no cluster at the address, no room in it, or it lost an actor too often.
     """
     if find_spec("ray") is None:
         raise MissingExtraError(

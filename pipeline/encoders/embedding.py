@@ -26,10 +26,8 @@ def embedding_inputs(
 ) -> Any:
     """Return `chat_inputs` of prompts whose images and positions are as a recipe says.
 
-    Raises
-    ------
-    ValueError
-        A prompt has a video, or lacks the tokens where the embedding is read; or as there.
+    ValueError if a prompt has a video, or lacks the tokens where the embedding is read; or as
+    there.
     """
     if any(map(videos_of, prompts)):
         raise ValueError("an embedding recipe reads text and images, and the prompt has a video")

@@ -56,13 +56,7 @@ def is_image_encoder(config: Any) -> bool:
 
 
 def text_limit(name: str, config: Any, processor: Any) -> int:
-    """Return how many tokens the model reads of a text.
-
-    Raises
-    ------
-    ModelError
-        The checkpoint lacks its tokenizer or its image processor.
-    """
+    """Return how many tokens are read of a text; ModelError if a reader is missing."""
     for part in ("tokenizer", "image_processor"):
         if getattr(processor, part, None) is None:
             raise ModelError(
@@ -74,10 +68,7 @@ def text_limit(name: str, config: Any, processor: Any) -> int:
 
 
 def inputs_of(config: Any, length: int | None) -> Callable[..., Any]:
-    """Return the function that makes prompts into the inputs of a model.
-
-    `length` is that of a text, None for an image encoder.
-    """
+    """Return what makes prompts into inputs; `length` is a text's, None for an image encoder."""
     if length is None:
         return image_inputs
     return partial(dual_inputs, length=length, fixed=config.model_type in FIXED_LENGTH)
@@ -86,13 +77,7 @@ def inputs_of(config: Any, length: int | None) -> Callable[..., Any]:
 def image_inputs(
     processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return a batch of images as an image processor makes it.
-
-    Raises
-    ------
-    ValueError
-        A prompt is not one image.
-    """
+    """Return a batch of images as an image processor makes it; ValueError for other prompts."""
     for pieces in prompts:
         if images_in(pieces) != 1 or videos_of(pieces) or len(pieces) != 1:
             count = "a video" if videos_of(pieces) else f"{images_in(pieces) or 'no'} images"
@@ -113,12 +98,7 @@ def dual_inputs(
 
     Each prompt is one image, or each one text of at most `length` tokens: a longer one is cut, as
     in the training of the model. If `fixed`, shorter texts are padded to that length, too, and
-    padding is not masked.
-
-    Raises
-    ------
-    ValueError
-        A prompt is anything else.
+    padding is not masked. ValueError if a prompt is anything else.
     """
     pieces = tuple(piece for prompt in prompts for piece in prompt)
     mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
@@ -176,13 +156,7 @@ class Tower(nn.Module):
         return outputs
 
     def widths(self, inputs: Callable[[], Mapping[str, Any]]) -> dict[int, int]:
-        """Return the width of each output by layer, which one pass shows; `inputs` are for it.
-
-        Raises
-        ------
-        ModelError
-            It cannot read an image, or nothing in what it gives out is known.
-        """
+        """Return each output's width by layer, which one pass shows; ModelError if none is."""
         kind = f"{self.name} ({type(self.model).__name__})"
         try:
             with torch.inference_mode():
@@ -202,13 +176,7 @@ class Tower(nn.Module):
     def output(
         self, layer: int, width: int, outputs: Any, arguments: Mapping[str, Any]
     ) -> torch.Tensor:
-        """Return one output of a batch.
-
-        Raises
-        ------
-        ModelError
-            It has another width than before: the towers of a dual encoder differ in it.
-        """
+        """Return one output of a batch; ModelError if its width is another one."""
         values = outputs[layer]
         if values.shape[1:] != (width,):
             tower = TOWERS[PIXELS not in arguments] if self.is_dual else "it"
@@ -240,12 +208,7 @@ def patch_means(
     """Return `(batch, width)`, the mean over the patches of each image.
 
     `hidden` is `(batch, tokens, width)`, or a map of features: `(batch, width, height, width)`, or
-    with the width last where timm says so.
-
-    Raises
-    ------
-    ValueError
-        Which tokens are patches is not known.
+    with the width last where timm says so. ValueError if which tokens are patches is not known.
     """
     if hidden.ndim == 4:
         is_last = getattr(getattr(model, "timm_model", None), "output_fmt", "") == "NHWC"

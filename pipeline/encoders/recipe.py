@@ -102,13 +102,7 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
-    """Return the recipe of a name, of a TOML file, or of the JSON that an identity has.
-
-    Raises
-    ------
-    ModelError
-        There is none, or it is not as a recipe is.
-    """
+    """Return the recipe of a name, a TOML file or an identity's JSON; ModelError for others."""
     text = str(source or "")
     if not text:
         return None
@@ -132,10 +126,7 @@ def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
 
 
 def recorded_recipe(facts: Mapping[str, Any]) -> str | None:
-    """Return the recipe that a classifier records; it names no file and no adapter.
-
-    ModelError if it is no recipe, since anyone may have written it.
-    """
+    """Return a classifier's recipe, without file and adapter; ModelError if it is none."""
     recipe = facts.get("embedding")
     if recipe is None:
         return None

@@ -229,12 +229,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     """Run all checks on some prompts, alone and in batches.
 
     Of the prompts there are at least two, of different lengths: text only, one image, several,
-    sounds. Batches have the `sizes`.
-
-    Raises
-    ------
-    ModelError
-        A prompt cannot be run by itself.
+    sounds. Batches have the `sizes`. ModelError if a prompt cannot be run by itself.
     """
     trial = Trial(model, prompts)
     singles = trial.singles

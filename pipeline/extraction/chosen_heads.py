@@ -64,13 +64,7 @@ def wanted_sites(run: RunOptions, heads: ChosenHeads | None) -> tuple[Site, ...]
 
 
 def chosen_heads(run: RunOptions) -> ChosenHeads | None:
-    """Return the heads that `heads` names; None for all.
-
-    Raises
-    ------
-    ResultError
-        There is no selection.
-    """
+    """Return the heads that `heads` names, None for all; ResultError if there is no selection."""
     if run.heads is None:
         return None
     selection = load_config(Path(run.heads))

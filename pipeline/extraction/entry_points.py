@@ -101,9 +101,8 @@ def _extract(
     asked: "Sequence[AskedQuestion]" = (),
 ) -> "Extraction":
     require_extra()
-    from savs.pipeline.extraction.run_extraction import Follow, run_extraction
+    from savs.pipeline.extraction.run_extraction import run_extraction
 
-    follow = None if allow_removed is None else Follow(allow_removed)
     with files_of({**options, "model": model}) as arguments:
         inputs, loading, run = sort_keywords(
             "extract", arguments, InputOptions, ModelOptions, RunOptions
@@ -121,7 +120,7 @@ def _extract(
             out=place,
             reporting=reporting,
             name=name,
-            follow=follow,
+            allow_removed=allow_removed,
             asked=asked,
         )
 

@@ -252,12 +252,7 @@ class ModelRun:
     A branch in `options` is pinned to the commit that it is now. `rank` says which of several
     processes this is, by default as the launcher says. `after` is an earlier run of the same
     checkpoint, whose weights and batches are continued. A run fills one store, of which it records
-    how batches are made.
-
-    Raises
-    ------
-    ModelError
-        See `load_encoder`.
+    how batches are made. ModelError: see `load_encoder`.
     """
 
     def __init__(
@@ -281,13 +276,7 @@ class ModelRun:
         """How the last read made its batches."""
 
     def load(self, last_layer: int | None = None) -> LoadedModel:
-        """Load the layers up to `last_layer`, or all, to where they fit.
-
-        Raises
-        ------
-        ModelError
-            See `load_model`.
-        """
+        """Load the layers up to `last_layer`, or all, to where they fit; errors: `load_model`."""
         if self.options.engine == VLLM:
             raise ModelError("`engine` vllm is for runs that store or classify examples; drop it")
         placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
@@ -297,14 +286,9 @@ class ModelRun:
     def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
         """Give a sink the features of all examples that it lacks: of chosen heads, or of all.
 
-        Raises
-        ------
-        ModelError, SelectionError
-            The model cannot be loaded or run, or is not that of the chosen heads.
-        StoreError
-            The sink belongs to other features, or cannot be written.
-        DatasetError
-            Demonstrations cannot be drawn or read.
+        ModelError, SelectionError if the model cannot be loaded or run, or is not that of the
+        chosen heads. StoreError if the sink belongs to other features, or cannot be written.
+        DatasetError if demonstrations cannot be drawn or read.
         """
         checked = self._check(examples, sink, heads)
         if checked is None:
@@ -601,7 +585,8 @@ class ModelRun:
                     try:
                         engine.run(shards)
                     finally:
-                        cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
+                        cuts += engine.forward.cuts
+                        unshared = unshared or engine.forward.unshared
                         cut_sounds |= engine.cut_sounds
         except KeyboardInterrupt:
             if sink.left_behind:
@@ -669,10 +654,7 @@ class ModelRun:
 
 
 def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
-    """Return rank, time, attention implementation, device and versions, as JSON has them.
-
-    `writer` is the id of this process among those that write to the store.
-    """
+    """Return rank, time, attention, device and versions as JSON; `writer` is this process."""
     packages = [*PACKAGES, *(["av"] if find_spec("av") else [])]
     record: dict[str, Any] = {
         "attention": model.attention,

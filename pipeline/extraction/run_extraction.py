@@ -55,20 +55,12 @@ from savs.stores import (
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST
 from savs.stores.format.plan import default_shard_rows
-from savs.stores.write.opening import Reservation, require_sole_writer
+from savs.stores.write.opening import require_sole_writer
 
 PROBE_S = 5.0
 """The probe runs at least this long after its start, if there are examples enough."""
 LEAST_S = 1.0
 """Shorter times say nothing without the start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """A store follows its source."""
-
-    allow_removed: bool = False
-    """Whether most of its rows, or a class, may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +101,19 @@ def run_extraction(
     out: Any,
     reporting: Reporting,
     name: str | None = None,
-    follow: Follow | None = None,
+    allow_removed: bool | None = None,
     asked: Sequence[AskedQuestion] = (),
 ) -> Extraction:
     """Write the features of a benchmark's examples into a store, see `extract`.
 
     `out` is a folder or a URL, see `find_place`. `name` is the benchmark as the user gave it, which
-    may be a Python file. With `follow` a store that is there has those rows of a source that are
-    given, see `follow_examples`. `asked` are the answers whose log-likelihoods are kept, which a
+    may be a Python file. With `allow_removed`, true or false, a store that is there follows its
+    source, see `follow_examples`. `asked` are the answers whose log-likelihoods are kept, which a
     store that is there has recorded.
     """
-    fetched = None if is_remote(out) else Path(f"{out}.fetched")
-    source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
-    if not source.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
-        raise ParameterError(
-            f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
-            " one is right, and rows have many labels or numbers; omit it"
-        )
+    source = read_source(benchmark, inputs, run, None if is_remote(out) else f"{out}.fetched")
     wanted, words = None, read_words(run)
-    if not run.append and follow is None:
+    if not run.append and allow_removed is None:
         wanted = wanted_examples(source)
     rank, folders = find_rank(), store_places(out, run)
     with ExitStack() as stack:
@@ -139,9 +125,11 @@ def run_extraction(
             options = {**benchmark.options, ASKED: [msgspec.to_builtins(one) for one in asked]}
             source = replace(source, benchmark=replace(benchmark, options=options))
             run = replace(run, answers=LABELS)
-        if follow is not None:
-            wanted = follow_examples(store, source, allow_removed=follow.allow_removed)
-            require_sole(place, wanted)
+        if allow_removed is not None:
+            wanted = follow_examples(store, source, allow_removed=allow_removed)
+            before, after = wanted.revision.before, wanted.revision.plan
+            if before and after and {*before.plan.shards()} - {*after.shards()}:
+                require_sole_writer(place.path, place.claims)  # it may make what is dropped
         if wanted is None:
             if store is None:
                 raise StoreNotFoundError(
@@ -179,28 +167,25 @@ def run_extraction(
     return replace(done, warnings=tuple(wanted.warnings))
 
 
-def require_sole(place: Reservation, wanted: WantedExamples) -> None:
-    """Raise StoreLockedError if shards are dropped that another process may be writing."""
-    before, after = wanted.revision.before, wanted.revision.plan
-    if (
-        before is not None
-        and after is not None
-        and any(
-            plan.dropped != before.plan.splits[split].dropped
-            for split, plan in after.splits.items()
+def read_source(
+    benchmark: Benchmark, inputs: InputOptions, run: RunOptions, fetched: str | None = None
+) -> Source:
+    """Return a benchmark with its files; ParameterError for options that its labels rule out.
+
+    What is at URLs is fetched into a folder, or only read without one.
+    """
+    fetching = make_fetching(inputs, None if fetched is None else Path(fetched))
+    source = Source(benchmark, inputs, fetching, trains=not run.names_classes)
+    if not source.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
+        raise ParameterError(
+            f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
+            " one is right, and rows have many labels or numbers; omit it"
         )
-    ):
-        require_sole_writer(place.path, place.claims)
+    return source
 
 
 def store_places(out: Any, run: RunOptions) -> list[Any]:
-    """Return where the store of each site is: `out`, or a folder in it for each of several.
-
-    Raises
-    ------
-    StoreMismatchError
-        There are several, and `out` is a store itself.
-    """
+    """Return the place of each site's store; StoreMismatchError for several in a store."""
     if len(run.sites) < 2:
         return [out]
     if (out / MANIFEST).exists():
@@ -288,7 +273,7 @@ def estimate(
 
     With `append`, only those are counted that the store `out` lacks.
     """
-    source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
+    source = read_source(benchmark, inputs, run)
     lead = store_places(out, run)[0]
     wanted = add_examples(open_store(lead), source) if run.append else wanted_examples(source)
     words = read_words(run)

@@ -68,13 +68,7 @@ class RunKeywords(TrainRunKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How an extraction runs.
-
-    Raises
-    ------
-    ParameterError
-        A value is out of its range.
-    """
+    """How an extraction runs; ParameterError if a value is out of its range."""
 
     batch_size: Annotated[
         int | None,

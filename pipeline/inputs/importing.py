@@ -427,7 +427,6 @@ def _write(
                     run={"made": "savs import", "file": file.path.name},
                 )
                 writer.write(spec, content)
-        writer.seal()
     return open_store(out)
 
 

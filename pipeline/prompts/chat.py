@@ -41,13 +41,8 @@ def chat_inputs(
     Images, videos and sounds stand where they are among the pieces, also if the chat template would
     move them. The model's own control tokens in a prompt's text are run on it as plain text.
     `image_options` go to the image processor, and are for prompts without videos. A tokenizer in
-    place of a processor reads text alone.
-
-    Raises
-    ------
-    ValueError
-        The processor refuses a prompt or a medium, media cannot be put at their marks, or the
-        model takes no such media.
+    place of a processor reads text alone. ValueError if the processor refuses a prompt or a medium,
+    media cannot be put at their marks, or the model takes no such media.
     """
     _require_media(processor, prompts)
     turns = [[_turn(processor, pieces)] for pieces in prompts]
@@ -57,13 +52,7 @@ def chat_inputs(
 def pictured_inputs(
     processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return `chat_inputs` of a model that takes no prompt without an image.
-
-    Raises
-    ------
-    ValueError
-        A prompt has none, or as there.
-    """
+    """Return `chat_inputs` of a model that takes no prompt without an image; ValueError for one."""
     if not all(map(images_in, prompts)):  # what it thinks of videos, `chat_inputs` says
         raise ValueError("this model takes no prompt without an image")
     return chat_inputs(processor, prompts, image_options)
@@ -79,13 +68,9 @@ def worded_prompts(
     """Return prompts for vLLM, which makes the model's inputs of them: tokens, and images in order.
 
     The tokens are those of `chat_inputs` before the mark of an image becomes as many as it has
-    patches. Control tokens in a prompt's text would be run as such, so they are refused.
-
-    Raises
-    ------
-    ValueError
-        As there; or a prompt has media that are no images, control tokens, or no image where the
-        model `needs_image`.
+    patches. Control tokens in a prompt's text would be run as such, so they are refused. ValueError
+    as there; or a prompt has media that are no images, control tokens, or no image where the model
+    `needs_image`.
     """
     _require_media(processor, prompts)
     if any(kind.among(pieces) for kind in (VIDEOS, SOUNDS) for pieces in prompts):
@@ -267,13 +252,7 @@ def reads_video_sound(processor: Any) -> bool:
 
 
 def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
-    """Check that the mark of an image can stay in a prompt's text, where `keep` leaves it there.
-
-    Raises
-    ------
-    ModelError
-        To this model the mark is a token of its own.
-    """
+    """Raise ModelError if `keep` would leave a mark in the text that is a token to the model."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if placeholders == KEEP and IMAGE_MARK in _control_tokens(tokenizer):
         raise ModelError(

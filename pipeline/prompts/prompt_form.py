@@ -54,12 +54,8 @@ class PromptForm:
         """Return the form as a chat template, in which each turn of the user has it.
 
         `image` is what the model reads for an image, None if its processor puts it in front;
-        `start` is what begins a conversation, in Jinja.
-
-        Raises
-        ------
-        ModelError
-            The form has `{image}`, and the processor puts the image in front.
+        `start` is what begins a conversation, in Jinja. ModelError if the form has `{image}`, and
+        the processor puts the image in front.
         """
         has_place = IMAGE in self.text
         if image is None and has_place:
@@ -116,13 +112,7 @@ IN_FRONT = ("blip-2", "fuyu", "instructblip", "kosmos-2")
 
 
 def find_form(template: str | Path | None, model_type: str, processor: Any) -> PromptForm | None:
-    """Return the form that is given, or the built-in one of a checkpoint without a chat template.
-
-    Raises
-    ------
-    ModelError
-        What is given is neither a form nor a file that holds one.
-    """
+    """Return the given form, or a built-in one without a template; ModelError for no form."""
     built_in = BUILT_IN.get(model_type)
     if template is not None:
         form = parse_form(template)

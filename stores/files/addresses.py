@@ -15,10 +15,7 @@ WRITABLE = ("s3", "s3a", "gs", "gcs", "az", "abfs")
 
 
 def find_place(store: str | Path) -> Any:
-    """Return a store's folder as a path, or a URL (`https://`, `s3://`, `hf://`) as a `UPath`.
-
-    StoreReadError if it is a URL, and the packages that read it are not installed.
-    """
+    """Return a store's folder, or its URL as a `UPath`; StoreReadError if a package is missing."""
     text = str(store)
     if "://" not in text:
         return Path(store)

@@ -15,11 +15,7 @@ FORBIDDEN = 403
 
 
 class RawFile:
-    """A file that is open for reading.
-
-    StoreReadError if it cannot be read, StoreCorruptError if it is a folder, a pipe or a
-    device.
-    """
+    """A file that is open for reading; StoreReadError, StoreCorruptError if it is not regular."""
 
     def __init__(self, path: Any) -> None:
         self.path = path
@@ -41,10 +37,7 @@ class RawFile:
         self.file.close()
 
     def fill(self, values: Array, offset: int) -> None:
-        """Fill a C-contiguous array with the bytes from `offset` on.
-
-        StoreReadError if the disk or the network refuses, StoreCorruptError at an early end.
-        """
+        """Fill a C-contiguous array; StoreReadError, StoreCorruptError at an early end."""
         if not values.nbytes:
             return
         try:

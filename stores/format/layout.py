@@ -238,13 +238,7 @@ def parse_address(name: str) -> Head | None:
 
 
 def as_head(head: Any) -> Head:
-    """Return a head that is a pair of numbers, or a name such as `L12.H7` or `L12.H7.N5`.
-
-    Raises
-    ------
-    HeadNotFoundError
-        It is neither.
-    """
+    """Return a head that is a pair, or a name such as `L12.H7.N5`; HeadNotFoundError for others."""
     with suppress(TypeError, ValueError):
         named = parse_address(head) if isinstance(head, str) else None
         layer, number = named or head
@@ -286,10 +280,7 @@ def encoded(value: Any) -> bytes:
 
 
 def decode_json(content: bytes) -> Any:
-    """Decode JSON that anyone may have written.
-
-    ValueError if it is not JSON in UTF-8, or nested more than `MAX_LEVELS` levels deep.
-    """
+    """Decode JSON of anyone; ValueError if it is none, or deeper than `MAX_LEVELS` levels."""
     with suppress(RecursionError):
         value = msgspec.json.decode(content)
         if not is_too_deep(value):

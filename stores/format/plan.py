@@ -171,10 +171,7 @@ class PlannedRow:
 
 
 def row_digest(values: Mapping[str, Any]) -> str:
-    """Return the digest of an example's row, from its columns `ROW_COLUMNS`.
-
-    `media` is a list of names, `extra` a JSON object.
-    """
+    """Return the digest of a row's `ROW_COLUMNS`; `media` is a list, `extra` a JSON object."""
     return digest([values[name] for name in ROW_COLUMNS])
 
 
@@ -211,11 +208,8 @@ def make_plan(
 
     If a store was planned `earlier` for fewer examples, its segments are kept, so that its shards
     stay valid, and the new rows make one more segment. The same rows give the same plan.
-
-    Raises
-    ------
-    StoreMismatchError
-        The earlier plan has other examples, more of them, or shards of another size.
+    StoreMismatchError if the earlier plan has other examples, more of them, or shards of another
+    size.
     """
     if shard_rows is None:
         total = sum(map(len, rows.values()))

@@ -3,8 +3,8 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from savs.stores.errors import (
     StoreMismatchError,
 )
 from savs.stores.format.layout import CAPTIONS, CLASSES, Head, LayerGrid
-from savs.stores.format.manifest import LateLabel, LateLabels, Manifest, PlacedRow, PlacedRows
+from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import (
     PlannedRow,
     ShardSpec,
@@ -30,7 +30,7 @@ from savs.stores.format.plan import (
     segment_of,
 )
 from savs.stores.maintain.verify import shard_problem
-from savs.stores.read.store import AnyStore, FeatureStore, as_store, open_store
+from savs.stores.read.store import AnyStore, FeatureStore, as_store, open_store, store_of
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.opening import whole_store
@@ -42,33 +42,15 @@ def slim(
     heads: Sequence[Head],
     out: str | Path,
     *,
-    before_seal: Callable[[], None] = lambda: None,
+    before_seal: Callable[[FeatureStore], None] = lambda store: None,
 ) -> FeatureStore:
     """Write a store that holds only some heads of another, in their order by layer and head.
 
     Everything else is kept, bit for bit: examples, skips, answers, runs. But for the paths of the
-    folders that it follows: they are of this machine, and a copy travels.
-
-    Parameters
-    ----------
-    store
-        A complete store.
-    heads
-        Which heads.
-    out
-        Folder of the new store.
-    before_seal
-        Called when all shards are there and the store is not finished; it may write results and
-        `CARD`.
-
-    Raises
-    ------
-    HeadNotFoundError
-        The store does not hold one of the heads.
-    StoreIncompleteError
-        A planned shard is missing.
-    StoreMismatchError
-        `out` is not empty.
+    folders that it follows: they are of this machine, and a copy travels. `before_seal` is
+    given the store when all shards are there and store.json is not; it may write results and
+    `CARD`. HeadNotFoundError if the store lacks a head, StoreIncompleteError if a planned shard is
+    missing, StoreMismatchError if `out` is not empty.
     """
     store = as_store(store)
     _require_whole(store)
@@ -139,45 +121,37 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
         having = [s.as_extracted() for s in opened if split in s.manifest.plan.splits]
         plans[split], parts_of_split = merged_plan(having, split)
         parts += parts_of_split
-    plan, labels, rows = StorePlan(sizes[0], plans), _all_labels(opened), _all_rows(opened)
+    plan, changes = StorePlan(sizes[0], plans), _changes(opened)
     try:
-        manifest = Manifest(first.manifest.identity, plan, labels=labels, rows=rows)
+        manifest = Manifest(first.manifest.identity, plan, **changes)
     except ValueError as error:
         raise StoreMismatchError(
             f"{', '.join(str(store.path) for store in opened)} cannot be merged, {error}; take the"
             " label back with `savs label --take-back`"
         ) from error
-    return _write(manifest, parts, out)
+    return _write(manifest, parts, out, lambda store: None)
 
 
-def _all_labels(stores: Sequence[FeatureStore]) -> LateLabels:
-    """Return the labels of all stores; StoreMismatchError if two give an example another one."""
-    labels: dict[str, dict[str, LateLabel]] = {}
-    for store in stores:
-        for split, rows in store.manifest.labels.items():
-            for name, label in rows.items():
-                if labels.setdefault(split, {}).setdefault(name, label) != label:
-                    before = labels[split][name]
-                    raise StoreMismatchError(
-                        f"{store.path}: the {split} example {name!r} was labelled {label.label!r}"
-                        f" ({label.split}), and {before.label!r} ({before.split}) in a store before"
-                        " it; correct one with `savs label`"
-                    )
-    return labels
-
-
-def _all_rows(stores: Sequence[FeatureStore]) -> PlacedRows:
-    """Return what sources say of the rows of all stores; StoreMismatchError if two do not agree."""
-    rows: dict[str, dict[str, PlacedRow]] = {}
-    for store in stores:
-        for split, of_split in store.manifest.rows.items():
-            for name, row in of_split.items():
-                if rows.setdefault(split, {}).setdefault(name, row) != row:
+def _changes(stores: Sequence[FeatureStore]) -> dict[str, Any]:
+    """Return the `labels` and `rows` of all stores; StoreMismatchError if two do not agree."""
+    united: dict[str, dict[str, dict[str, Any]]] = {"labels": {}, "rows": {}}
+    for store, (what, changes) in product(stores, united.items()):
+        for split, of_split in getattr(store.manifest, what).items():
+            for name, now in of_split.items():
+                before = changes.setdefault(split, {}).setdefault(name, now)
+                if before == now:
+                    continue
+                if what == "rows":
                     raise StoreMismatchError(
                         f"{store.path}: its folder says another thing of the {split} example"
                         f" {name!r} than the folder of an earlier store; train one again"
                     )
-    return rows
+                raise StoreMismatchError(
+                    f"{store.path}: the {split} example {name!r} was labelled {now.label!r}"
+                    f" ({now.split}), and {before.label!r} ({before.split}) in a store before it;"
+                    " correct one with `savs label`"
+                )
+    return united
 
 
 def _require_whole(store: FeatureStore) -> None:
@@ -201,18 +175,12 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    labels, rows = _all_labels(stores), _all_rows(stores)
-    union = Manifest(manifest.identity, manifest.plan, labels=labels, rows=rows)
+    union = Manifest(manifest.identity, manifest.plan, **_changes(stores))
     with whole_store(out, union) as writer:
         for spec, having in track(homes.items(), "shards"):
-            source, target = _whole(spec, having), out / spec.name
-            with (
-                suppress(FileExistsError),  # an extraction has joined, and was first
-                write_errors(target),
-                whole_file(target, replace=False) as partial,
-            ):
+            source, target = _whole(spec, having), writer.path / spec.name
+            with write_errors(target), whole_file(target) as partial:
                 shutil.copyfile(source, partial)
-        writer.seal()
     return open_store(out)
 
 
@@ -232,7 +200,7 @@ def _write(
     manifest: Manifest,
     parts: Sequence[Part],
     out: Path,
-    before_seal: Callable[[], None] = lambda: None,
+    before_seal: Callable[[FeatureStore], None],
 ) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with whole_store(out, manifest) as writer:
@@ -241,8 +209,7 @@ def _write(
             with open_shard(store.path / old.name, old, store.manifest) as shard:
                 content = _content(shard, store.grid, manifest, new)
                 writer.write(new, content)
-        before_seal()
-        writer.seal()
+        before_seal(store_of(out, manifest))
     return open_store(out)
 
 

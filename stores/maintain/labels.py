@@ -14,29 +14,12 @@ Changes = Mapping[str, Mapping[str, LateLabel | None]]
 
 
 def give_labels(store: FeatureStore, changes: Callable[[LateLabels], Changes]) -> FeatureStore:
-    """Write labels into a store, whole or not at all, while others may do the same.
+    """Write labels into a store, whole or not at all, and return it as it is now.
 
-    Parameters
-    ----------
-    store
-        The store; what it holds now counts, not what it held when it was opened.
-    changes
-        Returns the changes, given the labels as they are now. It may be called several times, each
-        time while this process holds store.json, so that no other process's labels are lost.
-
-    Returns
-    -------
-    FeatureStore
-        The store as it is now.
-
-    Raises
-    ------
-    StoreNotFoundError
-        The store is gone.
-    StoreMismatchError
-        An example was added meanwhile under an id that gets a label.
-    StoreWriteError
-        The folder cannot be written; no label is changed.
+    Others may do the same: `changes` are made of the labels as they are now, several times maybe,
+    each time while this process holds store.json. StoreNotFoundError if the store is gone,
+    StoreMismatchError if an example was added meanwhile under an id that gets a label,
+    StoreWriteError if the folder cannot be written; then no label is changed.
     """
 
     def changed(now: Manifest) -> Manifest:

@@ -35,18 +35,9 @@ def repair(store: str | Path, *, quick: bool = False) -> Repair:
     """Remove what dead writers left, set damaged shards aside, list what must be done again.
 
     A good shard is never touched, a damaged one is renamed, not deleted. `quick` judges shards by
-    names, sizes and headers only.
-
-    Raises
-    ------
-    StoreNotFoundError, StoreFormatError, StoreCorruptError
-        There is no store.json to compare with.
-    StoreReadError
-        It is a URL.
-    StoreLockedError
-        A live process writes to the store.
-    StoreWriteError
-        The folder cannot be written.
+    names, sizes and headers only. StoreNotFoundError, StoreFormatError, StoreCorruptError if there
+    is no store.json to compare with. StoreReadError if it is a URL. StoreLockedError if a live
+    process writes to the store. StoreWriteError if the folder cannot be written.
     """
     folder = local_folder(store)
     manifest_bytes(folder)  # nothing else is looked at if there is no store

@@ -94,12 +94,8 @@ def gather(
 
     At least one shard; all have their file, and the store holds all heads. `raw` gives the stored
     values, bfloat16 as its bits in uint16, instead of float32. Heads narrower than the widest one
-    are padded with zeros.
-
-    Raises
-    ------
-    StoreCorruptError
-        A shard is not as the store declares it, or a head fails its checksum.
+    are padded with zeros. StoreCorruptError if a shard is not as the store declares it, or a head
+    fails its checksum.
     """
     planned, stop = sum(shards.planned(spec, split) for spec in specs), 0
     values: Array = np.zeros(0)

@@ -34,7 +34,7 @@ from savs.stores.format.layout import (
 from savs.stores.format.manifest import Manifest, PlacedRow, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
-from savs.stores.read.shards import OpenShard, Shards, shard_sizes
+from savs.stores.read.shards import Shards, shard_sizes
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
 from savs.stores.shard.index import damage
 
@@ -271,8 +271,9 @@ class FeatureStore:
             with self._shards.open(spec, split) as shard:
                 tables += [shard.examples()] if examples else []
                 skipped.append(shard.skipped())
-                taken, share = _seconds_of(shard), self.planned_rows(spec, split) / spec.rows
-                seconds.append(None if taken is None else taken * share)
+                run, share = shard.run, self.planned_rows(spec, split) / spec.rows
+                is_number = type(run.get(SECONDS)) in (int, float)
+                seconds.append(run[SECONDS] * share if is_number else None)
                 rows += shard.rows
         order = None
         if examples and not self._is_in_order(split):
@@ -465,10 +466,7 @@ class FeatureStore:
         return values if order is None else values[order]
 
     def seconds(self, split: str) -> float | None:
-        """Return the time that extraction took for the shards of a split, in all processes.
-
-        None if a shard does not record it.
-        """
+        """Return the time that a split's shards took, in all processes, if all record it."""
         self._readable(split)
         return self._tables(split).seconds
 
@@ -534,12 +532,6 @@ def _with_answers(wanted: Sequence[Head], stored: Array, answers: Array) -> Arra
     return values
 
 
-def _seconds_of(shard: OpenShard) -> float | None:
-    seconds = shard.run.get(SECONDS)
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return seconds if is_number else None
-
-
 def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
     """Open a store for reading; nothing but store.json is read.
 
@@ -564,10 +556,7 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
 
 
 def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
-    """Return the store in a folder, or at a URL, whose `manifest` was read.
-
-    With `partial`, shards may be missing; see `open_store`.
-    """
+    """Return the store in a folder or at a URL with this manifest; see `open_store`."""
     return FeatureStore(folder, manifest, Shards(folder, manifest), partial=partial)
 
 
@@ -576,15 +565,7 @@ AnyStore = FeatureStore | str | Path
 
 
 def as_store(store: Any) -> FeatureStore:
-    """Return an open store as it is, and open one that is given by its folder or URL.
-
-    Raises
-    ------
-    ParameterError
-        It is neither.
-    StoreError
-        See `open_store`.
-    """
+    """Return an open store as it is, and open a folder or a URL; ParameterError for others."""
     if isinstance(store, FeatureStore):
         return store
     if isinstance(store, str | Path):

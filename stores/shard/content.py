@@ -65,11 +65,7 @@ class ShardContent:
 def check_content(
     spec: ShardSpec, planned: Sequence[str], identity: Identity, content: ShardContent
 ) -> None:
-    """Check that a content fits a planned shard, whose rows have the ids `planned`.
-
-    FeatureValueError if rows, columns, outputs, shapes or types are not as planned, or values
-    are not finite.
-    """
+    """Check that a content fits a planned shard and is finite; FeatureValueError if it does not."""
     _check_columns(spec, planned, content)
     ids = content.examples["id"]
     _check_outputs(spec, identity, content, len(ids))

@@ -7,7 +7,7 @@ objects, or ask for filters. Readers go by the index and never ask HDF5; other p
 
 import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -89,19 +89,16 @@ def _arrays(content: ShardContent, where: str) -> dict[str, Array]:
         EXAMPLES: content.examples,
         SKIPPED: content.skipped,
     }
-    texts = {
-        f"{group}/{name}": _encoded(name, values, f"{where}: {group} column {name}")
-        for group, group_columns in columns.items()
-        for name, values in group_columns.items()
-    }
-    return texts | {f"{OUTPUTS}/{name}": values for name, values in content.outputs.items()}
-
-
-def _encoded(name: str, values: Sequence[Any], where: str) -> Array:
-    try:
-        return encode_column(name, values)
-    except ValueError as error:
-        raise FeatureValueError(f"{where} cannot be stored: {error}") from error
+    arrays: dict[str, Array] = {}
+    for group, group_columns in columns.items():
+        for name, values in group_columns.items():
+            try:
+                arrays[f"{group}/{name}"] = encode_column(name, values)
+            except ValueError as error:
+                raise FeatureValueError(
+                    f"{where}: {group} column {name} cannot be stored: {error}"
+                ) from error
+    return arrays | {f"{OUTPUTS}/{name}": values for name, values in content.outputs.items()}
 
 
 def _write(file: h5py.File, name: str, values: Array, *, each: bool = False) -> Entry:

@@ -79,10 +79,7 @@ class Index:
         return {name[len(start) :] for name in self.table.arrays if name.startswith(start)}
 
     def entry(self, name: str, dtypes: Collection[str], shape: Sequence[int | None]) -> Entry:
-        """Return the entry of an array, if it is as expected; `shape` has None for any length.
-
-        StoreCorruptError if it is missing, of another type or shape, or not within the file.
-        """
+        """Return an array's entry; None in `shape` is any length. StoreCorruptError for another."""
         where = f"{self.where}:/{name}"
         entry = self.table.arrays.get(name)
         if entry is None:
@@ -110,11 +107,7 @@ def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]
 
 
 def read_index(file: RawFile) -> Index:
-    """Return the index at the end of a file.
-
-    StoreCorruptError if the file has none, or it was changed; StoreReadError if the disk or
-    the network fails.
-    """
+    """Return the index at a file's end; StoreCorruptError if damaged, StoreReadError."""
     end = _tail(file, _LIKELY_BYTES)
     trailer = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
     if trailer is None or not 0 < int(trailer[1]) <= _MAX_BYTES:

@@ -152,10 +152,7 @@ class Shard:
         return list(out)
 
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
-        """Return where each head begins in the file, in bytes, and its crc32; none is read.
-
-        StoreCorruptError if a layer is not as the store declares it.
-        """
+        """Return where each head begins, and its crc32; StoreCorruptError for other layers."""
         dtype = self._dtype
         entries: dict[int, Entry] = {}
         places = []

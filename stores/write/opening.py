@@ -12,9 +12,7 @@ from typing import Any
 
 from savs.foundation.files import (
     PARTIAL,
-    Noted,
     make_folder,
-    note,
     noted_files,
     remove_empty,
     remove_noted,
@@ -57,23 +55,9 @@ def open_writer(
 ) -> Iterator[FeatureWriter]:
     """Make a store, or resume or extend the one that is there; other processes may do the same.
 
-    Parameters
-    ----------
-    path
-        The store's folder; made if it is not there.
-    identity
-        What the features are of; must equal that of a store that is there.
-    rows
-        All examples of each split, in the order of the input file.
-    shard_rows
-        Examples a shard at most, see `make_plan`.
-
-    Raises
-    ------
-    StoreMismatchError
-        The store there has another model, other settings or other examples; nothing is changed.
-    StoreWriteError
-        The folder cannot be made or written.
+    `rows` are all its examples; `shard_rows` is as in `make_plan`. StoreMismatchError if the store
+    there has another identity or other examples; nothing is changed then. StoreWriteError if the
+    folder cannot be made or written.
     """
     with reserve(path) as place:
         yield place.begin(identity, rows, shard_rows)
@@ -95,10 +79,7 @@ class Reservation:
         shard_rows: int | None,
         revision: Revision = UNREVISED,
     ) -> list[ShardSpec]:
-        """Return what is still to be written, without changing anything.
-
-        StoreMismatchError if the store there belongs to other features or other examples.
-        """
+        """Return what is still to be written; StoreMismatchError for another store."""
         agreed = _agreed(self.path, self.manifest, identity, rows, shard_rows, revision)
         return FeatureWriter(self.path, agreed, self.claims).missing()
 
@@ -132,17 +113,8 @@ class Reservation:
 def reserve(path: Any) -> Iterator[Reservation]:
     """Make a folder if it is not there, and show others that this process works on it.
 
-    Parameters
-    ----------
-    path
-        A folder, or a URL that can be written to.
-
-    Raises
-    ------
-    StoreMismatchError
-        The folder is not empty and holds no store.
-    StoreWriteError
-        The folder cannot be made or written, or it is a URL where processes cannot claim.
+    It may be a URL that can be written to. StoreMismatchError if the folder is not empty and holds
+    no store. StoreWriteError if it cannot be made or written, or processes cannot claim there.
     """
     if not is_writable(path):
         raise StoreWriteError(
@@ -177,35 +149,6 @@ def _make_folder(path: Path, stack: ExitStack) -> None:
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-@contextmanager
-def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
-    """Make a store of a manifest that is known already: a copy, a part or a union of others.
-
-    Where the writer of the same store was killed, it is begun again.
-
-    Raises
-    ------
-    StoreMismatchError
-        The folder is not empty.
-    StoreLockedError
-        Another process makes a store there.
-    StoreWriteError
-        The folder cannot be made or written.
-    """
-    with ExitStack() as stack:
-        with write_errors(path):
-            begun = is_begun(path, manifest)
-            _make_folder(path, stack)
-        with write_errors(path / MANIFEST):
-            claims = stack.enter_context(Claims(ClaimFiles(path)))
-            claim_begun(path, claims)
-            if begun:
-                remove_begun(path, manifest, claims)
-            elif not _is_first(path, claims, manifest):
-                raise _just_made(path)
-        yield FeatureWriter(path, manifest, claims)
 
 
 def _stored_manifest(path: Any) -> Manifest | None:
@@ -293,53 +236,69 @@ def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:
 
 
 BEGUN = "new-store"
-"""What the process claims that makes a new store whole."""
+"""What a process claims that writes a new store, of which store.json comes last."""
 EMPTY = "pass a new or empty folder"
+NOTHING_LEFT = "nothing of the new store is left; make room, or pass another `out`"
 
 
-def is_begun(path: Path, manifest: Manifest) -> bool:
-    """Return whether a folder has the unfinished store of a killed writer; False in an empty one.
+@contextmanager
+def whole_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Write a new store whole, or leave the folder as it was: a copy, a part or a union of others.
 
-    StoreMismatchError if the folder has something else, StoreLockedError if that writer, or
-    another one, lives.
+    It is no store before the block ends, so no other process joins it, and what a killed writer
+    left is removed first. StoreMismatchError if the folder is not empty, StoreLockedError if
+    another process makes a store there, StoreWriteError if the disk refuses.
     """
+    with ExitStack() as stack:
+        with write_errors(out):
+            _require_empty(out)
+            _make_folder(out, stack)
+        with write_errors(out / MANIFEST):
+            claims = stack.enter_context(Claims(ClaimFiles(out)))
+            claims.sweep()
+            for left in left_overs(out):
+                left.unlink(missing_ok=True)
+            claim_begun(out, claims)
+            if (out / MANIFEST).exists():
+                raise _just_made(out)
+            for file in (out / CARD, *out.glob("*.h5")):
+                file.unlink(missing_ok=True)
+            if (out / RESULTS).is_dir():
+                shutil.rmtree(out / RESULTS)
+        written, writer = stack.enter_context(noted_files()), FeatureWriter(out, manifest, claims)
+        try:
+            yield writer
+            try:
+                with write_errors(out / MANIFEST), claims.publishing(BEGUN) as require_claim:
+                    write_manifest(out, writer.sealed(manifest), before_naming=require_claim)
+            except (FileExistsError, ClaimLostError):
+                raise _just_made(out) from None
+        except BaseException as error:
+            with suppress(OSError):
+                remove_noted([one for one in reversed(written) if one[0].is_relative_to(out)])
+                remove_empty(out / RESULTS)
+            if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
+                with write_errors(out, NOTHING_LEFT):
+                    raise error.__cause__ from None
+            raise
+
+
+def _require_empty(path: Path) -> None:
+    """Raise StoreMismatchError if a folder has more than a killed writer of a new store left."""
     if not os.path.lexists(path):
-        return False
+        return
     names = file_names(path) if path.is_dir() else {path.name}
     has_claims = path.is_dir() and CLAIMS in names
     begun = has_claims and BEGUN in newest(ClaimFiles(path).names())
-    if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
-        begun = False  # it was killed before it wrote store.json
-    elif names and not (begun and _is_same(path, manifest)):
-        if has_claims and _is_same(path, manifest, sealed=True):  # maybe without that of `BEGUN`
-            require_no_writer(path)
-            with Claims(ClaimFiles(path)) as claims:
-                claims.sweep()
-            raise StoreMismatchError(
-                f"{path} is whole: an earlier run of this command was stopped when it had finished"
-                f" the store; use it, or {EMPTY}"
-            )
+    others = {name for name in names if name != CLAIMS and not name.endswith(PARTIAL)}
+    if others and (MANIFEST in others or not begun):
         raise StoreMismatchError(f"{path} exists and is not empty; {EMPTY}")
-    if has_claims:
+    if has_claims and not begun:  # else who holds `BEGUN` is asked
         require_no_writer(path)
-    return begun
 
 
 def _just_made(path: Path) -> StoreMismatchError:
     return StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
-
-
-def _is_same(path: Path, manifest: Manifest, *, sealed: bool = False) -> bool:
-    """Return whether a folder has an unfinished store of the same features and examples.
-
-    With `sealed` a finished one is meant.
-    """
-    try:
-        stored = read_manifest(path)
-    except StoreNotFoundError:
-        return False
-    same = (stored.identity, stored.plan) == (manifest.identity, manifest.plan)
-    return same and stored.sealed == sealed
 
 
 def claim_begun(path: Path, claims: Claims) -> None:
@@ -351,60 +310,6 @@ def claim_begun(path: Path, claims: Claims) -> None:
                 f"{path} is being written by {holder}; wait for it, or pass another folder"
             )
         time.sleep(signs.LOOK_EVERY_S)
-
-
-def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
-    """Remove all but store.json of a killed writer, whose files are noted as those of this one.
-
-    StoreMismatchError if another process has finished the store.
-    """
-    if not _is_same(path, manifest):
-        raise _just_made(path)
-    shards = [path / spec.name for spec in manifest.plan.shards()]
-    results = [file for file in (path / RESULTS).rglob("*") if file.is_file()]
-    for file in filter(Path.exists, [path / MANIFEST, path / CARD, *shards, *results]):
-        note(file, file)
-    for file in (path / CARD, *shards):
-        file.unlink(missing_ok=True)
-    if (path / RESULTS).is_dir():
-        shutil.rmtree(path / RESULTS)
-    claims.sweep()
-    for left in left_overs(path):
-        left.unlink(missing_ok=True)
-
-
-NOTHING_LEFT = "nothing of the new store is left; make room, or pass another `out`"
-
-
-@contextmanager
-def whole_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
-    """Write a new store whole, or leave the folder as it was.
-
-    Another process may join the store meanwhile: what that has written stays.
-    """
-    was_there = out.exists()
-    with noted_files() as written:
-        try:
-            with new_writer(out, manifest) as writer:
-                yield writer
-        except BaseException as error:
-            with suppress(OSError):
-                _remove(out, written, keep_folder=was_there)
-            if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
-                with write_errors(out, NOTHING_LEFT):
-                    raise error.__cause__ from None
-            raise
-
-
-def _remove(out: Path, written: Noted, *, keep_folder: bool) -> None:
-    """Remove what was written in a store, and itself if no other process has a part in it."""
-    ours = [file for file in written if file[0].is_relative_to(out)]
-    remove_noted([file for file in ours if file[0] != out / MANIFEST])
-    remove_empty(out / RESULTS)
-    if file_names(out) == {MANIFEST}:
-        remove_noted(ours)
-        if not keep_folder:
-            out.rmdir()
 
 
 _UNFINISHED = re.compile(rf"(.+-\d+\.h5|{re.escape(MANIFEST)})\..*{re.escape(PARTIAL)}")

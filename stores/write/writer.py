@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from savs.foundation.errors import SavsError
 from savs.foundation.files import FULL
@@ -81,42 +80,20 @@ def replace_manifest(folder: Path, claims: Claims, manifest: Manifest) -> None:
 
 
 class OpenShards:
-    """Shards that are still to be done, by this process or by others.
+    """Shards that are still to be done, by this process or by others; `specs` are in plan order.
 
-    Parameters
-    ----------
-    specs
-        The shards that the run wants, in plan order.
-    claims
-        Those of this process.
-    is_done
-        Says whether a shard is published, by any process.
-    all_done
-        Returns the names of those that are published, by one look at the store; given those that
-        are asked for by name.
-    path
-        The store, for messages.
-    start
-        Where in `specs` this process begins, as a share of their number: ranks that begin at
-        different places seldom meet.
+    A shard is done when all `writers` have it; it is claimed in the store of the first alone. This
+    process begins at `start`, a share of all: ranks that begin at different places seldom meet.
     """
 
     def __init__(
-        self,
-        specs: Sequence[ShardSpec],
-        claims: Claims,
-        is_done: Callable[[ShardSpec], bool],
-        all_done: Callable[[Mapping[str, ShardSpec]], set[str]],
-        path: Any,
-        start: float = 0.0,
+        self, specs: Sequence[ShardSpec], writers: "Sequence[FeatureWriter]", start: float = 0.0
     ) -> None:
         first = int(len(specs) * start)
         self._left = {spec.name: spec for spec in [*specs[first:], *specs[:first]]}
         """Not done yet, as far as is known."""
-        self._claims = claims
-        self._is_done = is_done
-        self._all_done = all_done
-        self._path = path
+        self._writers = writers
+        self._claims = writers[0].claims
         self._last_look_s = time.monotonic()
         self._taken: set[str] = set()
         """Shards that this process works on."""
@@ -156,7 +133,7 @@ class OpenShards:
 
     def _next(self) -> ShardSpec | None:
         """Claim the next shard; StoreWriteError if the disk refuses."""
-        with write_errors(self._path):
+        with write_errors(self._writers[0].path):
             # First one whose holder is gone, then one that nobody claims: by what was claimed at an
             # earlier look, then by what is claimed now.
             left = self._claims.left_by_others(self._left)
@@ -176,7 +153,7 @@ class OpenShards:
         """Look at the store as a whole: what is claimed, and what is done."""
         self._claimed = self._claims.names()
         if len(self._left) > FEW:
-            for name in self._all_done(self._left):
+            for name in set.intersection(*(w.all_done(self._left) for w in self._writers)):
                 self._take_out(name)
         self._last_look_s = time.monotonic()
 
@@ -208,7 +185,7 @@ class OpenShards:
         """Return whether a shard is done; then it is never looked at again."""
         if spec.name not in self._left:
             return True
-        if not self._is_done(spec):
+        if not all(writer.is_done(spec) for writer in self._writers):
             return False
         self._take_out(spec.name)
         is_long_ago = time.monotonic() - self._last_look_s > SELDOM * LOOK_EVERY_S
@@ -269,20 +246,8 @@ class FeatureWriter:
         start: float = 0.0,
         followers: "Sequence[FeatureWriter]" = (),
     ) -> OpenShards:
-        """Return shards that this process does together with others, see `OpenShards`.
-
-        `followers` are stores of the same plan: a shard is done when all have it, and it is claimed
-        in this store alone.
-        """
-        writers = (self, *followers)
-        return OpenShards(
-            specs,
-            self.claims,
-            lambda spec: all(writer.is_done(spec) for writer in writers),
-            lambda left: set.intersection(*(writer._all_done(left) for writer in writers)),
-            self.path,
-            start,
-        )
+        """Return shards that this process does with others, see `OpenShards`."""
+        return OpenShards(specs, (self, *followers), start)
 
     def is_done(self, spec: ShardSpec) -> bool:
         """Return whether a shard has its file, and was written again if it was reopened."""
@@ -294,8 +259,8 @@ class FeatureWriter:
         with open_shard(path, spec, self.manifest) as shard:
             return shard.fingerprint != self._reopened[spec.name]
 
-    def _all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
-        """Return the names of those shards that are done, see `is_done`."""
+    def all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
+        """Return the names of those shards that are done, by one look at the store."""
         written = file_names(self.path) & specs.keys()
         again = written & self._reopened.keys()
         return written - {name for name in again if not self.is_done(specs[name])}
@@ -304,17 +269,10 @@ class FeatureWriter:
         """Write one planned shard; nothing is left under its name unless it is whole.
 
         Returns False if another process has published it, which took this one for dead.
-
-        Raises
-        ------
-        FeatureValueError
-            A wrong shape or type, NaN or infinity; the message names the layer and the example.
-        StoreWriteError
-            The disk refused; the shards written before stay as they are.
-        StoreMismatchError
-            The shard has its file already, and was not reopened.
-        StoreLockedError
-            Another process has claimed it.
+        FeatureValueError for a wrong shape or type, NaN or infinity; the message names layer and
+        example. StoreWriteError if the disk refused; the shards written before stay as they are.
+        StoreMismatchError if the shard has its file already, and was not reopened.
+        StoreLockedError if another process has claimed it.
         """
         check_content(spec, self.manifest.plan.planned_ids(spec), self.manifest.identity, content)
         path = self.path / spec.name
@@ -377,12 +335,12 @@ class FeatureWriter:
         """
         if not _is_complete(self.path, read_manifest(self.path)):
             return False
-        sealed = change_manifest(self.path, self.claims, self._sealed).sealed
+        sealed = change_manifest(self.path, self.claims, self.sealed).sealed
         with write_errors(self.path / CLAIMS):
             self.claims.sweep()
         return sealed
 
-    def _sealed(self, now: Manifest) -> Manifest:
+    def sealed(self, now: Manifest) -> Manifest:
         """Return a manifest that lists all shards, or the same while one is missing."""
         if not _is_complete(self.path, now):  # another process may have extended the plan
             return now

@@ -215,15 +215,23 @@ def is_valid(record: Mapping[str, Any], run: RunOptions, attention: str, *, shar
     `attention` is the option; `shared` says that some images are shown by several prompts, so that
     sharing must be decided.
     """
+    batching = as_asked(record, run, ("batch_tokens", *DEFAULTS))
+    return (
+        batching is not None
+        and attention in (AUTO, attention_of(batching.attention.name))
+        and batching.attention.name != VLLM
+        and (batching.sharing.name != UNNEEDED or not shared)
+    )
+
+
+def as_asked(record: Mapping[str, Any], run: RunOptions, options: Sequence[str]) -> Batching | None:
+    """Return what a store records, if it is whole and some options of a run are as they were."""
     try:
         batching = msgspec.convert(record, Batching)
     except msgspec.ValidationError:
-        return False
-    decided = ("batch_tokens", *DEFAULTS)
-    is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in decided)
-    is_same &= attention in (AUTO, attention_of(batching.attention.name))
-    is_same &= batching.attention.name != VLLM
-    return is_same and (batching.sharing.name != UNNEEDED or not shared)
+        return None
+    same = all(getattr(run, name) in (None, getattr(batching, name)) for name in options)
+    return batching if same else None
 
 
 def preflight(
@@ -243,11 +251,7 @@ def preflight(
 
     `scale` is what was found for pixels; `shared` says that some images are shown by several
     prompts. `attention` is the option: one that the user names was loaded with the model.
-
-    Raises
-    ------
-    ModelError
-        The model cannot run as the options say.
+    ModelError if the model cannot run as the options say.
     """
     options = {
         name: default if getattr(run, name) is None else getattr(run, name)
@@ -415,12 +419,7 @@ def cache_ways(trial: Trial, answers: Answers, *, together: bool) -> Iterator[Wa
     """Yield the way in which answers run after the cache of their prompts.
 
     Prompts of one shape, see `shape_of`, are adjacent in the trial, and run `together` if they do
-    so in the run.
-
-    Raises
-    ------
-    ModelError
-        The model fails where it shall give logits.
+    so in the run. ModelError if the model fails where it shall give logits.
     """
     model, prompts, tried = trial.model, trial.prompts, answers
     if not answers.tokens:  # what is generated runs after a cache, too: some label shows it
@@ -665,10 +664,7 @@ def _bytes_a_token(
     scale: PixelScale | None,
     devices: Sequence[torch.device],
 ) -> list[float]:
-    """Return what a batch takes on each device; nothing if it does not fit.
-
-    The run cuts such a batch, or refuses a prompt.
-    """
+    """Return what a batch takes on each device; nothing if it does not fit: the run cuts it."""
     is_raw = scale is not None and is_plain(batch[0])
     inputs = model.encoder.encode(batch, RAW_IMAGES if is_raw else None)
     for device in devices:

@@ -1,16 +1,14 @@
 """vLLM compared with transformers before the first shard: here, or with what it wrote elsewhere."""
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import torch
 import transformers
+from accelerate.utils.memory import clear_device_cache
 
 from savs.datasets import Example, MediaError
 from savs.foundation.arrays import Array
@@ -23,10 +21,12 @@ from savs.pipeline.extraction.checks.decisions import (
     NO_ANSWERS_KEPT,
     UNNEEDED,
     Batching,
+    as_asked,
 )
 from savs.pipeline.extraction.checks.trial import (
     COMPARED,
     Choice,
+    Single,
     Verdict,
     compare,
     distance,
@@ -54,13 +54,8 @@ EXAMPLES = 256
 
 def is_of_vllm(record: Mapping[str, Any], version: str, run: RunOptions) -> bool:
     """Return whether a store records that vLLM of a version runs it, by the options of a run."""
-    try:
-        batching = msgspec.convert(record, Batching)
-    except msgspec.ValidationError:
-        return False
-    names = ("batch_size", "batch_tokens", "batch_check")
-    same = all(getattr(run, name) in (None, getattr(batching, name)) for name in names)
-    return same and batching.attention == Choice(VLLM, version)
+    batching = as_asked(record, run, ("batch_size", "batch_tokens", "batch_check"))
+    return batching is not None and batching.attention == Choice(VLLM, version)
 
 
 def batching_of_vllm(model: VllmModel, run: RunOptions, verdict: Verdict) -> Batching:
@@ -79,17 +74,6 @@ def batching_of_vllm(model: VllmModel, run: RunOptions, verdict: Verdict) -> Bat
         sharing=Choice(UNNEEDED, ""),
         tokens=Choice(FIXED, ""),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Prompts as transformers reads them, each by itself."""
-
-    heads: Array
-    """`(prompts, heads, head_dim)` float32."""
-    nudged: Array
-    """The same with inputs off by one bit, see `read_nudged`."""
-    tokens: list[list[int]]
 
 
 def one_of_each(
@@ -119,56 +103,47 @@ def compare_here(
     """Run some prompts by transformers, free its memory, and compare them, and their tokens.
 
     `load` loads the model with the hook points of `model`. Where transformers cannot run it,
-    nothing is compared.
-
-    Raises
-    ------
-    ModelError
-        vLLM refuses all prompts.
+    nothing is compared. ModelError if vLLM refuses all prompts.
     """
     name = f"transformers {transformers.__version__}"
     try:
-        reference = _reference(load, prompts)
+        singles, reference_tokens = _reference(load, prompts)
     except Exception as error:  # the run by vLLM need not fail by it
         return Verdict(True, f"nothing was compared: {name} does not run it ({error_line(error)})")
     finally:
-        gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-    refusals = [_refusal(model, pieces) for pieces in prompts]
-    taken = [n for n, refusal in enumerate(refusals) if refusal is None]
+        clear_device_cache(garbage_collection=True)
+    taken, refusals = [], []
+    for n, pieces in enumerate(prompts):
+        try:
+            _by_vllm(model, [pieces])
+            taken.append(n)
+        except RefusedPromptError as error:
+            refusals.append(error)
     if not taken:
         raise ModelError(f"{refusals[0]}; so it does with all prompts that were tried")
     other, tokens = _by_vllm(model, [prompts[n] for n in taken])
-    for here, there in zip(tokens, (reference.tokens[n] for n in taken), strict=True):
+    for here, there in zip(tokens, (reference_tokens[n] for n in taken), strict=True):
         if here != there:
             return Verdict(
                 False, f"{name} makes {len(there)} tokens of a prompt, and vLLM others, {len(here)}"
             )
-    alone, nudged = reference.heads[taken], reference.nudged[taken]
+    alone = np.stack([singles[n].heads for n in taken])
+    nudged = np.stack([singles[n].nudged for n in taken])
     verdict = compare(alone, nudged, other, model.dtype)
     return Verdict(verdict.same, f"against {name}, {len(taken)} prompts: {verdict.seen}")
 
 
-def _reference(load: Callable[[], LoadedModel], prompts: Sequence[Pieces]) -> Reference:
-    """Return what transformers reads; its model is free when this ends."""
+def _reference(
+    load: Callable[[], LoadedModel], prompts: Sequence[Pieces]
+) -> tuple[list[Single], list[list[int]]]:
+    """Return what transformers reads, and the tokens; its model is free when this ends."""
     model = load()
-    singles = [run_single(model, pieces) for pieces in prompts]
-    return Reference(
-        np.stack([single.heads for single in singles]),
-        np.stack([single.nudged for single in singles]),
-        [model.inputs([pieces])[IDS][0].tolist() for pieces in prompts],
-    )
+    tokens = [model.inputs([pieces])[IDS][0].tolist() for pieces in prompts]
+    return [run_single(model, pieces) for pieces in prompts], tokens
 
 
 def compare_with(store: str | Path, model: VllmModel, examples: Splits, media: MediaOf) -> Verdict:
-    """Compare examples of this run with the rows of a store that have the same id and content.
-
-    Raises
-    ------
-    ModelError
-        The store has none of them, or not the sites or heads that are read.
-    """
+    """Compare examples with a store's rows of equal id and content; ModelError if it has none."""
     found = open_store(store)
     identity = found.manifest.identity
     points = tuple(p for p in model.hook_points if p.site.label == identity.site)
@@ -221,14 +196,6 @@ def _rows_of_both(
                         )
                 except MediaError:
                     continue
-
-
-def _refusal(model: VllmModel, pieces: Pieces) -> str | None:
-    try:
-        _by_vllm(model, [pieces])
-    except RefusedPromptError as error:
-        return str(error)
-    return None
 
 
 def _by_vllm(

@@ -105,13 +105,7 @@ def attention_of(way: str) -> str:
 
 
 def require_masks(trial: Trial, size: int) -> None:
-    """Refuse a FlashAttention that the user named for a model whose masks it drops.
-
-    Raises
-    ------
-    ModelError
-        It drops one. Where the model cannot be run by sdpa, that is not known.
-    """
+    """Raise ModelError for a FlashAttention that the user named if it drops a mask of the model."""
     model, named = trial.model, trial.model.attention
     if "flash" not in named:
         return
@@ -119,7 +113,7 @@ def require_masks(trial: Trial, size: int) -> None:
     try:
         set_attention(model.model, dict.fromkeys(names, SDPA))
         lost = lost_masks(model, trial.prompts, size)
-    except Exception:  # as above; of models without sdpa each has its own
+    except Exception:  # of models without sdpa each has its own; then it is not known
         return
     finally:
         set_attention(model.model, names)
@@ -158,10 +152,8 @@ def use_attention(model: LoadedModel, way: str) -> str:
 def set_flash(model: Any, name: str | None, *, with_tower: bool = False) -> None:
     """Let a model's decoder run a FlashAttention, and its tower, too; or all sdpa in its place.
 
-    Raises
-    ------
-    ImportError, ValueError
-        It cannot be run here, or a part of the model does not support it; some parts may be set.
+    ImportError, ValueError if it cannot be run here, or a part of the model does not support it;
+    some parts may be set.
     """
     config, names = model.config, attention_names(model.config)
     if name is None:

@@ -64,12 +64,8 @@ def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOption
     """Check that the examples and the options of a run are such as an encoder takes.
 
     An image encoder skips examples that are not one image. A dual encoder would read a text alone
-    as one of its texts, so there are none of these for it.
-
-    Raises
-    ------
-    ModelError
-        An option has no meaning, or an example of a dual encoder has not exactly one image.
+    as one of its texts, so there are none of these for it. ModelError if an option has no meaning,
+    or an example of a dual encoder has not exactly one image.
     """
     values = {
         "`answers`": (run.answers, "answers no question"),

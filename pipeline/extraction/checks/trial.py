@@ -213,10 +213,7 @@ def plain_runs() -> Iterator[None]:
 
 
 def error_line(error: Exception) -> str:
-    """Return what was raised, as the result of a comparison.
-
-    Of a ModelError that is the fault alone, without what the user could do.
-    """
+    """Return what was raised in a line; of a ModelError the fault alone, without the remedy."""
     text = str(error).partition("\n")[0]
     return (
         text.partition(";")[0]
@@ -331,10 +328,7 @@ def answers_of(read: Read) -> Array:
 def read_in_batches(
     model: LoadedModel, prompts: Sequence[Pieces], size: int, *, with_host_inputs: bool = False
 ) -> Array:
-    """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape.
-
-    If `with_host_inputs`, the model is given `host_inputs`, too.
-    """
+    """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape."""
     read: dict[int, Array] = {}
     for batch in batches_of(prompts, size):
         inputs = model.inputs([prompts[i] for i in batch])

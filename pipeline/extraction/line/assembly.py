@@ -68,22 +68,9 @@ class Assembly:
         self._digests.update(digests)
         self._is_planned = is_last
 
-    def wait_for(self, request: int, place: int) -> bool:
-        """Let a row wait for a request; False if that is done, and the row with it."""
-        if request not in self._done:
-            self._waiting.setdefault(request, []).append(place)
-            return True
-        source = self._done[request]
-        if source in self._reasons:
-            self._reasons[place] = self._reasons[source]
-            return False
-        for values in self._layers:
-            values[:, place] = values[:, source]
-        for values in self._outputs.values():
-            values[place] = values[source]
-        if source in self._small:
-            self._small[place] = self._small[source]
-        return False
+    def wait_for(self, request: int, place: int) -> None:
+        """Let a row wait for a request."""
+        self._waiting.setdefault(request, []).append(place)
 
     def fill(self, columns: Mapping[int, int], read: Read, thumbnails: Mapping[int, bytes]) -> int:
         """Give all rows that wait for some requests their features; return how many they are.

@@ -32,15 +32,6 @@ RECALLED = 4
 """Reads of earlier shards that may be on their way before more rows are planned."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowOnDisk:
-    """Where the features of a request are on the disk."""
-
-    spec: ShardSpec
-    row: int
-    """Counted from 0 in the file."""
-
-
 @dataclass
 class Engine:
     """Runs the rows of shards through a model and writes the shards, each as soon as it is whole.
@@ -68,8 +59,8 @@ class Engine:
     """Request -> the shards whose rows wait for it."""
     _in_memory: dict[int, Assembly] = field(default_factory=dict)
     """Request -> shard in memory that has its features, until these are on the disk."""
-    _on_disk: dict[int, RowOnDisk] = field(default_factory=dict)
-    """Request -> row on the disk, also of those that are read back."""
+    _on_disk: dict[int, tuple[ShardSpec, int]] = field(default_factory=dict)
+    """Request -> shard on the disk, and row in it; also of those that are read back."""
     _reasons: dict[int, str] = field(default_factory=dict)
     """Request -> reason of refusal."""
     _untouched: set[int] = field(default_factory=set)
@@ -86,7 +77,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="savs-writer")
-        self._forward = Forward(
+        self.forward = Forward(
             self.model,
             self.answers,
             self.scale,
@@ -101,33 +92,19 @@ class Engine:
             contexts=self.contexts,
         )
 
-    @property
-    def cuts(self) -> int:
-        """Batches that did not fit the memory whole."""
-        return self._forward.cuts
-
-    @property
-    def unshared(self) -> str:
-        """Why prompts that share images ran without sharing, where they did."""
-        return self._forward.unshared
-
     def recall(self, prompts: Iterable[StoredPrompt]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""
         for stored in prompts:
             prompt = self.model.encoder.text_read(stored.prompt, stored.digests)
             key = self.planner.key(stored.digests, prompt, stored.spec.split, stored.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._on_disk[request] = RowOnDisk(stored.spec, stored.row)
+            self._on_disk[request] = stored.spec, stored.row
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
 
-        Raises
-        ------
-        ModelError
-            The model, or the processes that prepare for it, cannot run at all.
-        StoreError
-            A shard cannot be written.
+        ModelError if the model, or the processes that prepare for it, cannot run at all. StoreError
+        if a shard cannot be written.
         """
         keep_freed_memory()
         self._since = time.monotonic()
@@ -175,9 +152,7 @@ class Engine:
             rows = len(window.skipped)
             recalled: dict[ShardSpec, dict[int, int]] = {}
             for request, place in window.waiting:
-                if not assembly.wait_for(request, place):
-                    rows += 1
-                    continue
+                assembly.wait_for(request, place)
                 # A request runs once, whichever shards have its rows. Either it is on its way and
                 # gets one more owner; or it ended, refused or with features; or it is new. One that
                 # is read back from the disk has owners like one that runs.
@@ -190,8 +165,9 @@ class Engine:
                     rows += assembly.fill({request: 0}, *shard.of(request))
                 else:
                     self._owners[request] = [assembly]
-                    if stored := self._on_disk.get(request):
-                        recalled.setdefault(stored.spec, {})[request] = stored.row
+                    if request in self._on_disk:
+                        spec, row = self._on_disk[request]
+                        recalled.setdefault(spec, {})[request] = row
             for spec, places in recalled.items():
                 task = self._disk.submit(self.sink.read, spec, list(places.values()))
                 self._recalls.append((list(places), task))
@@ -204,11 +180,11 @@ class Engine:
     def _run_job(self, job: Job, done: Done) -> None:
         self._untouched.difference_update(request.number for request in job.requests)
         self.cut_sounds |= done.cut
-        self._forward.unshared = self._forward.unshared or done.unshared
-        if self._forward.unshared:
+        self.forward.unshared = self.forward.unshared or done.unshared
+        if self.forward.unshared:
             self.planner.shared_images = 0
         for part in done.parts:
-            for piece in [part] if isinstance(part, Refused) else self._forward.run(part, job):
+            for piece in [part] if isinstance(part, Refused) else self.forward.run(part, job):
                 if isinstance(piece, Refused):
                     self._refuse(piece)
                 else:
@@ -264,14 +240,14 @@ class Engine:
         if assembly.is_ready:
             took = time.monotonic() - self._since
             self._since += took
-            now = {"cut": self.cuts > 0, SECONDS: round(took, 3)}
+            now = {"cut": self.forward.cuts > 0, SECONDS: round(took, 3)}
             records = {site: {**record, **now} for site, record in self.records.items()}
             contents = assembly.contents(records)
             self._writing.append(self._disk.submit(self.sink.write, assembly.spec, contents))
             for request, row in assembly.rows().items():
                 if self._in_memory.get(request) is assembly:
                     del self._in_memory[request]
-                    self._on_disk[request] = RowOnDisk(assembly.spec, row)
+                    self._on_disk[request] = assembly.spec, row
             self._await_disk(leave=UNWRITTEN)
 
     def _await_disk(self, *, leave: int) -> None:

@@ -148,7 +148,8 @@ class Planner:
     def _cut(
         self, new: Sequence[tuple[int, Example, list[ReadMedium]]], *, is_first: bool
     ) -> list[Job]:
-        texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
+        prompts = [example.prompt for _, example, _ in new]
+        texts = self.counter.encoder.count_tokens(prompts) if new else []
         uses = Counter(
             chain.from_iterable({m.sha256 for m in media_read} for _, _, media_read in new)
         )

@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.line.in_context import NO_CONTEXT, Demonstrations, alike
 from savs.pipeline.extraction.line.jobs import Done, Job, Prepared, Refused
-from savs.pipeline.extraction.line.shared_forward import SharedForward, take
+from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model.answers import ICL, AnswerQuery, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.reading import Launched, RefusedPromptError
-from savs.pipeline.prompts.chat import PROMPTS
-from savs.pipeline.prompts.input_names import GRID, MASK, PIXELS
+from savs.pipeline.prompts.input_names import MASK
 
 RECOVERY = 64
 """Batches that must fit in a row before larger ones are tried again."""
@@ -55,12 +54,8 @@ class Forward:
     def run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         """Start a batch, or pieces of it; `job` is what it was prepared from.
 
-        A prompt that does not fit by itself is refused.
-
-        Raises
-        ------
-        ModelError
-            Nothing fits, from the first prompt on.
+        A prompt that does not fit by itself is refused. ModelError if nothing fits, from the first
+        prompt on.
         """
         if not batch.image_keys:
             self.shared.forget_prefix()
@@ -109,7 +104,7 @@ class Forward:
                 launched = self.shared.launch(batch, query)
             else:
                 inputs = {**batch.inputs, **batch.host_inputs}
-                launched = self.model.launch(inputs, query, self._scale_of(batch))
+                launched = self.model.launch(inputs, query, self.scale if batch.is_plain else None)
             launched = self._in_context(batch, job, query, launched)
         except Exception as raised:
             is_refusal = isinstance(raised, RefusedPromptError)
@@ -129,16 +124,12 @@ class Forward:
     def _run_halves(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         half = len(batch.requests) // 2
         try:
-            parts = [cut(batch, slice(0, half)), cut(batch, slice(half, None))]
+            parts = [batch.take(range(half)), batch.take(range(half, len(batch.requests)))]
         except ValueError:
             yield from self._again(job, [batch.requests[:half], batch.requests[half:]])
         else:
             for part in parts:
                 yield from self._run(part, job)
-
-    def _scale_of(self, batch: Prepared) -> PixelScale | None:
-        """Return what its pixels are normalised by; None unless `Prepared.is_plain`."""
-        return self.scale if batch.is_plain else None
 
     def _in_context(
         self, batch: Prepared, job: Job, query: AnswerQuery, launched: Launched
@@ -156,7 +147,7 @@ class Forward:
             if piece.image_keys:
                 inputs = self.shared.whole_arguments(piece)
             else:
-                inputs = self.model.placed(piece.inputs, self._scale_of(piece))
+                inputs = self.model.placed(piece.inputs, self.scale if piece.is_plain else None)
             demonstrations = self.contexts[contexts[rows.start]]
             likelihoods[rows] = demonstrations.answer(
                 inputs, self.answers.query(query.labels[rows])
@@ -168,7 +159,7 @@ class Forward:
         if rows == slice(0, len(batch.requests)):
             return batch
         try:
-            return cut(batch, rows)
+            return batch.take(range(rows.start, rows.stop))
         except ValueError:
             numbers = batch.requests[rows]
             requests = tuple(r for r in job.requests if r.number in numbers)
@@ -187,10 +178,7 @@ class Forward:
     def _shrink(self, batch: Prepared) -> None:
         self.drain()
         self.shared.forget()
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.model.device.type == "mps":
-            torch.mps.empty_cache()
+        clear_device_cache()
         if len(batch.requests) > 1:
             self.cuts += 1
             self._most, self._fitted = self.model.count_tokens(batch.inputs) / 2, 0
@@ -204,39 +192,3 @@ class Forward:
         if not self._has_fitted and self._alone > 2:
             raise ModelError(f"the model has no room for a single prompt: {reason}") from error
         return Refused(request, reason)
-
-
-def cut(batch: Prepared, rows: slice) -> Prepared:
-    """Return some prompts of a prepared batch, without preparing them again.
-
-    Tensors have an item a prompt, or an item an image, of which each prompt has as many; patches
-    lie one after the other, and a grid says how many each image has.
-
-    Raises
-    ------
-    ValueError
-        A tensor has another number of items, or prompts have videos or sounds.
-    """
-    if PROMPTS in batch.inputs:
-        kept = {**batch.inputs, PROMPTS: batch.inputs[PROMPTS][rows]}
-        return replace(batch, requests=batch.requests[rows], inputs=kept)
-    if not batch.is_plain:
-        raise ValueError("how each processor lays out videos and sounds is not known")
-    count, images = len(batch.requests), batch.images
-    if batch.image_keys:
-        return take(batch, range(count)[rows])
-    start, stop, _ = rows.indices(count)
-    inputs: dict[str, Any] = {}
-    for name, value in batch.inputs.items():
-        if not torch.is_tensor(value):
-            inputs[name] = value
-        elif name == PIXELS and GRID in batch.inputs:
-            ends = [0, *batch.inputs[GRID].prod(dim=1).cumsum(0).tolist()]
-            inputs[name] = value[ends[start * images] : ends[stop * images]]
-        elif len(value) == count:
-            inputs[name] = value[rows]
-        elif len(value) == count * images:
-            inputs[name] = value[start * images : stop * images]
-        else:
-            raise ValueError(f"{name} has {len(value)} items for {count} prompts")
-    return replace(batch, requests=batch.requests[rows], inputs=inputs, host_inputs={})

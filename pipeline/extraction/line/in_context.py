@@ -50,13 +50,7 @@ class Drawn:
 
 
 def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn | None:
-    """Return demonstrations of each class, drawn like `--shots` and shuffled; None for none.
-
-    Raises
-    ------
-    RowError
-        A class has too few training examples.
-    """
+    """Return shuffled demonstrations of each class, if any; RowError if a class has too few."""
     if run.icl_shots is None:
         return None
     shots = Shots(each_class=run.icl_shots, seed=seed)
@@ -126,14 +120,8 @@ def read_demonstrations(
     """Return the demonstrations of each subtask as the model has read them, and lines for the user.
 
     Each is compared: a question after it must give what the whole conversation gives. `todo` are
-    the examples of this run.
-
-    Raises
-    ------
-    ModelError
-        They do not fit the context or the memory, or the model gives other answers after them.
-    MediaError
-        An image of a demonstration cannot be read.
+    the examples of this run. ModelError if they do not fit the context or the memory, or the model
+    gives other answers after them. MediaError if an image of a demonstration cannot be read.
     """
     if model.encoder.code.to_inputs is not None:
         raise ModelError("`icl_shots` needs the chat template; it cannot be used with to_inputs")
@@ -142,14 +130,14 @@ def read_demonstrations(
         examples = drawn.examples[subtask]
         questions = [e for e in todo.get("test", []) if e.subtask == subtask]
         longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=examples[0])
-        turns = [(_pieces(model, media, e), str(e.label)) for e in examples]
-        question = _pieces(model, media, longest)
+        pieces = [pieces_of(e, media(e), model.encoder) for e in (*examples, longest)]
+        turns = [(p, str(e.label)) for p, e in zip(pieces, examples, strict=False)]
         where, labels = of_subtask(subtask), list(answers.tokens)
         names = [labels[place] for place in answers.labels_of[subtask]]
         tokens = {label: answers.tokens[label] for label in names}
         subtask_answers = replace(answers, tokens=tokens, ends=())
         try:
-            demonstrations, line = _read(model, turns, question, subtask_answers, where)
+            demonstrations, line = _read(model, turns, pieces[-1], subtask_answers, where)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -183,10 +171,6 @@ def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[sl
                 for place in range(0, len(rows), most)
             ]
     return slices
-
-
-def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
-    return pieces_of(example, media(example), model.encoder)
 
 
 def _read(

@@ -10,12 +10,16 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+import torch
+
 from savs.datasets.example import sounds_among
 from savs.datasets.media.media import MediaRules, decode_medium, shown
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.media.videos import Decoded, Video
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.prompts.chat import PROMPTS
+from savs.pipeline.prompts.input_names import GRID, PIXELS
 
 ImageKey = tuple[str, int]
 """What an image is known by: SHA-256 of its medium, and which frame of that it is."""
@@ -117,6 +121,41 @@ class Prepared:
     """Whether prompts have neither videos nor sounds; with these, pixels are normalised already."""
     host_inputs: dict[str, Any] = field(default_factory=dict)
     """What the model would compute from the inputs, see `host_inputs`; nothing if it does."""
+
+    def take(self, rows: Sequence[int]) -> "Prepared":
+        """Return some prompts, without preparing them again; adjacent ones where a range is given.
+
+        Tensors have an item a prompt, or an item an image, of which each prompt has as many;
+        patches lie one after the other, and a grid says how many each image has. ValueError if a
+        tensor has another number of items, or prompts have videos or sounds.
+        """
+        if not self.is_plain:
+            raise ValueError("how each processor lays out videos and sounds is not known")
+        count, inputs = len(self.requests), dict[str, Any]()
+        index = slice(rows.start, rows.stop) if isinstance(rows, range) else list(rows)
+        for name, value in self.inputs.items():
+            if name == PROMPTS:
+                inputs[name] = [value[row] for row in rows]
+            elif not torch.is_tensor(value):
+                inputs[name] = value
+            elif name == PIXELS and GRID in self.inputs:
+                patches = self.inputs[GRID].prod(dim=1).unflatten(0, (count, -1)).sum(dim=1)
+                ends = [0, *patches.cumsum(0).tolist()]
+                inputs[name] = value[ends[rows[0]] : ends[rows[-1] + 1]]
+            elif len(value) in (count, count * self.images):
+                inputs[name] = value.unflatten(0, (count, len(value) // count))[index].flatten(0, 1)
+            else:
+                raise ValueError(f"{name} has {len(value)} items for {count} prompts")
+        image_keys = tuple(self.image_keys[row] for row in rows if self.image_keys)
+        shown_keys = set(chain.from_iterable(image_keys))
+        return replace(
+            self,
+            requests=tuple(self.requests[row] for row in rows),
+            inputs=inputs,
+            image_keys=image_keys,
+            vision={key: value for key, value in self.vision.items() if key in shown_keys},
+            host_inputs={},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +260,6 @@ class TokenCounter:
     """Counts the tokens of prompts before anything is decoded."""
 
     encoder: PromptEncoder
-
-    def text(self, prompts: Sequence[str]) -> list[int]:
-        """Return the tokens of each text, without those of the chat template."""
-        return self.encoder.count_tokens(prompts)
 
     @lru_cache(maxsize=4096)  # noqa: B019 - a counter lives as long as its run
     def image(self, width: int, height: int) -> int:

@@ -105,13 +105,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
 
 
 def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:
-    """Return an example's prompt in reading order, with its media decoded as a model takes them.
-
-    Raises
-    ------
-    MediaError
-        A medium is missing or cannot be decoded.
-    """
+    """Return a prompt in reading order with its media decoded; MediaError if one cannot be."""
     rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
     decoded = [
         media.decode(name, rate if is_sound else None)
@@ -190,10 +184,7 @@ def share_images(
 def encode_texts(
     encoder: PromptEncoder, prompts: Sequence[Pieces], *, sizes_alone: bool
 ) -> dict[str, Any]:
-    """Return the inputs of a batch of prompts without those of the vision tower.
-
-    If `sizes_alone`, the processor computes no pixels, see `knows_sizes`.
-    """
+    """Return the inputs of a batch without those of the vision tower; see `knows_sizes`."""
     inputs = encoder.encode(prompts, SIZES_ALONE if sizes_alone else None)
     return {name: inputs[name] for name in (*TEXT, GRID) if name in inputs}
 

@@ -142,7 +142,7 @@ class SharedForward:
                 alone += rows
         parts = [*sharing, sorted(alone)] if alone else sharing
         parts.sort(key=lambda rows: rows[-1])
-        return [batch] if len(parts) == 1 else [take(batch, rows) for rows in parts]
+        return [batch] if len(parts) == 1 else [batch.take(rows) for rows in parts]
 
     def launch(self, batch: Prepared, query: AnswerQuery = NOTHING) -> Launched:
         """Start a batch, see `LoadedModel.launch`; what it needs is computed first or was kept."""
@@ -262,23 +262,6 @@ def _rows(means: Features, order: Sequence[int]) -> Features:
     return {place: values[moved(rows, values.device)] for place, values in means.items()}
 
 
-def take(batch: Prepared, rows: Sequence[int]) -> Prepared:
-    """Return some prompts of a batch whose images were prepared once for all."""
-    inputs = {}
-    for name, value in batch.inputs.items():
-        each = value.unflatten(0, (len(batch.requests), -1))  # a grid has an item an image
-        inputs[name] = each[list(rows)].flatten(0, 1)
-    image_keys = tuple(batch.image_keys[row] for row in rows)
-    shown_keys = set(chain.from_iterable(image_keys))
-    return Prepared(
-        requests=tuple(batch.requests[row] for row in rows),
-        inputs=inputs,
-        images=batch.images,
-        image_keys=image_keys,
-        vision={key: value for key, value in batch.vision.items() if key in shown_keys},
-    )
-
-
 @dataclass
 class ImageFeatures:
     """Runs the vision tower and keeps what it gives, by the content of each image."""
@@ -380,13 +363,7 @@ def _part(name: str, value: Any, place: int, count: int) -> Any:
 
 
 def joined(outputs: Sequence[Any]) -> Any:
-    """Return several outputs of a vision tower as one of all their images.
-
-    Raises
-    ------
-    RuntimeError
-        They are tensors of different shapes: this tower can take images in one batch alone.
-    """
+    """Return several outputs of a vision tower as one; RuntimeError if their shapes differ."""
     whole = type(outputs[0])(**NO_STATES)
     for name in outputs[0]:
         values = [output[name] for output in outputs]

@@ -160,10 +160,7 @@ class Sink(ABC):
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile.
 
-        Raises
-        ------
-        EnoughError
-            The sink needs no more: the run ends, and nothing is wrong.
+        EnoughError if the sink needs no more: the run ends, and nothing is wrong.
         """
 
     @property
@@ -264,12 +261,8 @@ class StoreSink(Sink):
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Make the stores, or extend those that are there.
 
-        Raises
-        ------
-        StoreMismatchError
-            A store there belongs to another model, other settings or other examples.
-        StoreWriteError
-            The disk is too small.
+        StoreMismatchError if a store there belongs to another model, other settings or other
+        examples. StoreWriteError if the disk is too small.
         """
         writers = self._begin(identities)
         self._files = {label: StoredShards(writer) for label, writer in writers.items()}
@@ -447,12 +440,8 @@ class StoredShards:
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Read rows of a finished shard.
 
-        Raises
-        ------
-        StoreMismatchError
-            Another process has written it again, so that its rows may be others.
-        StoreError
-            It is damaged.
+        StoreMismatchError if another process has written it again, so that its rows may be others.
+        StoreError if it is damaged.
         """
         if spec in self._lost:
             return rows_of(self._lost[spec], rows)
@@ -518,10 +507,7 @@ def bytes_needed(
     *,
     thumbnails: bool = False,
 ) -> int:
-    """Return the bytes that examples take in a store, features and tables.
-
-    `identity` says which heads there are and their type.
-    """
+    """Return the bytes of examples with the heads of `identity` in a store, tables included."""
     each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
     columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
@@ -530,10 +516,7 @@ def bytes_needed(
 
 
 def require_space(folder: Any, needed: int) -> int | None:
-    """Return the free bytes of a disk; raise StoreWriteError if it has less than is needed.
-
-    None for object storage, which has no end.
-    """
+    """Return a disk's free bytes, None of object storage; StoreWriteError if they are too few."""
     if is_remote(folder):
         return None
     free = shutil.disk_usage(folder).free
@@ -546,10 +529,7 @@ def require_space(folder: Any, needed: int) -> int | None:
 
 
 class MemorySink(Sink):
-    """Shards of a run of one process that writes nothing.
-
-    The shards are read in the order in which they are given.
-    """
+    """Shards of a run of one process that writes nothing, read in the order given."""
 
     def __init__(self, shards: Sequence[ShardRows]) -> None:
         self._contents: dict[ShardSpec, Contents] = {}

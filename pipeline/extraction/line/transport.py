@@ -31,10 +31,7 @@ def send(wire: socket.socket, value: Any) -> None:
 
 
 def receive(wire: socket.socket, *, pin: bool = False) -> Any:
-    """Return the next object, with tensors in page-locked memory if `pin`.
-
-    EOFError or OSError if the other end was closed.
-    """
+    """Return the next object, tensors page-locked if `pin`; EOFError or OSError at the end."""
     (size,) = SIZE.unpack(_read(wire, SIZE.size))
     unpickler = _Unpickler(io.BytesIO(_read(wire, size)), pin=pin)
     value = unpickler.load()

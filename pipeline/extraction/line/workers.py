@@ -86,12 +86,8 @@ def prepared_jobs(
     """Yield each job with what was made of it, in their order.
 
     None among the jobs says that there are no more before one of those that are out is back. Where
-    jobs fail to come, those before are finished first.
-
-    Raises
-    ------
-    ModelError
-        Workers die whatever they are given.
+    jobs fail to come, those before are finished first. ModelError if workers die whatever they are
+    given.
     """
     place = Crew(settings) if settings.workers else Here(encoder, settings.prepare)
     out: deque[Future[Results]] = deque()

@@ -97,10 +97,7 @@ class Answers:
         return bool(self.ends) and split in ASKED_SPLITS
 
     def query(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "AnswerQuery":
-        """Return what is asked of a batch whose prompts have these labels.
-
-        Without `generates` nothing is generated, whatever the run keeps.
-        """
+        """Return what is asked of a batch with these labels; only if it `generates` a text, too."""
         return AnswerQuery(self if generates else replace(self, ends=()), tuple(labels))
 
     def tried(self, count: int) -> "AnswerQuery":
@@ -162,12 +159,8 @@ def label_tokens(
 
     Where the chat template shows an answer, white space before the label and the end of turn are
     the template's. Otherwise the label follows at once, and the tokenizer's end of text ends it.
-
-    Raises
-    ------
-    ModelError
-        The tokenizer joins a label's beginning with the end of the prompt, a label holds one of the
-        model's control tokens or is empty, or nothing is known to end an answer.
+    ModelError if the tokenizer joins a label's beginning with the end of the prompt, a label holds
+    one of the model's control tokens or is empty, or nothing is known to end an answer.
     """
     encode = encoder.tokenizer.encode
     prompt = _prompt(encoder, example)
@@ -193,10 +186,7 @@ def label_tokens(
 
 
 def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)) -> list[int]:
-    """Return the tokens that end an answer which the model generates.
-
-    `generation` is the model's generation configuration, None if it has none.
-    """
+    """Return the tokens that end a generated answer; `generation` has the model's settings."""
     known = getattr(generation, "eos_token_id", None)
     listed = [known] if isinstance(known, int) else list(known or [])
     _, end = _answer(encoder, _prompt(encoder, example), "a")
@@ -206,8 +196,12 @@ def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)
 def _answer(encoder: PromptEncoder, prompt: str, label: str) -> tuple[str, int]:
     """Return a label as it is written after a prompt, and the token that ends the turn."""
     tokenizer = encoder.tokenizer
-    conversation = _conversation(encoder, label) if encoder.code.to_inputs is None else None
-    if conversation is not None and label and conversation.startswith(prompt):
+    conversation = ""
+    if encoder.code.to_inputs is None:
+        turns = [_turn(encoder, "user", "?"), _turn(encoder, "assistant", label)]
+        with suppress(TemplateError, TypeError, KeyError, ValueError):  # it takes no answer
+            conversation = encoder.processor.apply_chat_template(turns, tokenize=False)
+    if label and conversation.startswith(prompt):
         space, written, rest = conversation[len(prompt) :].partition(label)
         if written and not space.strip():
             ids = tokenizer.encode(rest.lstrip(), add_special_tokens=False)[:1]
@@ -225,15 +219,6 @@ def _end_of_text(encoder: PromptEncoder) -> int:
             " answer; set eos_token in its tokenizer_config.json, or leave out `answers`"
         )
     return int(end)
-
-
-def _conversation(encoder: PromptEncoder, label: str) -> str | None:
-    """Return a turn with its answer in the chat template; None if that takes no answer."""
-    turns = [_turn(encoder, "user", "?"), _turn(encoder, "assistant", label)]
-    try:
-        return encoder.processor.apply_chat_template(turns, tokenize=False)
-    except (TemplateError, TypeError, KeyError, ValueError):
-        return None
 
 
 def _prompt(encoder: PromptEncoder, example: Pieces) -> str:
@@ -262,12 +247,8 @@ def make_answers(
     """Return what is kept of the model's own answers.
 
     `asked` are the labels with their subtasks, each pair once; `prompts` are some of the examples',
-    see `label_tokens`; `demonstrated` is what a store records of demonstrations.
-
-    Raises
-    ------
-    ModelError
-        The tokens of a label are not known.
+    see `label_tokens`; `demonstrated` is what a store records of demonstrations. ModelError if the
+    tokens of a label are not known.
     """
     example = prompts[0] if prompts else ("?",)
     answers = Answers(demonstrated=demonstrated)

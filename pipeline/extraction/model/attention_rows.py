@@ -67,17 +67,8 @@ class _LastRows:
 def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int, LastRow]]:
     """Keep the last token's attention of some layers during forward passes of one prompt each.
 
-    All parts of the model have the attention after it that they had before.
-
-    Yields
-    ------
-    dict
-        Layer -> what the latest pass kept.
-
-    Raises
-    ------
-    ModelError
-        The model's attention cannot be replaced.
+    All parts of the model have the attention after it that they had before. Yields layer -> what
+    the latest pass kept. ModelError if the model's attention cannot be replaced.
     """
     layers = {id(point.module): point.grid.layer for point in points}
     modules = {  # id of the attention around each output projection -> its layer
@@ -132,12 +123,7 @@ def written_tokens(model: LoadedModel, head: Head, feature: Array, count: int) -
     output embeddings. What later layers make of it is left out, so this is a hint, no cause.
 
     `model` has all its heads; `feature` is the `(head_dim,)` output of the head, or a mean of
-    several.
-
-    Raises
-    ------
-    ModelError
-        The model's parts are not found where they are in most architectures.
+    several. ModelError if the model's parts are not found where they are in most architectures.
     """
     point = next(p for p in model.hook_points if p.grid.layer == head[0])
     start = point.grid.heads.index(head[1]) * point.grid.head_dim

@@ -111,10 +111,8 @@ class WeightIndex(msgspec.Struct):
 def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> dict[str, Path]:
     """Return the files that transformers takes weights from, in its order of preference.
 
-    Raises
-    ------
-    OSError, ValueError, TypeError
-        There is none, it cannot be fetched, or the list of files is no such list.
+    OSError, ValueError, TypeError if there is none, it cannot be fetched, or the list of files is
+    no such list.
     """
     keywords = dict(options.model_kwargs or {})
     files = _Files(options.path, revision or options.revision, keywords)
@@ -135,15 +133,13 @@ def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> di
 
 
 def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple[str, Path]:
-    """Return name and path of the file of all weights, or of the index of several; no GGUF.
-
-    Errors are those of `weight_paths`.
-    """
+    """Return name and path of the file of all weights, or of the index; errors: `weight_paths`."""
     keywords = dict(options.model_kwargs or {})
     files = _Files(options.path, revision or options.revision, keywords)
     stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
-    candidates = [stated] if stated else [*_candidates(keywords)]
-    for name in candidates:
+    variant = f".{keywords['variant']}" if keywords.get("variant") else ""
+    usual = f"model{variant}{SUFFIX}", f"{SAFETENSORS}.index{variant}.json"
+    for name in [stated] if stated else usual:
         if name.endswith((SUFFIX, INDEX)) and (path := files.find(name)):
             return name, path
     raise PickledWeightsError(f"there is no file {SAFETENSORS} or {SAFETENSORS}{INDEX}")
@@ -160,13 +156,7 @@ def read_index(path: Path) -> WeightIndex:
 
 
 def weight_files(paths: Mapping[str, Path]) -> WeightFiles:
-    """Return the digests of weight files; what the hub has recorded is not read.
-
-    Raises
-    ------
-    OSError
-        A file cannot be read.
-    """
+    """Return digests of weight files, recorded by the hub or read; OSError if one fails."""
     recorded = {name: file for name, path in paths.items() if (file := _recorded(path))}
     others = [name for name in paths if name not in recorded]
     read = file_digests([paths[name] for name in others])
@@ -190,13 +180,7 @@ def local_weight_paths(
 
 
 def adapter_digest(adapter: str) -> str:
-    """Return the digest of the files of a PEFT adapter.
-
-    Raises
-    ------
-    OSError
-        There is none, or a file cannot be read.
-    """
+    """Return the digest of a PEFT adapter's files; OSError if there is none, or one fails."""
     files = _Files(adapter, None, {})
     paths = files.there(_adapter_files(files))
     if not paths:
@@ -215,12 +199,8 @@ def _adapter_files(files: _Files) -> Sequence[str]:
 def prompt_files(options: ModelOptions, processor: Any, revision: str | None) -> dict[str, str]:
     """Return the digest of each file that tokens and pixels depend on, apart from chat templates.
 
-    JSON files of settings are compared as values, so that their layout does not matter.
-
-    Raises
-    ------
-    OSError, ValueError
-        A file cannot be read.
+    JSON files of settings are compared as values, so that their layout does not matter. OSError,
+    ValueError if a file cannot be read.
     """
     files = _Files(options.path, revision or options.revision, {})
     paths = files.there(PROCESSOR)
@@ -244,14 +224,6 @@ def code_digest(*parts: Any) -> str | None:
     }
     files = sorted({path for folder in folders for path in folder.glob("*.py")})
     return digest([[path.name, path.read_text("utf-8")] for path in files]) if files else None
-
-
-def _candidates(keywords: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names that a checkpoint may have, as transformers looks for them."""
-    variant = keywords.get("variant")
-    for file in (SAFETENSORS, f"{SAFETENSORS}{INDEX}"):
-        stem, _, suffix = file.rpartition(".")
-        yield f"{stem}.{variant}.{suffix}" if variant else file
 
 
 def _recorded(path: Path) -> FileDigest | None:

@@ -247,10 +247,7 @@ def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Continuat
 
 
 def use(cache: Any) -> dict[str, Any]:
-    """Return the arguments of a forward pass that extends a cache, or runs without one.
-
-    Older versions of transformers name the cache differently; only this function names it.
-    """
+    """Return the arguments of a forward pass that extends a cache, or runs without one."""
     return {"use_cache": False} if cache is None else {"cache": cache, "use_cache": True}
 
 

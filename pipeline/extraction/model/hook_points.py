@@ -74,11 +74,8 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
     absent. So are those of linear attention (gated delta rule, lightning attention), which have no
     softmax over tokens, and with it no heads of the method. A head's width is the projection's
     input width divided by the number of heads, which may differ from hidden size / heads.
-
-    Raises
-    ------
-    ModelError
-        There is no decoder with attention heads, or a width is not a multiple of the heads.
+    ModelError if there is no decoder with attention heads, or a width is not a multiple of the
+    heads.
     """
     require_decoder_only(type(model).__name__, model.config)
     layers = decoder_layers(model)
@@ -97,13 +94,7 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
 
 
 def require_decoder_only(name: str, config: Any) -> None:
-    """Refuse an encoder with a decoder, by its configuration alone.
-
-    Raises
-    ------
-    ModelError
-        It is one, or its language model is.
-    """
+    """Raise ModelError for an encoder with a decoder, by its configuration alone."""
     if any(
         getattr(part, "is_encoder_decoder", False)
         for part in (config, config.get_text_config(decoder=True))
@@ -160,12 +151,8 @@ def find_site_points(
     attention of layers without heads is left out, as these are; `norm` counts as one layer after
     the last. Layers that were not loaded are left out.
 
-    `heads` are the hook points of the heads of the model.
-
-    Raises
-    ------
-    ModelError
-        The model lacks a site, or its hidden width is no multiple of that of a head.
+    `heads` are the hook points of the heads of the model. ModelError if the model lacks a site, or
+    its hidden width is no multiple of that of a head.
     """
     widths = {point.grid.layer: point.grid.head_dim for point in heads}
     points: list[HookPoint] = []
@@ -276,13 +263,7 @@ def _grid(site: Site, layer: int, model: Any, head_widths: Mapping[int, int]) ->
 
 
 def image_tokens(name: str, config: Any) -> tuple[int, ...]:
-    """Return the tokens that stand for parts of images and videos.
-
-    Raises
-    ------
-    ModelError
-        The configuration of the model, which is called `name`, does not say.
-    """
+    """Return the tokens of parts of images and videos; ModelError if none is configured."""
     tokens = [getattr(config, key, None) for key in (*IMAGE_TOKENS, *VIDEO_TOKENS)]
     if tokens[: len(IMAGE_TOKENS)] == [None] * len(IMAGE_TOKENS):
         raise ModelError(

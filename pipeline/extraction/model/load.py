@@ -113,12 +113,9 @@ USUAL = {
 def load_encoder(options: ModelOptions) -> PromptEncoder:
     """Load the configuration and the processor of a checkpoint; no weights are read.
 
-    Raises
-    ------
-    ModelError
-        Not found, neither a model with a language decoder nor an encoder, without a chat template,
-        or without the pixel limits that are asked for; `keep` for a model to which the mark is a
-        token of its own; or options that have no meaning for an encoder.
+    ModelError if it is not found, neither a model with a language decoder nor an encoder, without a
+    chat template, or without the pixel limits that are asked for; `keep` for a model to which the
+    mark is a token of its own; or options that have no meaning for an encoder.
     """
     options = with_recipe(options)
     name, recipe = str(options.model), read_recipe(options.embedding)
@@ -279,10 +276,7 @@ def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
 
 @contextmanager
 def explained(kind: str, name: str) -> Iterator[None]:
-    """Keep transformers quiet while it loads, and turn what it raises into one line.
-
-    `kind` is `model` or `adapter`.
-    """
+    """Keep transformers quiet while it loads a `kind`; what it raises becomes one line."""
     bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
     logging.disable_progress_bar()
     hub_logging.set_verbosity_error()  # a line for each of many retries

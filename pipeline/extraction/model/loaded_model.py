@@ -134,12 +134,8 @@ class LoadedModel:
         If nothing is asked, the pass stops when all was read, and no logits are computed.
 
         `inputs` are what the encoder made, on the host, with `host_inputs` or without; `scale`
-        normalises pixels that it left as bytes.
-
-        Raises
-        ------
-        ModelError
-            A sequence ends in padding, or the model computes in another type than it says.
+        normalises pixels that it left as bytes. ModelError if a sequence ends in padding, or the
+        model computes in another type than it says.
         """
         if self.tower is None and not bool(inputs[MASK][:, -1].all()):
             raise ModelError(
@@ -214,13 +210,7 @@ class LoadedModel:
         return placed
 
     def _collected(self, read: Features, outputs: Mapping[str, torch.Tensor]) -> Launched:
-        """Concatenate what was read on each device and start one copy from each to the host.
-
-        Raises
-        ------
-        ModelError
-            It was computed in another type than the model's.
-        """
+        """Join what was read on each device and start to copy it; ModelError for another type."""
         together: dict[Any, dict[int, LayerGrid]] = {}
         for place, point in enumerate(self.hook_points):
             values = read[place]

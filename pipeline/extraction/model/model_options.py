@@ -119,13 +119,7 @@ class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """A checkpoint and how it is loaded.
-
-    Raises
-    ------
-    ModelError
-        An unknown or contradictory value.
-    """
+    """A checkpoint and how it is loaded; ModelError for an unknown or contradictory value."""
 
     model: Annotated[
         str | Path,

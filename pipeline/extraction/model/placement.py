@@ -60,12 +60,8 @@ def find_placement(
 
     A `device` that was given is taken as it is. Each `rank` of this machine takes other GPUs, if
     there are enough. `free` has the free bytes of each visible GPU, by default `FreeBytes`;
-    `last_layer` is the last decoder layer that will be loaded, see `load`.
-
-    Raises
-    ------
-    ModelError
-        A GPU of that number is not there.
+    `last_layer` is the last decoder layer that will be loaded, see `load`. ModelError if a GPU of
+    that number is not there.
     """
     free = FreeBytes() if free is None else free
     if options.device not in (AUTO, BALANCED):

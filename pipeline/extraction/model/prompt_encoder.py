@@ -216,12 +216,8 @@ class PromptEncoder:
         """Return the model's inputs for a batch of prompts, padded on the left.
 
         `image_options`, like `RAW_IMAGES`, are those of the image processor; the user's own code
-        takes none.
-
-        Raises
-        ------
-        ValueError
-            A prompt or an image cannot be run on this model. A processor may raise anything else.
+        takes none. ValueError if a prompt or an image cannot be run on this model. A processor may
+        raise anything else.
         """
         if self.code.to_inputs is not None:
             for kind in KINDS_OF_MEDIA:
@@ -253,12 +249,8 @@ class PromptEncoder:
 def load_own_code(source: str) -> OwnCode:
     """Run a Python file, or import an entry point, and take its functions.
 
-    Raises
-    ------
-    OwnCodeError
-        Not there, or fails when it runs.
-    ModelError
-        Has neither function, or no entry point has this name.
+    OwnCodeError if it is not there, or fails when it runs. ModelError if it has neither
+    function, or no entry point has this name.
     """
     module = load_file(source, "model_code") if source.endswith(".py") else _entry_point(source)
     path = getattr(module, "__file__", None)

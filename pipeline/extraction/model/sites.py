@@ -60,10 +60,7 @@ def parse_site(label: str) -> Site:
 def parse_sites(site: str | None, *, slices: bool, pooling: str) -> tuple[Site, ...]:
     """Return the sites of a run's options, in the order of `KNOWN`; none if no option was given.
 
-    Raises
-    ------
-    ParameterError
-        A name is unknown or there twice, or `slices` has nothing to cut.
+    ParameterError if a name is unknown or there twice, or `slices` has nothing to cut.
     """
     if pooling not in POOLINGS:
         raise ParameterError(f"`pooling` is {pooling!r}, expected {' or '.join(POOLINGS)}")

@@ -77,11 +77,9 @@ class RunsAttention:
     ) -> tuple[torch.Tensor, None]:
         """Return `(1, patches, heads, head_dim)` of queries, `(1, heads, patches, head_dim)`.
 
-        Raises
-        ------
-        ModelError
-            The tower does not say where chunks end. It is never run in another way: some towers
-            (Gemma 4, Idefics 2, LFM2-VL) drop the mask of their padding for such an implementation.
+        ModelError if the tower does not say where chunks end. It is never run in another way: some
+        towers (Gemma 4, Idefics 2, LFM2-VL) drop the mask of their padding for such an
+        implementation.
         """
         self.calls += 1
         if cu_seq_lens_q is None or attention_mask is not None or len(query) != 1:

@@ -212,12 +212,8 @@ class VllmModel(LoadedModel):
     def run_prompts(self, prompts: Sequence[Any]) -> tuple[Launched, list[list[int]]]:
         """Return what vLLM embeds, and the tokens that it ran on for each prompt.
 
-        Raises
-        ------
-        ModelError
-            Its class of the model gives other values than that of transformers, or see `Engine`.
-        RefusedPromptError
-            See `Engine`.
+        ModelError if its class of the model gives other values than that of transformers, or see
+        `Engine`. RefusedPromptError: see `Engine`.
         """
         every, places, stop = self._points(), dict[Any, tuple[int, HookPoint]](), 0
         for point in every:
@@ -246,12 +242,8 @@ class VllmModel(LoadedModel):
 def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder) -> None:
     """Refuse a run by vLLM that asks for what only transformers gives.
 
-    Raises
-    ------
-    MissingExtraError
-        vLLM is not installed.
-    ModelError
-        An option, or the model, needs transformers.
+    MissingExtraError if vLLM is not installed. ModelError if an option, or the model, needs
+    transformers.
     """
     if find_spec(VLLM) is None:
         raise MissingExtraError(f"`engine` needs vLLM, which is not installed; {INSTALL}")
@@ -290,10 +282,7 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
 def load_in_vllm(options: ModelOptions, encoder: PromptEncoder, tokens: int | None) -> VllmModel:
     """Return a model that vLLM will run, with steps of as many `tokens`; it is not started yet.
 
-    Raises
-    ------
-    ModelError
-        Its files cannot be read, its heads not be found, or its type is not known.
+    ModelError if its files cannot be read, its heads not be found, or its type is not known.
     """
     name = str(options.model)
     dtype = getattr(torch, options.dtype) if options.dtype != AUTO else encoder.config.dtype

@@ -65,16 +65,10 @@ def wanted_examples(source: Source) -> WantedExamples:
 def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     """Return the examples of a store and those that are given next to them.
 
-    An example that the store has already, by its id and content, is left out.
-
-    Raises
-    ------
-    StoreMismatchError
-        The store has an example of the same id with other content.
-    StoreIncompleteError
-        A shard is missing, and its examples are not among those given.
-    DatasetError
-        The input has a fault, or the splits as they would be do not fit each other.
+    An example that the store has already, by its id and content, is left out. StoreMismatchError if
+    the store has an example of the same id with other content. StoreIncompleteError if a shard is
+    missing, and its examples are not among those given. DatasetError if the input has a fault, or
+    the splits as they would be do not fit each other.
     """
     _require_none_out(store, source)
     store, input_splits = store.as_extracted(), source.given_splits()

@@ -60,6 +60,8 @@ FOLLOWED = (*SPLITS, UNLABELLED)
 """Splits whose rows come from sources."""
 NAMED = 3
 """Examples that a line names."""
+PLACED = ("id", "split", "label", "group", "category", "extra")
+"""What a source says of a row, next to where its media lie."""
 
 
 def follow_examples(
@@ -67,16 +69,11 @@ def follow_examples(
 ) -> WantedExamples:
     """Return the examples of a store that follows a source, and what that changes in it.
 
-    Raises
-    ------
-    SourceError
-        The source has lost a class, or more than half of its rows, and `allow_removed` is not set.
-    StoreIncompleteError
-        Examples of another run are still to be read.
-    StoreMismatchError
-        The store asks another question, or two sources have an example of the same id.
-    DatasetError
-        The input has a fault, or the splits as they would be do not fit each other.
+    SourceError if the source has lost a class, or more than half of its rows, and `allow_removed`
+    is not set. StoreIncompleteError if examples of another run are still to be read.
+    StoreMismatchError if the store asks another question, or two sources have an example of the
+    same id. DatasetError if the input has a fault, or the splits as they would be do not fit each
+    other.
     """
     follower = _Follower(store, source)
     follower.read()
@@ -474,8 +471,10 @@ class _Follower:
         now: dict[str, list[_RowNow]] = {}
         for split, stored in self.stored.items():
             for name, example in stored.examples.items():
-                row = _placed(example, self.placed[split, name])
-                if row is not None and name not in stored.reasons:
+                placed = self.placed[split, name]
+                if placed.split is not None and name not in stored.reasons:
+                    said = {field: getattr(placed, field) for field in PLACED}
+                    row = replace(example, **said, media=tuple(placed.media))
                     late = labels.get(split, {}).get(name)
                     _add(now, row, stored.contents[name].media, late)
         for split, rows in self.todo.items():
@@ -543,22 +542,6 @@ def _source_name(file: str | Path) -> str:
         return CREDENTIALS.sub("", text)
     path = os.path.abspath(text)  # noqa: PTH100 - a link stays the link that it is
     return path if is_utf8(path) else ascii(path)
-
-
-def _placed(example: Example, placed: PlacedRow) -> Example | None:
-    """Return a stored example as its source has it; None if it does not."""
-    if placed.split is None:
-        return None
-    return replace(
-        example,
-        id=placed.id,
-        split=placed.split,
-        label=placed.label,
-        media=tuple(placed.media),
-        group=placed.group,
-        category=placed.category,
-        extra=placed.extra,
-    )
 
 
 def _add(

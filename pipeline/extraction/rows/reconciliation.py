@@ -5,7 +5,7 @@ are the same if their media have the same bytes and their prompts the same text,
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from savs.datasets import Example
@@ -121,23 +121,17 @@ def reconcile(
 ) -> Reconciled:
     """Compare the rows that a store has of a source with those that the source has now.
 
-    Parameters
-    ----------
-    stored, given
-        The rows, in any order; equal orders give equal results.
-    in_split
-        A row with features is only taken for a row of the split that it was planned in.
-    has_classes
-        Rows of equal contents and different labels are conflicts.
-    fails_again
-        Returns whether a row that was skipped, and has the same bytes, would be skipped again.
+    If `in_split`, a row with features is only taken for a row of the split that it was planned in.
+    If `has_classes`, rows of equal contents and different labels are conflicts. `fails_again` says
+    whether a row that was skipped, and has the same bytes, would be skipped again.
     """
     conflicts = _conflicts(given) if has_classes else []
     refused = {id(row) for rows in conflicts for row in rows}
     usable = [row for row in given if id(row) not in refused]
     matches = _matches(stored, usable, in_split=in_split)
     outcomes = [_became(row, now) for row, now in matches]
-    left = _without(usable, (now for _, now in matches))
+    matched = {id(now) for _, now in matches}
+    left = [row for row in usable if id(row) not in matched]
     absent = {row.key: row for row in stored}
     for row, _ in matches:
         del absent[row.key]
@@ -225,11 +219,6 @@ def _matches(
     return matches
 
 
-def _without(given: Iterable[GivenRow], taken: Iterable[GivenRow]) -> list[GivenRow]:
-    known = {id(row) for row in taken}
-    return [row for row in given if id(row) not in known]
-
-
 def _name(row: PlacedRow) -> tuple[str, ...]:
     """Return where the media of a row lie; of a row without, or with them in it, its id."""
     return row.media if row.media and not any(map(is_packed, row.media)) else (row.id,)
@@ -271,11 +260,7 @@ def outcome_text(outcomes: Iterable[tuple[str, str]], prompts: int) -> str:
     >>> outcome_text([], prompts=0)
     'nothing changed'
     """
-    counts = Counter(kind for kind, _ in dict.fromkeys(_once(outcomes, prompts)))
+    rows = {(kind, name.rpartition("#")[0] if prompts else name) for kind, name in outcomes}
+    counts = Counter(kind for kind, _ in rows)
     parts = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
     return ", ".join(parts) or "nothing changed"
-
-
-def _once(outcomes: Iterable[tuple[str, str]], prompts: int) -> Iterator[tuple[str, str]]:
-    for kind, name in outcomes:
-        yield kind, name.rpartition("#")[0] if prompts else name

@@ -72,13 +72,9 @@ def text_rows(
 ) -> Splits:
     """Return the rows of text of a run, by split: nothing if it keeps none.
 
-    Raises
-    ------
-    ModelError
-        The model is an encoder and an example or an option does not suit it, or it is no dual
-        encoder and templates were given.
-    RowError
-        Only some prompts of a subtask have a caption.
+    ModelError if the model is an encoder and an example or an option does not suit it, or it is no
+    dual encoder and templates were given. RowError if only some prompts of a subtask have a
+    caption.
     """
     rows = {split: examples.get(split, []) for split in SPLITS}
     if not encoder.has_heads:
@@ -145,11 +141,7 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
     """Return the texts that a dual encoder compares the images of a benchmark with.
 
     Subtasks whose prompts are captions have these; the others have their classes, in templates.
-
-    Raises
-    ------
-    RowError
-        Only some prompts of a subtask have a caption.
+    RowError if only some prompts of a subtask have a caption.
     """
     pairs = zip_longest(*(examples[split] for split in examples))
     mixed = [example for pair in pairs for example in pair if example is not None]

@@ -8,9 +8,15 @@ import pytest
 from rounding import check_same_features
 
 from savs.datasets import RowError, SourceError
+from savs.foundation.errors import ParameterError
 from savs.foundation.imports import install_command
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.model import model_options
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.run_extraction import estimate
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     StoreMismatchError,
@@ -222,3 +228,12 @@ def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
 def test_a_batch_size_below_one_is_refused(run):
     with pytest.raises(ValueError, match="`batch_size` is 0, expected"):
         run(batch_size=0)
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
+    inputs = InputOptions(train=tmp_path / "train.jsonl", task="many-labels")
+    benchmark = choose_benchmark("general", labels=inputs.labels)
+    with pytest.raises(ParameterError, match="`answers` compares an image with classes"):
+        estimate(
+            benchmark, inputs, ModelOptions(model="demo"), RunOptions(answers="labels"), tmp_path
+        )

@@ -132,36 +132,6 @@ def test_a_merge_that_ends_early_leaves_nothing(tmp_path, halves, monkeypatch, e
     assert not (tmp_path / "merged").exists()
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_writer_that_joins_meanwhile_keeps_its_shards(
-    tmp_path, toy, halves, monkeypatch, fails
-) -> None:
-    out, copies = tmp_path / "merged", []
-    merge_on = shutil.copyfile
-
-    def join(name: str) -> None:
-        with open_writer(out, toy.identity(), toy.rows(), shard_rows=2) as writer:
-            spec = next(s for s in writer.missing() if s.name == name)
-            writer.write(spec, toy.content(spec))
-
-    def copy(source: Path, target: Path) -> None:
-        copies.append(source.name)
-        if len(copies) == 2:
-            Context().run(join, source.name)  # as in another process
-        if len(copies) == 3 and fails:
-            raise OSError(28, "No space left on device")
-        merge_on(source, target)
-
-    monkeypatch.setattr("savs.stores.maintain.copy.shutil.copyfile", copy)
-    if fails:
-        with pytest.raises(StoreWriteError):
-            merge(halves, out)
-        assert set(shards(out)) == {copies[1]}
-        return
-    assert set(shards(merge(halves, out).path)) == set(shards(tmp_path / "whole"))
-    assert verify(out).problems == ()
-
-
 def test_a_shard_that_none_has_is_named(tmp_path, halves) -> None:
     with pytest.raises(
         StoreIncompleteError,

@@ -1,5 +1,6 @@
 """Processes that open a new store at once: one makes it, none disturbs the others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 import savs.foundation.files
 import savs.stores.write.opening
 from savs.foundation.files import publish
-from savs.stores import open_store, open_writer
+from savs.stores import StoreMismatchError, open_store, open_writer
 from savs.stores.format.manifest import read_manifest
-from savs.stores.write.opening import new_writer, reserve
+from savs.stores.write.opening import reserve, whole_store
 
 
 def come_between(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Path]:
@@ -36,13 +37,17 @@ def test_one_that_comes_leaves_the_unfinished_store_json_of_another_alone(
     assert {path.suffix for path in tmp_path.iterdir()} == {".h5", ".json"}
 
 
-def test_one_that_comes_while_a_store_is_copied_leaves_it_alone(tmp_path, toy, monkeypatch) -> None:
+def test_an_extraction_does_not_join_a_store_that_is_copied(tmp_path, toy) -> None:
     toy.write(tmp_path / "a")
-    came = come_between(monkeypatch, tmp_path / "b")
-    manifest = open_store(tmp_path / "a").manifest
-    with new_writer(tmp_path / "b", manifest):
-        assert len(came) == 1
-    assert read_manifest(tmp_path / "b") == manifest
+    manifest = replace(open_store(tmp_path / "a").manifest, runs=(), shards=())
+    with whole_store(tmp_path / "b", manifest) as writer:
+        first, *others = writer.missing()
+        writer.write(first, toy.content(first))
+        with pytest.raises(StoreMismatchError, match=r"holds .*h5 but no store\.json"):
+            toy.write(tmp_path / "b")
+        for spec in others:
+            writer.write(spec, toy.content(spec))
+    assert read_manifest(tmp_path / "b").sealed
 
 
 def test_a_store_that_is_made_between_two_looks_is_found(tmp_path, toy, monkeypatch) -> None:

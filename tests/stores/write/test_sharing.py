@@ -177,7 +177,7 @@ def test_the_longer_a_look_takes_the_longer_is_the_wait(monkeypatch, took_s, wai
     times = count(0.0, took_s)
     clock = SimpleNamespace(monotonic=lambda: next(times), sleep=slept.append)
     monkeypatch.setattr(working, "time", clock)
-    shards = OpenShards([ShardSpec("train", 0, 0, 1, "")], None, bool, set, "store")
+    shards = OpenShards([ShardSpec("train", 0, 0, 1, "")], [SimpleNamespace(claims=None)])
     looks = iter([None, ShardSpec("train", 0, 0, 1, "")])
     monkeypatch.setattr(shards, "_next", lambda: next(looks))
     assert shards.wait()

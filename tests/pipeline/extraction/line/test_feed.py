@@ -26,10 +26,10 @@ from savs.stores import LayerGrid, ShardSpec
 class Counter:
     """Counts a token a character, one for ten pixels of width, a frame, or a tenth of a second."""
 
-    encoder = SimpleNamespace(text_read=lambda prompt, media: prompt)
-
-    def text(self, prompts):
-        return [len(prompt) for prompt in prompts]
+    encoder = SimpleNamespace(
+        text_read=lambda prompt, media: prompt,
+        count_tokens=lambda prompts: [len(prompt) for prompt in prompts],
+    )
 
     def image(self, width, height):
         return width // 10
@@ -87,9 +87,10 @@ def test_a_row_whose_request_is_done_has_its_features_outputs_and_thumbnail():
     spec = ShardSpec("test", 0, 0, 2, "")
     assembly = Assembly(spec, rows, [point], "float32", answers=answers, thumbnails=True)
     read = Read([np.float32([[[3, 4]]])], {ANSWERS: np.float32([[-1, -2]])})
-    assert assembly.wait_for(0, 0)
+    assembly.wait_for(0, 0)
     assembly.fill({0: 0}, read, {0: b"small"})
-    assert not assembly.wait_for(0, 1)
+    assembly.wait_for(0, 1)
+    assembly.fill({0: 0}, *assembly.of(0))
     content = assembly.contents({HEADS: {}})[HEADS]
     assert content.layers[0].tolist() == [[[3, 4], [3, 4]]]
     assert content.outputs[ANSWERS].tolist() == [[-1, -2], [-1, -2]]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.line.forward import RECOVERY, Forward, cut
+from savs.pipeline.extraction.line.forward import RECOVERY, Forward
 from savs.pipeline.extraction.line.jobs import Done, Job, Prepared, Refused, Request
 from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model.answers import ICL, NO_ANSWERS, Answers
@@ -66,7 +66,7 @@ def test_a_cut_batch_gives_what_the_whole_gives(tiny_model, family):
     whole = Prepared((4, 5, 6, 7), dict(model.inputs(pair)), 1)
     expected = model.read(whole.inputs).heads
     for rows in (slice(0, 1), slice(1, 4), slice(2, 3)):
-        part = cut(whole, rows)
+        part = whole.take(range(rows.start, rows.stop))
         assert part.requests == whole.requests[rows]
         for layer, heads in enumerate(model.read(part.inputs).heads):
             np.testing.assert_allclose(heads, expected[layer][:, rows], rtol=1e-3, atol=1e-5)
@@ -76,7 +76,7 @@ def test_what_has_another_number_of_items_cannot_be_cut(model):
     whole = batch_of(model, 4)
     whole.inputs["strange"] = torch.zeros(3)
     with pytest.raises(ValueError, match="strange has 3 items for 4 prompts"):
-        cut(whole, slice(0, 2))
+        whole.take(range(2))
 
 
 def test_a_batch_that_does_not_fit_is_cut_until_it_does(model):

@@ -10,7 +10,6 @@ from tiny_parts import picture
 from savs.pipeline.extraction.checks.decisions import COMPUTED, host_ways
 from savs.pipeline.extraction.checks.trial import Choice, Trial, choose
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.line.forward import cut
 from savs.pipeline.extraction.line.jobs import Prepared
 from savs.pipeline.extraction.line.prepare import share_images
 from savs.pipeline.extraction.line.shared_forward import SharedForward
@@ -99,7 +98,7 @@ def test_a_cut_batch_leaves_them_to_the_model(tiny_model):
     prompts = [PROMPTS[0], PROMPTS[1], (picture(28, 56), "?")]
     inputs = model.inputs(prompts)
     batch = Prepared((0, 1, 2), dict(inputs), 1, host_inputs=host_inputs(model.encoder, inputs))
-    assert cut(batch, slice(0, 2)).host_inputs == {}
+    assert batch.take(range(2)).host_inputs == {}
 
 
 SIZES = {

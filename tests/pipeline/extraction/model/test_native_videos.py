@@ -19,7 +19,6 @@ from savs.pipeline.extraction.checks.decisions import cache_ways
 from savs.pipeline.extraction.checks.refusals import require_kind
 from savs.pipeline.extraction.checks.trial import Trial, choose, run_single
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.line.forward import cut
 from savs.pipeline.extraction.line.jobs import Job, Medium, Prepared, Request
 from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
@@ -177,7 +176,7 @@ def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
     with pytest.raises(
         ValueError, match="how each processor lays out videos and sounds is not known"
     ):
-        cut(batch, slice(0, 1))
+        batch.take(range(1))
 
 
 @pytest.mark.thorough
