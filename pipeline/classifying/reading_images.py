@@ -52,7 +52,7 @@ class ReadsImages(BaseEstimator):
 
     def _keep_parameters(self, given: Mapping[str, Any]) -> None:
         """Keep the arguments of the constructor by name, as scikit-learn asks for."""
-        vars(self).update({name: value for name, value in given.items() if name != "self"})
+        self.__dict__.update({name: value for name, value in given.items() if name != "self"})
 
     def prompt(self) -> str:
         """Return the prompt of all images; ParameterError without one, or with several marks."""
