@@ -75,49 +75,23 @@ class RunOptions:
         Option("Largest number of examples per forward pass (default: 32).", "more", min=1),
     ] = None
     """In a store that is there, the default is what it was begun with: so for the next four."""
-    batch_tokens: Annotated[
-        int | None,
-        Option(
-            "Largest number of tokens per forward pass (default: what fits the GPU).",
-            "python",
-        ),
-    ] = None
-    """Padding included. What fits is measured; it is 4,096 on a CPU. What does not fit is run in
-    pieces."""
-    batch_check: Annotated[
-        str | None,
-        Option(
-            "Compare batches with single examples first (default: strict, then run singles).",
-            "python",
-        ),
-    ] = None
-    """With `strict`, examples run one by one where batches change them; with `warn` that is only
-    said; with `off` nothing is compared."""
-    reuse: Annotated[
-        str | None,
-        Option(
-            "Compute images once for all prompts about them (default: auto, where tries agree).",
-            "python",
-        ),
-    ] = None
-    tower_attention: Annotated[
-        str | None,
-        Option(
-            "Vision tower: images or windows of one size in one call (default: auto, on a GPU).",
-            "python",
-        ),
-    ] = None
-    """`auto` tries it on a GPU, and on a CPU with Pixtral's tower. `runs` tries it anywhere, and
-    stops where features would change; with `loop` the tower runs as transformers runs it. Where it
-    is tried, so is giving the model what it would compute from the sizes of images."""
-    workers: Annotated[
-        int | None,
-        Option(
-            "Processes that decode and prepare (default: one per core with a GPU, else 0).",
-            "python",
-        ),
-    ] = None
-    """0 decodes in this process, which is also the default for a few hundred examples."""
+    batch_tokens: int | None = None
+    """Largest number of tokens per forward pass (default: what fits the GPU). Padding included.
+    What fits is measured; it is 4,096 on a CPU. What does not fit is run in pieces."""
+    batch_check: str | None = None
+    """Compare batches with single examples first (default: strict, then run singles). With
+    `strict`, examples run one by one where batches change them; with `warn` that is only said; with
+    `off` nothing is compared."""
+    reuse: str | None = None
+    """Compute images once for all prompts about them (default: auto, where tries agree)."""
+    tower_attention: str | None = None
+    """Vision tower: images or windows of one size in one call (default: auto, on a GPU). `auto`
+    tries it on a GPU, and on a CPU with Pixtral's tower. `runs` tries it anywhere, and stops where
+    features would change; with `loop` the tower runs as transformers runs it. Where it is tried, so
+    is giving the model what it would compute from the sizes of images."""
+    workers: int | None = None
+    """Processes that decode and prepare (default: one per core with a GPU, else 0). 0 decodes in
+    this process, which is also the default for a few hundred examples."""
     heads: Annotated[
         str | Path | None,
         Option("Store only the heads of this selection.", "more", metavar="DIR"),
@@ -134,17 +108,11 @@ class RunOptions:
     ] = None
     """Several make a store each, in folders of `out` that are called as they are, in one run of the
     model. Names of `Site.label` are taken, too, such as `residual-slices`."""
-    slices: Annotated[
-        bool, Option("Cut sites of hidden width into pieces as wide as a head.", "python")
-    ] = False
-    """So that selection chooses among as many candidates as there are heads."""
-    pooling: Annotated[
-        str,
-        Option(
-            "Read at the last token, or the mean over the image's tokens.",
-            "python",
-        ),
-    ] = LAST
+    slices: bool = False
+    """Cut sites of hidden width into pieces as wide as a head. So that selection chooses among as
+    many candidates as there are heads."""
+    pooling: str = LAST
+    """Read at the last token, or the mean over the image's tokens."""
     answers: Annotated[
         str | None,
         Option(
@@ -158,15 +126,10 @@ class RunOptions:
     ] = None
     """`labels` keeps the log-likelihood of each training label (readout `zero-shot`), `generate` a
     short greedy text (readout `generated`)."""
-    icl_shots: Annotated[
-        int | None,
-        Option(
-            "Show N training examples per class before each question (needs `answers` labels).",
-            "python",
-        ),
-    ] = None
-    """In-context learning: the examples are chat turns before each test prompt, and the labels'
-    likelihoods are kept (readout `icl`) in addition to those without."""
+    icl_shots: int | None = None
+    """Show N training examples per class before each question (needs `answers` labels). In-context
+    learning: the examples are chat turns before each test prompt, and the labels' likelihoods are
+    kept (readout `icl`) in addition to those without."""
     classes: Annotated[
         str | Path | None,
         Option(
@@ -182,24 +145,15 @@ class RunOptions:
     ] = None
     """In a split `classes`. `labels` takes those of the training examples; a file of names makes
     training examples unnecessary. A dual encoder always does it."""
-    templates: Annotated[
-        str | Path | None,
-        Option("File of texts with {class}, one a line, for dual encoders.", "python"),
-    ] = None
-    """`{class}` stands for the class's name. Images are compared with these texts next to the
-    benchmark's own."""
+    templates: str | Path | None = None
+    """File of texts with {class}, one a line, for dual encoders. `{class}` stands for the class's
+    name. Images are compared with these texts next to the benchmark's own."""
     append: Annotated[bool, Option("Add new examples to the store that is there.")] = False
     """Those that it has already, by id and content, are left out."""
     retry_skipped: Annotated[bool, Option("Extract shards with skipped examples again.")] = False
-    shard_rows: Annotated[
-        int | None,
-        Option(
-            "Examples per file; a killed run loses at most one file (default: 16 to 256).",
-            "python",
-        ),
-    ] = None
-    """The default is that of the store that is there, else enough for many processes to have
-    shards."""
+    shard_rows: int | None = None
+    """Examples per file; a killed run loses at most one file (default: 16 to 256). The default is
+    that of the store that is there, else enough for many processes to have shards."""
     thumbnails: Annotated[
         bool, Option("Store a small JPEG of the first image of each example.", "more")
     ] = False

@@ -556,7 +556,10 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
 
 
 def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
-    """Return the store in a folder or at a URL with this manifest; see `open_store`."""
+    """Return the store in a folder, or at a URL, whose `manifest` was read.
+
+    With `partial`, shards may be missing; see `open_store`.
+    """
     return FeatureStore(folder, manifest, Shards(folder, manifest), partial=partial)
 
 
@@ -565,7 +568,15 @@ AnyStore = FeatureStore | str | Path
 
 
 def as_store(store: Any) -> FeatureStore:
-    """Return an open store as it is, and open a folder or a URL; ParameterError for others."""
+    """Return an open store as it is, and open one that is given by its folder or URL.
+
+    Raises
+    ------
+    ParameterError
+        It is neither.
+    StoreError
+        See `open_store`.
+    """
     if isinstance(store, FeatureStore):
         return store
     if isinstance(store, str | Path):

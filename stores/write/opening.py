@@ -55,9 +55,23 @@ def open_writer(
 ) -> Iterator[FeatureWriter]:
     """Make a store, or resume or extend the one that is there; other processes may do the same.
 
-    `rows` are all its examples; `shard_rows` is as in `make_plan`. StoreMismatchError if the store
-    there has another identity or other examples; nothing is changed then. StoreWriteError if the
-    folder cannot be made or written.
+    Parameters
+    ----------
+    path
+        The store's folder; made if it is not there.
+    identity
+        What the features are of; must equal that of a store that is there.
+    rows
+        All examples of each split, in the order of the input file.
+    shard_rows
+        Examples a shard at most, see `make_plan`.
+
+    Raises
+    ------
+    StoreMismatchError
+        The store there has another model, other settings or other examples; nothing is changed.
+    StoreWriteError
+        The folder cannot be made or written.
     """
     with reserve(path) as place:
         yield place.begin(identity, rows, shard_rows)
@@ -113,8 +127,17 @@ class Reservation:
 def reserve(path: Any) -> Iterator[Reservation]:
     """Make a folder if it is not there, and show others that this process works on it.
 
-    It may be a URL that can be written to. StoreMismatchError if the folder is not empty and holds
-    no store. StoreWriteError if it cannot be made or written, or processes cannot claim there.
+    Parameters
+    ----------
+    path
+        A folder, or a URL that can be written to.
+
+    Raises
+    ------
+    StoreMismatchError
+        The folder is not empty and holds no store.
+    StoreWriteError
+        The folder cannot be made or written, or it is a URL where processes cannot claim.
     """
     if not is_writable(path):
         raise StoreWriteError(

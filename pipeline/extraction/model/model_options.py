@@ -130,9 +130,8 @@ class ModelOptions:
             fills={"revision": "ID@REVISION"},
         ),
     ]
-    revision: Annotated[
-        str | None, Option("Branch, tag or commit on the Hugging Face Hub.", "python")
-    ] = None
+    revision: str | None = None
+    """Branch, tag or commit on the Hugging Face Hub."""
     dtype: Annotated[
         str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more")
     ] = "auto"
@@ -146,15 +145,10 @@ class ModelOptions:
         ),
     ] = AUTO
     """Where the model runs; also `mps`."""
-    attention: Annotated[
-        str,
-        Option(
-            "auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ...",
-            "python",
-        ),
-    ] = AUTO
-    """Attention implementation, in transformers' names. With `auto` the model is loaded with its
-    own, and FlashAttention is tried on a few of the user's prompts, see `flash_ways`."""
+    attention: str = AUTO
+    """auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ... Attention
+    implementation, in transformers' names. With `auto` the model is loaded with its own, and
+    FlashAttention is tried on a few of the user's prompts, see `flash_ways`."""
     adapter: Annotated[
         str | Path | None,
         Option("PEFT adapter to load: Hugging Face id or folder.", "more", metavar="ID"),
@@ -188,46 +182,26 @@ class ModelOptions:
     ] = None
     """In Python a dictionary, for example for quantised loads; a `device_map` in it, for example
     over `cpu` and `disk`, replaces `device`."""
-    trust_remote_code: Annotated[
-        bool, Option("Run Python code that comes with the checkpoint.", "python")
-    ] = False
-    prompt_template: Annotated[
-        str | Path | None,
-        Option(
-            "Prompt form such as 'Question: {prompt} Answer:', or a file with one.",
-            "python",
-        ),
-    ] = None
-    """In place of a chat template, see `PromptForm`."""
-    embedding: Annotated[
-        str | Path | None,
-        Option(
-            "Read a multimodal embedding: a recipe's name, such as gme, or a .toml file.",
-            "python",
-        ),
-    ] = None
-    """In place of heads, see `EmbeddingRecipe`."""
-    placeholders: Annotated[
-        str,
-        Option(
-            "split: images replace their marks; keep: images first, marks stay in the text.",
-            "python",
-        ),
-    ] = SPLIT
-    """A mark is `<image>`; the public reference does as `keep` on Qwen."""
-    min_pixels: Annotated[int | None, Option("Enlarge smaller images to N pixels.", "python")] = (
-        None
-    )
-    """By the processor of the model, as `max_pixels`."""
-    engine: Annotated[
-        str, Option("Program that runs the model: transformers or vllm.", "python")
-    ] = TRANSFORMERS
-    """`vllm` needs an environment of its own, see `VllmModel`."""
-    ranks: Annotated[int, Option("GPUs that share the model, by `engine` vllm.", "python")] = 1
-    compare_with: Annotated[
-        str | Path | None,
-        Option("Store that transformers wrote, to compare `engine` vllm with.", "python"),
-    ] = None
+    trust_remote_code: bool = False
+    """Run Python code that comes with the checkpoint."""
+    prompt_template: str | Path | None = None
+    """Prompt form such as 'Question: {prompt} Answer:', or a file with one. In place of a chat
+    template, see `PromptForm`."""
+    embedding: str | Path | None = None
+    """Read a multimodal embedding: a recipe's name, such as gme, or a .toml file. In place of
+    heads, see `EmbeddingRecipe`."""
+    placeholders: str = SPLIT
+    """split: images replace their marks; keep: images first, marks stay in the text. A mark is
+    `<image>`; the public reference does as `keep` on Qwen."""
+    min_pixels: int | None = None
+    """Enlarge smaller images to N pixels. By the processor of the model, as `max_pixels`."""
+    engine: str = TRANSFORMERS
+    """Program that runs the model: transformers or vllm. `vllm` needs an environment of its own,
+    see `VllmModel`."""
+    ranks: int = 1
+    """GPUs that share the model, by `engine` vllm."""
+    compare_with: str | Path | None = None
+    """Store that transformers wrote, to compare `engine` vllm with."""
     max_pixels: Annotated[
         int | None, Option("Shrink larger images to N pixels.", "more", min=1)
     ] = None
