@@ -63,9 +63,9 @@ def test_every_command_takes_the_same_result(savs, tmp_path, holds, test) -> Non
     assert meant or problem in run(*heads, code=1)
     if meant:
         run(*heads)
-        assert find_folders(path, None, print)[0].name == meant
+        assert find_folders(path, print)[0].name == meant
     elif holds == "none":  # a new store is labelled in the app
-        assert find_folders(path, None, print)[0].name == "vote"
+        assert find_folders(path, print)[0].name == "vote"
     export = ("export", path, "--to", "classifier", "--out", tmp_path / "bundle")
     assert (meant and run(*export)) or problem in run(*export, code=1)
 

@@ -62,7 +62,7 @@ def misplaced(tmp_path: Path, theirs: FeatureStore, ours: FeatureStore) -> Path:
 @pytest.mark.thorough
 @pytest.mark.parametrize("use", USES)
 def test_no_command_takes_the_heads_of_another_site(use, tmp_path, savs, monkeypatch) -> None:
-    monkeypatch.setattr("savs.pipeline.app.server.serve", lambda *_, **__: None)
+    monkeypatch.setattr("savs.pipeline.app.server.Workspace", lambda *_: pytest.fail("served"))
     theirs = store_of(tmp_path / "last", 0, "residual")
     ours = store_of(tmp_path / "image-means", 1, "residual,image-mean")
     folder = misplaced(tmp_path, theirs, ours)

@@ -50,9 +50,13 @@ def test_what_is_not_whole_is_neither_merged_nor_slimmed(tmp_path) -> None:
 def test_a_slim_store_has_its_card_before_it_is_whole(tmp_path, monkeypatch) -> None:
     ones = np.ones((3, 8, 4), np.float32)
     store, out = make_store(tmp_path / "s", *(ones, list("ab") * 4) * 2), tmp_path / "slim"
-    seal, cards = FeatureWriter.seal, []
-    monkeypatch.setattr(
-        FeatureWriter, "seal", lambda writer: (cards.append((out / CARD).read_text()), seal(writer))
-    )
+    cards, sealed = [], FeatureWriter.sealed
+
+    def finished(writer, manifest):
+        assert not (out / "store.json").exists()
+        cards.append((out / CARD).read_text())
+        return sealed(writer, manifest)
+
+    monkeypatch.setattr(FeatureWriter, "sealed", finished)
     export_store(store, store.heads[:1], out, [])
     assert cards == [(out / CARD).read_text()] == [store_card(open_store(out), [])]
