@@ -91,6 +91,7 @@ def votes_of(found, names) -> np.ndarray:
     return np.array([[row[name] for name in names] for row in rows])
 
 
+@pytest.mark.thorough
 def test_answers_are_those_of_zero_shot_to_the_last_digit(drawn, asked) -> None:
     known = savs.evaluate(drawn.known, "zero-shot").predictions
     classes = list(dict.fromkeys(drawn.known.examples("train")["label"]))

@@ -19,6 +19,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import HEADS_IN_VLLM
 from savs.pipeline.running.progress import Reporting
 
+pytestmark = pytest.mark.thorough
 PAGE = ROOT / "docs" / "guide" / "vllm.md"
 
 

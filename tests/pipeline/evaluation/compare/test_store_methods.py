@@ -17,6 +17,8 @@ from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.targets.one import OneClass
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
