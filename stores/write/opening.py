@@ -284,10 +284,8 @@ def whole_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
             claim_begun(out, claims)
             if (out / MANIFEST).exists():
                 raise _just_made(out)
-            for file in (out / CARD, *out.glob("*.h5")):
-                file.unlink(missing_ok=True)
-            if (out / RESULTS).is_dir():
-                shutil.rmtree(out / RESULTS)
+            for left in map(out.joinpath, filter(_WRITTEN.fullmatch, file_names(out))):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         written, writer = stack.enter_context(noted_files()), FeatureWriter(out, manifest, claims)
         try:
             yield writer
@@ -314,7 +312,7 @@ def _require_empty(path: Path) -> None:
     has_claims = path.is_dir() and CLAIMS in names
     begun = has_claims and BEGUN in newest(ClaimFiles(path).names())
     others = {name for name in names if name != CLAIMS and not name.endswith(PARTIAL)}
-    if others and (MANIFEST in others or not begun):
+    if others and not (begun and all(map(_WRITTEN.fullmatch, others))):
         raise StoreMismatchError(f"{path} exists and is not empty; {EMPTY}")
     if has_claims and not begun:  # else who holds `BEGUN` is asked
         require_no_writer(path)
@@ -335,6 +333,8 @@ def claim_begun(path: Path, claims: Claims) -> None:
         time.sleep(signs.LOOK_EVERY_S)
 
 
+_WRITTEN = re.compile(rf".+-\d{{5,}}\.h5|{re.escape(CARD)}|{re.escape(RESULTS)}")
+"""Names in a new store before store.json: all that its next writer removes."""
 _UNFINISHED = re.compile(rf"(.+-\d+\.h5|{re.escape(MANIFEST)})\..*{re.escape(PARTIAL)}")
 """Name of an unfinished file, with the name that it was to get."""
 

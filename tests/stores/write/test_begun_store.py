@@ -128,6 +128,14 @@ def test_another_command_begins_it_again(full, killed) -> None:
     assert verify(killed).problems == ()
 
 
+@pytest.mark.parametrize("name", ["features.h5", "notes.txt", MANIFEST])
+def test_what_no_writer_of_a_new_store_wrote_stays(full, killed, name) -> None:
+    (killed / name).write_text("mine")
+    with pytest.raises(StoreMismatchError, match="exists and is not empty"):
+        slim(full, [(0, 0)], killed)
+    assert (killed / name).read_text() == "mine"
+
+
 def test_without_its_claim_it_is_nobody_s_to_remove(full, killed, listing) -> None:
     before = listing(killed)
     for claim in (killed / CLAIMS).glob(f"{BEGUN}.*"):
