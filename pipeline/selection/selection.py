@@ -472,9 +472,8 @@ class Fitter:
     @property
     def left_out_alone(self) -> str:
         """What is left out where the right examples of each head alone are counted."""
-        return (
-            "resubstitution" if self.rule.texts else self.scoring.left_out
-        )  # texts are not fitted
+        is_fitted = not self.rule.texts
+        return self.scoring.left_out if is_fitted else "resubstitution"
 
     @property
     def scores_are_strengths(self) -> bool:
