@@ -30,7 +30,7 @@ from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric, summarise_all
 from savs.pipeline.targets import Target, target_named
 from savs.pipeline.targets.target import packed
-from savs.pipeline.targets.tasks import Measured, Measuring
+from savs.pipeline.targets.tasks import Folds, Measured, Measuring
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 
@@ -142,6 +142,8 @@ class Evaluation:
     inflation: float = 1.0
     """Variance of means, in variances of independent clusters: greater than 1 where predictions
     depend on each other, see `cross_validation.py`."""
+    folds: Folds | None = None
+    """How many parts of the training examples were asked to be left out in turn, if they were."""
     train_shares: tuple[float, float] | None = None
     """Least and greatest share of the training examples that the measured classifiers were made of,
     if each example was left out of its own; None where one of all was measured."""
@@ -225,6 +227,7 @@ class Evaluation:
                 kind: leaking.filter(pl.col("leak") == kind)["id"].to_list()
                 for kind in (REPEATED, SHARED)
             },
+            "folds": self.folds,
             "train_shares": self.train_shares and list(self.train_shares),
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),

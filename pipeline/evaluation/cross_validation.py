@@ -87,6 +87,7 @@ def assess_left_out(
         selection=selection,
         planned=len(store.ids("train")),
         skipped=0,
+        folds=some[0].asked,
         train_shares=train_shares(some),
     )
 

@@ -44,6 +44,7 @@ from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
 from savs.pipeline.targets import Target, target_named, target_of
+from savs.pipeline.targets.tasks import Folds
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 from savs.stores.files.addresses import is_remote
@@ -87,6 +88,7 @@ class _Content:
     skipped: Count
     left_out: Count
     leaks: dict[str, tuple[str, ...]]
+    folds: Folds | None
     train_shares: tuple[float, float] | None
     metrics: tuple[Metric, ...]
     cost: _Cost

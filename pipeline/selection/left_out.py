@@ -7,7 +7,6 @@ with the selection's own number of heads, scoring and readout, and classify the 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.pipeline.targets.calibration import centroids_of, typicality_of
 from savs.pipeline.targets.target import scores_of_seen
-from savs.pipeline.targets.tasks import LeftOut, Limit, TaskSelection, TrainingTask
+from savs.pipeline.targets.tasks import Folds, LeftOut, Limit, TaskSelection, TrainingTask
 from savs.stores import Head
 
 
@@ -76,7 +75,7 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
 def leave_out(
     training: Training,
     selection: Selection,
-    folds: int | Literal["loo"] = FOLDS,
+    folds: Folds = FOLDS,
     *,
     for_calibration: bool = False,
 ) -> list[LeftOut]:
@@ -97,7 +96,7 @@ def leave_out_of(
     data: TrainingData,
     selection: Selection,
     tasks: Sequence[tuple[TrainingTask, TaskSelection]],
-    folds: int | Literal["loo"],
+    folds: Folds,
     *,
     for_calibration: bool = False,
 ) -> list[LeftOut]:
@@ -133,7 +132,7 @@ def leave_out_of(
             if limit.independent <= len(of_task) < folds:  # else a label is unknown in some folds
                 limits[number] = limit
     return [
-        _joined(task, of_task, limit)
+        _joined(task, of_task, limit, folds)
         for (task, _), of_task, limit in zip(tasks, judged, limits, strict=True)
     ]
 
@@ -201,7 +200,7 @@ def folds_with_shares(
     `evaluate` on folds records the shares, and the folds follow from the examples.
     """
     pairs = list(zip(_same_tasks(data, selection), selection.tasks, strict=True))
-    counts: list[int | Literal["loo"]] = [FOLDS, "loo", *range(2, MOST_FOLDS + 1)]
+    counts: list[Folds] = [FOLDS, "loo", *range(2, MOST_FOLDS + 1)]
     for count in counts:
         try:
             parts = _folds_of(pairs, held_out(data, selection, [t for t, _ in pairs], count))
@@ -242,7 +241,12 @@ def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTa
     return tasks
 
 
-def _joined(task: TrainingTask, parts: Sequence[_Judged], limit: Limit | None) -> LeftOut:
+def _joined(
+    task: TrainingTask,
+    parts: Sequence[_Judged],
+    limit: Limit | None,
+    asked: Folds,
+) -> LeftOut:
     shares = [int((~part.fold.out).sum()) / len(part.fold.out) for part in parts] or [1.0]
     empty = np.zeros((0, len(task.classes)), np.float32)
     none = ClassScores(empty, np.zeros(0, np.int64), empty)
@@ -254,6 +258,7 @@ def _joined(task: TrainingTask, parts: Sequence[_Judged], limit: Limit | None) -
         scores=ClassScores.joined([none, *(part.scores for part in parts)]),
         typicality=np.concatenate([np.zeros(0, np.float32), *(p.typicality for p in parts)]),
         seen=ClassScores.joined([none, *(part.seen for part in parts)]),
+        asked=asked,
         folds=len(parts),
         train_shares=(min(shares), max(shares)),
         limit=limit,
@@ -265,7 +270,7 @@ def held_out(
     data: TrainingData,
     selection: Selection,
     tasks: Sequence[TrainingTask],
-    folds: int | Literal["loo"],
+    folds: Folds,
 ) -> list[dict[int, Array]]:
     """Return for each task the flags of its examples left out, by number of the fold.
 

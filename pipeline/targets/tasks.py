@@ -153,8 +153,10 @@ class LeftOut:
     seen: ClassScores
     """Scores of `(m,)` examples that each fold's readout was fitted on; empty unless something is
     decided."""
+    asked: Folds
+    """How many folds were asked for."""
     folds: int
-    """Number of folds; 0 for a label with too few independent examples: none is left out."""
+    """How many there are; 0 for a label with too few independent examples: none is left out."""
     train_shares: tuple[float, float]
     """Least and greatest share of the examples that a fold's selection was made of."""
     limit: Limit | None

@@ -108,8 +108,8 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
         lines.append(_line(select, ["joint_heads=True"] if chosen.joint_heads else []))
-    if result.split == "train":
-        evaluate += ["--folds", "5"]
+    if result.metrics["folds"] is not None:
+        evaluate += ["--folds", str(result.metrics["folds"])]
     if any("`drop_leaks`" in note for note in result.metrics["notes"]):
         evaluate.append("--drop-leaks")
     confidence = result.metrics["confidence"]

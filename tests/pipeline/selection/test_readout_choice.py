@@ -155,6 +155,7 @@ def test_a_label_without_a_turn_has_its_folds_by_the_readouts_of_their_own_turns
             scores=ClassScores(scores, np.full(4, number), scores),
             typicality=np.zeros(0, np.float32),
             seen=none,
+            asked=2,
             folds=2,
             train_shares=(0.5, 0.5),
             limit=None,

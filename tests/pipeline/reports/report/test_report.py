@@ -217,6 +217,15 @@ def test_heads_that_were_given_are_named(tmp_path):
     assert lines[1].startswith(f"savs select {store.path} --heads L0.H4,L0.H1 --readout vote ")
 
 
+@pytest.mark.parametrize("folds", [3, "loo"])
+def test_folds_are_those_that_were_asked_for(tmp_path, folds):
+    store = draw_text_store(tmp_path / "s", 8, heads=4, scale=None)
+    folder = store.path / "results" / "vote-cv"
+    save_evaluation(evaluate(store, select(store, heads=2), on="folds", folds=folds), folder)
+    lines = report(folder, out=tmp_path / "page.html").provenance.commands
+    assert lines[2].endswith(f" --readout vote --folds {folds} --out {folder}")
+
+
 def test_hostile_names_are_text(tmp_path):
     folder = save_random_result(tmp_path / "vote", 60, 4, name=ATTACK + "{}")
     content = report(folder, out=tmp_path / "page.html", title=ATTACK)
