@@ -142,12 +142,17 @@ def _shares(
 
 
 def _mixed(chosen: Mapping[int, int], by_readout: Sequence[LeftOut]) -> LeftOut:
-    """Return the folds of a task, each as the readout that was chosen in its turn classified it."""
+    """Return the folds of a task, each as the readout that was chosen in its turn classified it.
+
+    Of several readouts votes are shares, so that margins of all examples are on one scale.
+    """
     first = by_readout[0]
     if not first.folds:
         return first
-    pieces = [
-        by_readout[chosen[turn]].scores.part(first.fold == turn)
-        for turn in dict.fromkeys(first.fold.tolist())
-    ]
-    return replace(first, scores=ClassScores.joined(pieces))
+    turns = dict.fromkeys(first.fold.tolist())
+    pieces = [by_readout[chosen[turn]].scores.part(first.fold == turn) for turn in turns]
+    scores = ClassScores.joined(pieces)
+    if len({chosen[turn] for turn in turns}) > 1 and len(first.task.classes) > 1:
+        total = scores.scores.sum(axis=1, keepdims=True)
+        scores = replace(scores, scores=scores.scores / np.maximum(total, 1))
+    return replace(first, scores=scores)

@@ -149,7 +149,7 @@ class ManyLabels(Target):
     has_classes = False
     first_shown = (
         "the surest mistakes of each label first",
-        "with a probability next to its threshold",
+        "others, those next to a threshold first",
     )
     refused: ClassVar = {
         "SavsRegressor": "use SavsClassifier",

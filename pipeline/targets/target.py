@@ -131,7 +131,7 @@ class Target(ABC):
     """What heads do alone, the stronger the more, and of what."""
     first_shown: ClassVar[tuple[str, str]] = (
         "the surest mistakes of each class first",
-        "least sure",
+        "others, the least sure first",
     )
     """Which wrong examples `ranked` puts first, and which of the others."""
     is_filtered: ClassVar[bool] = True

@@ -145,14 +145,14 @@ def test_one_readout_is_taken_as_it_is() -> None:
 
 
 def test_a_label_without_a_turn_has_its_folds_by_the_readouts_of_their_own_turns() -> None:
-    def classified(number: int) -> LeftOut:
-        scores = np.full((4, 2), number, np.float32)
-        none = ClassScores(scores[:0], np.zeros(0, np.int64), scores[:0])
+    def classified(choice: int, scores: list[float]) -> LeftOut:
+        of_each = np.tile(np.float32(scores), (4, 1))
+        none = ClassScores(of_each[:0], np.zeros(0, np.int64), of_each[:0])
         rows = np.arange(4)
         return LeftOut(
             task=TrainingTask("cat", ("absent", "present"), rows, rows % 2, None, None),
             order=rows,
-            scores=ClassScores(scores, np.full(4, number), scores),
+            scores=ClassScores(of_each, np.full(4, choice), of_each),
             typicality=np.zeros(0, np.float32),
             seen=none,
             asked=2,
@@ -162,7 +162,12 @@ def test_a_label_without_a_turn_has_its_folds_by_the_readouts_of_their_own_turns
             fold=np.array([0, 0, 2, 2]),
         )
 
+    of_readouts = [classified(0, [14, 6]), classified(1, [0.25, 0.75])]
     # no example of turn 1 knows of the label; in turn 2 the second readout was chosen
-    mixed = readout_choice._mixed({0: 0, 1: 0, 2: 1}, [classified(0), classified(1)])
+    mixed = readout_choice._mixed({0: 0, 1: 0, 2: 1}, of_readouts)
     assert mixed.scores.choice.tolist() == [0, 0, 1, 1]
-    assert mixed.scores.scores[:, 0].tolist() == [0, 0, 1, 1]
+    # votes are shares where others are probabilities, and counts where all are
+    expected = np.float32([[0.7, 0.3], [0.7, 0.3], [0.25, 0.75], [0.25, 0.75]])
+    np.testing.assert_allclose(mixed.scores.scores, expected, rtol=1e-6)
+    alone = readout_choice._mixed({0: 0, 1: 1, 2: 0}, of_readouts)
+    assert alone.scores.scores.tolist() == [[14, 6]] * 4

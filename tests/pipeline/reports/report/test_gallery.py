@@ -52,7 +52,7 @@ def test_the_counts_on_the_page_add_up_and_a_dozen_stand_above_the_fold(tmp_path
     assert (wrong + unsure, wrong) == (100, gallery.wrong)  # unsure mistakes are counted once
     page = Page(tmp_path / "page.html")
     assert f"100 examples: {wrong} of {wrong} wrong," in page.text
-    assert f"{unsure} least sure" in page.text
+    assert f"{unsure} others, the least sure first" in page.text
     before, after = (tmp_path / "page.html").read_text().split("88 more examples")
     assert (before.count('<li id="card-'), after.count('<li id="card-')) == (12, 88)
 
