@@ -45,6 +45,30 @@ def test_actions_are_pinned_to_commits():
     assert [one for one in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", one)] == []
 
 
+def test_every_file_of_a_package_is_in_the_wheel_or_left_out_by_name():
+    """`savs sweep` would draw no figure where the wheel lacks its template."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    folders = tools["package-dir"]
+
+    def files(globs: dict[str, list[str]]) -> set[Path]:
+        found = set()
+        for package, patterns in globs.items():
+            room = next(name for name in sorted(folders, reverse=True) if package.startswith(name))
+            inner = package.removeprefix(room).strip(".").replace(".", "/")
+            found |= {one for glob in patterns for one in (ROOT / folders[room] / inner).glob(glob)}
+        return found
+
+    shipped, left_out = files(tools["package-data"]), files(tools["exclude-package-data"])
+    there = {
+        path
+        for folder in folders.values()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert there - shipped - left_out == set()
+    assert left_out < shipped  # else the names of those left out lead nowhere
+
+
 def test_a_tag_of_another_version_is_refused(tmp_path):
     """By a copy of the script: it would build where it lies."""
     build = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]

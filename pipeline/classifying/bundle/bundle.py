@@ -17,7 +17,7 @@ from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.readouts import Readout
+from savs.pipeline.readouts import BUILT_IN, Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -51,11 +51,12 @@ WRITTEN = (*SPACE, *SHIPPED_MODEL)
 """All files that an export may write."""
 MARK = "bundle"
 """Stem of the unfinished file that a folder has until it has all files of a bundle."""
-STANDALONE = (
-    *("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge"),
-    *("answers", "answers-fitted", "answers-lda"),
+STANDALONE = tuple(
+    name
+    for name, rule in BUILT_IN.items()
+    if rule.answers or (rule.load is None and not rule.texts)
 )
-"""Readouts that predict.py computes."""
+"""Readouts that predict.py computes: a `HeadsFit` of images, and the model's own answers."""
 NOT_RECORDED = ("adapter", "code", "kwargs")
 """What changes a model and is never taken from a classifier."""
 HOW = "`savs export STORE --to classifier --out DIR`"

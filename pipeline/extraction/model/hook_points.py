@@ -178,36 +178,51 @@ def missing_sites(model: Any, heads: tuple[HookPoint, ...]) -> dict[str, str]:
     return reasons
 
 
+Numbered = Sequence[tuple[int, nn.Module]]
+"""Layers of a decoder that were loaded, with their numbers."""
+
+
 def _modules(model: Any, site: Site) -> Iterator[tuple[int, nn.Module]]:
     """Yield each layer and the module whose output is a site."""
-    name, layers = type(model).__name__, decoder_layers(model)
+    layers = decoder_layers(model)
     if layers is None:
-        raise ModelError(f"{name} has no list of decoder layers, where {site.name} would be")
+        raise ModelError(
+            f"{type(model).__name__} has no list of decoder layers, where {site.name} would be"
+        )
     # a layer that was not loaded has no weights
     there = [(n, layer) for n, layer in enumerate(layers) if any(True for _ in layer.parameters())]
-    if site.name == NORM:
-        yield len(layers), _final_norm(model, layers)
-    elif site.name == RESIDUAL:
-        if hasattr(model.config.get_text_config(decoder=True), SEVERAL_STREAMS):
+    yield from MODULES[site.name](model, there)
+
+
+def _residual_modules(model: Any, layers: Numbered) -> Numbered:
+    if hasattr(model.config.get_text_config(decoder=True), SEVERAL_STREAMS):
+        raise ModelError(
+            f"{type(model).__name__} keeps several residual streams (AltUp), none of which is the"
+            f" whole; leave out the site {RESIDUAL}"
+        )
+    return layers
+
+
+def _attention_modules(model: Any, layers: Numbered) -> Numbered:
+    projections = {p.grid.layer: p.module for p in find_hook_points(model)}
+    return [
+        (number, _norm_after(layer, AFTER_ATTENTION) or projections[number])
+        for number, layer in layers
+        if number in projections
+    ]
+
+
+def _mlp_modules(model: Any, layers: Numbered) -> Numbered:
+    found = []
+    for number, layer in layers:
+        module = _norm_after(layer, AFTER_MLP) or _mlp(layer)
+        if module is None:
             raise ModelError(
-                f"{name} keeps several residual streams (AltUp), none of which is the whole; leave"
-                f" out the site {RESIDUAL}"
+                f"{type(model).__name__}: layer {number}, a {type(layer).__name__}, has no MLP"
+                f" ({', '.join(MLP_NAMES)}) that can be found; leave out the site {MLP}"
             )
-        yield from there
-    elif site.name == ATTENTION:
-        projections = {p.grid.layer: p.module for p in find_hook_points(model)}
-        for number, layer in there:
-            if number in projections:
-                yield number, _norm_after(layer, AFTER_ATTENTION) or projections[number]
-    else:
-        for number, layer in there:
-            module = _norm_after(layer, AFTER_MLP) or _mlp(layer)
-            if module is None:
-                raise ModelError(
-                    f"{name}: layer {number}, a {type(layer).__name__}, has no MLP"
-                    f" ({', '.join(MLP_NAMES)}) that can be found; leave out the site {MLP}"
-                )
-            yield number, module
+        found.append((number, module))
+    return found
 
 
 def _norm_after(layer: nn.Module, names: Sequence[str]) -> nn.Module | None:
@@ -225,9 +240,10 @@ def _mlp(layer: nn.Module) -> nn.Module | None:
     return next((part for part in named if part is not None), linear[-1] if linear else None)
 
 
-def _final_norm(model: Any, layers: nn.ModuleList) -> nn.Module:
+def _final_norm(model: Any, _: Numbered) -> Numbered:
     """Return the norm next to the layers: the last part of which all weights are vectors."""
-    width = _hidden_width(model)
+    width, layers = _hidden_width(model), decoder_layers(model)
+    assert layers is not None
     for parent in model.get_decoder().modules():
         if any(part is layers for part in parent.children()):
             norms = [
@@ -237,11 +253,20 @@ def _final_norm(model: Any, layers: nn.ModuleList) -> nn.Module:
                 and set(sizes) == {(width,)}
             ]
             if norms:
-                return norms[-1]
+                return [(len(layers), norms[-1])]
     raise ModelError(
         f"{type(model).__name__} has no norm with weights after its layers; leave out the site"
         f" {NORM}"
     )
+
+
+MODULES: dict[str, Callable[[Any, Numbered], Numbered]] = {
+    RESIDUAL: _residual_modules,
+    ATTENTION: _attention_modules,
+    MLP: _mlp_modules,
+    NORM: _final_norm,
+}
+"""Site -> the modules whose output it is, by layer; `norm` counts as one after the last."""
 
 
 def _hidden_width(model: Any) -> int:
