@@ -99,6 +99,8 @@ class _Content:
         """Check what a type does not say."""
         if self.leaks.keys() != {REPEATED, SHARED}:
             raise ValueError(f"leaks: expected {REPEATED!r} and {SHARED!r}")
+        if isinstance(self.folds, int) and self.folds < 2:
+            raise ValueError(f"folds: expected at least 2, got {self.folds}")
         if not isinstance(name := self.model.get("name"), str | None):
             raise ValueError(f"model.name: expected text, got {name!r}")
         of_shares = [metric for metric in self.metrics if metric.scale == "share"]

@@ -188,27 +188,10 @@ def _folds_of(
     ]
 
 
-MOST_FOLDS = 50
-"""Numbers of folds that `folds_with_shares` tries."""
-
-
-def folds_with_shares(
-    data: TrainingData, selection: Selection, shares: tuple[float, float]
-) -> Iterator[list[Fold]]:
-    """Yield the folds of all tasks, for each number of folds that leaves these `train_shares`.
-
-    `evaluate` on folds records the shares, and the folds follow from the examples.
-    """
+def make_folds(data: TrainingData, selection: Selection, folds: Folds) -> list[Fold]:
+    """Return the folds of all tasks as `leave_out` makes them; errors as there."""
     pairs = list(zip(_same_tasks(data, selection), selection.tasks, strict=True))
-    counts: list[Folds] = [FOLDS, "loo", *range(2, MOST_FOLDS + 1)]
-    for count in counts:
-        try:
-            parts = _folds_of(pairs, held_out(data, selection, [t for t, _ in pairs], count))
-        except SelectionError:  # of another number of folds
-            continue
-        left = [int((~part.out).sum()) / len(part.out) for part in parts]
-        if (min(left), max(left)) == shares:
-            yield parts
+    return _folds_of(pairs, held_out(data, selection, [task for task, _ in pairs], folds))
 
 
 def fit_folds(data: TrainingData, selection: Selection, folds: Sequence[Fold]) -> list[FoldFit]:

@@ -152,7 +152,5 @@ def _mixed(chosen: Mapping[int, int], by_readout: Sequence[LeftOut]) -> LeftOut:
     turns = dict.fromkeys(first.fold.tolist())
     pieces = [by_readout[chosen[turn]].scores.part(first.fold == turn) for turn in turns]
     scores = ClassScores.joined(pieces)
-    if len({chosen[turn] for turn in turns}) > 1 and len(first.task.classes) > 1:
-        total = scores.scores.sum(axis=1, keepdims=True)
-        scores = replace(scores, scores=scores.scores / np.maximum(total, 1))
-    return replace(first, scores=scores)
+    is_mixed = len({chosen[turn] for turn in turns}) > 1
+    return replace(first, scores=scores.as_shares() if is_mixed else scores)

@@ -14,7 +14,7 @@ from savs.pipeline.heads.centroids import class_centroids, first_of_best, leads,
 from savs.pipeline.heads.neurons import closeness, likeness
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.readouts.neurons import FittedNeurons
-from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
+from savs.pipeline.selection.left_out import FoldFit, fit_folds, make_folds
 from savs.pipeline.selection.selection import Selection, chosen_features
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.pipeline.targets import Target
@@ -88,38 +88,35 @@ def gather_left_out(
     """Return the evidence of left-out training examples, whose predictions a result has.
 
     The folds are made again from the training examples, and their heads chosen again. The readout
-    of a fold, and the number of folds, are those that give the predictions of the result:
-    ReportError if none does, or the store has no features of an example.
+    of a fold is the one that gives the predictions of the result: ReportError if none does, or the
+    store has no features of an example.
     """
     data = StoredTraining(store)
-    least, greatest = result.metrics["train_shares"]
     rows = store.examples("train").with_row_index("row")
     row_of = dict(rows.select("id", "row").iter_rows())
     known = result.predictions().join(rows.select("id", "row"), on="id")
     names = (name for name in selection.target.tried_readouts if name != selection.readout)
-    readouts = [selection.rule, *(BUILT_IN[name] for name in names)]
-    for folds in folds_with_shares(data, selection, (least, greatest)):
-        fold_of = {
-            name: fold
-            for fold in folds
-            for name, subtask in examples.items()
-            if fold.task.subtask == subtask and row_of[name] in fold.task.rows[fold.out]
-        }
-        left = list({id(fold): fold for fold in fold_of.values()}.values())
-        fits: dict[int, Trained] = {}
-        for rule in readouts:
-            like = replace(selection, readout=rule.name, rule=rule)
-            for fit in fit_folds(data, like, left) if left else ():
-                if _gives(selection, fit, known):
-                    fits[id(fit.fold)] = _train(store, like, fit.selection, fit.fold.others)
-            left = [fold for fold in left if id(fold) not in fits]
-        if left or len(fold_of) < len(examples):
-            continue
-        return _gather(store, {name: fits[id(fold_of[name])] for name in examples}, "train")
-    raise ReportError(
-        f"{result.folder} has predictions that no folds of the training examples give now; run"
-        f" {command('savs', 'evaluate', store.path, '--folds', 5)} again"
-    )
+    fold_of = {
+        name: fold
+        for fold in make_folds(data, selection, result.metrics["folds"])
+        for name, subtask in examples.items()
+        if fold.task.subtask == subtask and row_of[name] in fold.task.rows[fold.out]
+    }
+    left = list({id(fold): fold for fold in fold_of.values()}.values())
+    fits: dict[int, Trained] = {}
+    for rule in (selection.rule, *(BUILT_IN[name] for name in names)):
+        like = replace(selection, readout=rule.name, rule=rule)
+        for fit in fit_folds(data, like, left) if left else ():
+            if _gives(selection, fit, known):
+                fits[id(fit.fold)] = _train(store, like, fit.selection, fit.fold.others)
+        left = [fold for fold in left if id(fold) not in fits]
+    if left or len(fold_of) < len(examples):
+        again = command("savs", "evaluate", store.path, "--folds", result.metrics["folds"])
+        raise ReportError(
+            f"{result.folder} has predictions that the folds of the training examples do not give"
+            f" now; run {again} again"
+        )
+    return _gather(store, {name: fits[id(fold_of[name])] for name in examples}, "train")
 
 
 def _gives(selection: Selection, fit: FoldFit, known: pl.DataFrame) -> bool:
@@ -127,7 +124,10 @@ def _gives(selection: Selection, fit: FoldFit, known: pl.DataFrame) -> bool:
     rows = pl.Series("row", fit.fold.task.rows[fit.fold.out]).cast(known.schema["row"])
     of_rows = rows.to_frame().join(known, on="row", how="left", maintain_order="left")
     task = replace(fit.selection, decision=fit.fold.task.decision or fit.selection.decision)
-    return selection.target.gives(task, fit.scores, of_rows)
+    return any(
+        selection.target.gives(task, scores, of_rows)
+        for scores in (fit.scores, fit.scores.as_shares())  # of a result that mixes readouts
+    )
 
 
 def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> dict[str, Evidence]:

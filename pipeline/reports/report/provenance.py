@@ -17,6 +17,7 @@ from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
 from savs.pipeline.extraction.recorded_options import ASKED, command_words, python_words
 from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.readouts import BUILT_IN
 from savs.pipeline.selection.selection_config import SelectionConfig, model_heads
 from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.pipeline.targets import is_chosen
@@ -53,7 +54,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         "model": model.get("name"),
         "revision": model.get("revision") or "local files",
         "class": model.get("class"),
-        "readout": result.metrics["readout"],
+        "readout": _with_summary(result.metrics["readout"]),
         "scoring of heads": result.metrics["scoring"],
         "heads": result.metrics["heads"] or None,
         "training examples": f"{config.examples:,}" if config else None,
@@ -71,6 +72,11 @@ def _facts(result: Result) -> list[tuple[str, str]]:
             **_run_facts(store.manifest.runs),
         }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def _with_summary(readout: str) -> str:
+    """Return the name of a readout, with what it computes where it is built in."""
+    return f"{readout}: {BUILT_IN[readout].summary}" if readout in BUILT_IN else readout
 
 
 def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -214,5 +214,5 @@ def test_predictions_of_other_heads_than_those_of_the_folds_are_not_explained(tm
     crossed = evaluate(store, select(store, heads=5), on="folds")
     table = crossed.table.with_columns(margin=pl.col("margin") + 1)
     save_evaluation(replace(crossed, table=table), tmp_path / "s/results/vote-cv")
-    with pytest.raises(ReportError, match="that no folds of the training examples give now"):
+    with pytest.raises(ReportError, match="that the folds of the training examples do not"):
         explain(tmp_path / "s/results/vote-cv")
