@@ -65,7 +65,12 @@ def test_a_changed_file_of_the_same_size_and_time_is_read_again(small_files, cha
     assert file_digest(small_files).sha256 == hashlib.sha256(b"abd").hexdigest()
 
 
-def test_the_digest_of_a_file_that_was_just_written_is_not_kept(small_files, monkeypatch) -> None:
+@pytest.mark.parametrize("modified_s", [None, 0], ids=["written", "copied with its old time"])
+def test_the_digest_of_a_file_that_was_just_written_is_not_kept(
+    small_files, monkeypatch, modified_s
+) -> None:
+    if modified_s is not None:
+        os.utime(small_files, (modified_s, modified_s))
     monkeypatch.setattr(file_digests, "SETTLED_S", 3600.0)
     reads = count_reads(monkeypatch)
     assert file_digest(small_files) == file_digest(small_files)

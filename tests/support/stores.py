@@ -85,6 +85,7 @@ def write_store(
     skipped: Mapping[str, Sequence[int]] | None = None,
     shard_rows: int = 1000,
     batching: Mapping[str, Any] | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> FeatureStore:
     """Write a complete store: split -> layer -> `(heads, rows, d)`, and split -> columns of rows.
 
@@ -115,7 +116,7 @@ def write_store(
             examples=columns(split, [cells[split][i] for i in kept]),
             skipped=columns(split, [cells[split][i] for i in gone])
             | {"reason": ["no image"] * len(gone)},
-            run={"made": "by hand"},
+            run=run or {"made": "by hand"},
             outputs={name: values[kept] for name, values in (outputs or {}).get(split, {}).items()},
         )
 

@@ -102,10 +102,14 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += label_doubts(once, "test", source.kind)
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
-    # both are recorded if there are videos; one alone was only asked for
-    had_videos = {"video", "video_frames"} <= store.manifest.identity.processor.keys()
-    has_videos = had_videos or source.has_videos(input_splits)
+    has_videos = had_videos(store) or source.has_videos(input_splits)
     return WantedExamples(examples, todo, _ids(input_splits), notes, has_videos)
+
+
+def had_videos(store: FeatureStore) -> bool:
+    """Return whether some media of a store are videos, as far as it records that."""
+    # both are recorded if there are videos; one alone was only asked for
+    return {"video", "video_frames"} <= store.manifest.identity.processor.keys()
 
 
 def _require_none_out(store: FeatureStore, source: Source) -> None:

@@ -36,7 +36,12 @@ from savs.datasets.splits.shared_media import (
 from savs.foundation.files import is_utf8
 from savs.pipeline.extraction.line.assembly import NOT_FINITE
 from savs.pipeline.extraction.recorded_options import CREDENTIALS
-from savs.pipeline.extraction.rows.appending import WantedExamples, as_examples, stored_rows
+from savs.pipeline.extraction.rows.appending import (
+    WantedExamples,
+    as_examples,
+    had_videos,
+    stored_rows,
+)
 from savs.pipeline.extraction.rows.reconciliation import (
     Contents,
     GivenRow,
@@ -430,15 +435,13 @@ class _Follower:
             if self.stored[split].examples[name].media == given.example.media
             and split == given.example.split
         )
-        had_videos = self.store is not None and (
-            {"video", "video_frames"} <= self.store.manifest.identity.processor.keys()
-        )
+        is_of_videos = self.store is not None and had_videos(self.store)
         return WantedExamples(
             examples=examples,
             todo=self.todo,
             readable=readable,
             notes=[first, *self.notes, *self.warnings],
-            has_videos=had_videos or self.source.has_videos(self.given),
+            has_videos=is_of_videos or self.source.has_videos(self.given),
             labelled=[row.example for row in now.get("train", ())],
             revision=revision,
             warnings=self.warnings,

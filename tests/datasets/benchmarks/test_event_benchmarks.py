@@ -16,6 +16,7 @@ UCF = """Abuse028_x264.mp4  Abuse  165  240  -1  -1
 Arson011_x264.mp4  Arson  150  420  680  1267
 
 Arson099_x264.mp4  Arson  680  700  150  680
+Arson100_x264.mp4  Arson  150  700  300  420
 Normal_Videos_003_x264.mp4  Normal  -1  -1  -1  -1
 """
 LIST = "Abuse/Abuse001_x264.mp4\nTraining_Normal_Videos_Anomaly/Normal_Videos001_x264.mp4\n"
@@ -45,6 +46,7 @@ def test_annotations_of_ucf_crime(tmp_path):
         ("Abuse028_x264.mp4", "Yes", "Abuse/Abuse028_x264.mp4", "Abuse", [164, 240]),
         ("Arson011_x264.mp4", "Yes", "Arson/Arson011_x264.mp4", "Arson", [149, 420, 679, 1267]),
         ("Arson099_x264.mp4", "Yes", "Arson/Arson099_x264.mp4", "Arson", [149, 700]),
+        ("Arson100_x264.mp4", "Yes", "Arson/Arson100_x264.mp4", "Arson", [149, 700]),
         ("Normal_Videos_003_x264.mp4", "No", normal, "Normal", []),
     ]
 

@@ -74,6 +74,15 @@ def test_the_fewest_too_many_where_clusters_do_not_fit(seed: int) -> None:
     assert Counter(word[0] for word in chosen) == {"a": 3, "b": 2}
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_class_has_too_many_of_already_is_no_surplus_of_a_cluster(seed: int) -> None:
+    # b takes cluster 1, 2 too many. Then a can take cluster 3, with 3 too many and one more b, or
+    # cluster 4, with 5 too many.
+    words = ["b1"] * 4 + ["b2"] * 5 + ["a3"] * 5 + ["b3"] + ["a4"] * 7
+    chosen = drawn(" ".join(words), Shots(2, seed=seed)).split()
+    assert Counter(chosen) == {"b1": 4, "a3": 5, "b3": 1}
+
+
 def test_other_seeds_draw_others() -> None:
     text = " ".join(f"{label}{n}{label}" for n in range(9) for label in "ab")
     assert len({drawn(text, Shots(2, seed=seed)) for seed in range(5)}) == 5

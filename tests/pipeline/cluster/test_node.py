@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 from held import SIZE, Hold
 
-from savs.pipeline.cluster.node import _end, exit_code, with_options
+from savs.pipeline.cluster.node import Node, _end, exit_code, with_options
+from savs.pipeline.running.launchers import Rank
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
 
@@ -159,6 +160,20 @@ def test_options_that_choose_devices_too_are_refused(savs, command, tmp_path, ot
     assert done.returncode == 2
     assert "--gpus chooses the devices, and so does" in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, "3"), ("5", "5")])
+def test_processes_share_the_cores_unless_the_user_says_how_many_threads(
+    monkeypatch, given, threads
+) -> None:
+    monkeypatch.setattr("savs.pipeline.cluster.node.count_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    found = Node(["cpu", "cpu"], [], Rank(1, 3), print)._environment(1)
+    assert found["OMP_NUM_THREADS"] == threads
+    ranks = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    assert [found[name] for name in ranks] == ["3", "6", "1", "2"]
 
 
 def test_processes_are_killed_when_their_end_is_interrupted(monkeypatch) -> None:

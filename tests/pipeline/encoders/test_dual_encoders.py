@@ -1,6 +1,7 @@
 """CLIP, SigLIP and SigLIP 2: their stores hold what transformers alone says of images and texts."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_models import DUAL
-from transformers import AutoModel, AutoProcessor, CLIPModel
+from transformers import AutoModel, AutoProcessor, AutoTokenizer, CLIPModel
 
 from savs import SavsError, classify, evaluate, report, save_evaluation, save_selection, select
 from savs.foundation.errors import ParameterError
@@ -145,12 +146,23 @@ def test_names_alone_need_no_training_example(run, tmp_path) -> None:
             select(store, readout=readout)
 
 
-def test_texts_that_are_cut_are_counted(run, tmp_path) -> None:
+@pytest.mark.parametrize("limit", [32, 64])
+def test_texts_that_are_cut_are_counted(run, tiny_model, tmp_path, limit) -> None:
+    """The model has 64 positions, and its tokenizer may allow fewer."""
+    folder = shutil.copytree(tiny_model("clip"), tmp_path / "model")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_max_length": limit}))
     file = tmp_path / "templates.txt"
     file.write_text("{class} " + "long " * 20 + "\n")
     said: list[str] = []
-    run(templates=file, reporting=Reporting(said.append))
-    assert any("2 of 6 texts are longer than the 64 tokens" in line for line in said)
+    store = run(templates=file, reporting=Reporting(said.append), model=str(folder)).store
+    assert any(f"2 of 6 texts are longer than the {limit} tokens" in line for line in said)
+    model, words = CLIPModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    long = store.examples("classes")["prompt"].to_list()[-2:]
+    inputs = words(long, max_length=limit, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = model.eval().get_text_features(**inputs).pooler_output.numpy()
+    np.testing.assert_allclose(store.features("classes")[0, -2:], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def features_of(rows, grid):
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], grid.head_dim)))
 
 
-def make(folder, rows_of, *, shard_rows=3, skipped=None):
+def make(folder, rows_of, *, shard_rows=3, skipped=None, run=None):
     """Write a store of split -> rows `(id, label, number)`."""
     features = {
         split: {grid.layer: features_of(rows, grid) for grid in GRID}
@@ -47,7 +47,11 @@ def make(folder, rows_of, *, shard_rows=3, skipped=None):
     what = identity()
     object.__setattr__(what, "outputs", {"scores": {}})
     return write_store(
-        folder, what, features, cells, outputs=outputs, shard_rows=shard_rows, skipped=skipped
+        *(folder, what, features, cells),
+        outputs=outputs,
+        shard_rows=shard_rows,
+        skipped=skipped,
+        run=run,
     )
 
 
@@ -146,6 +150,15 @@ def test_skipped_examples_stay_in_their_split(tmp_path) -> None:
     assert store.skipped("unlabelled")["id"].to_list() == ["unlabelled-2"]
     assert store.skipped("train").is_empty()
     assert store.examples("train")["id"].to_list()[-1] == "unlabelled-1"
+
+
+def test_the_time_of_a_shard_is_that_of_its_rows(tmp_path) -> None:
+    store = make(tmp_path / "s", extracted(), run={"seconds": 6.0})
+    labels = {f"unlabelled-{number}": LateLabel("a", "train") for number in (1, 2)}
+    assert [store.seconds(split) for split in SPLITS] == [18, 18, 18]  # 3, 3 and 1 of 7 rows
+    store = give_labels(store, lambda _: {"unlabelled": labels})
+    # two of the three rows of the first shard without labels are training examples now
+    assert [store.seconds(split) for split in SPLITS] == pytest.approx([18 + 4, 18, 18 - 4])
 
 
 GIVE_SOME = f"""

@@ -22,9 +22,11 @@ from savs.stores import (
     open_writer,
 )
 from savs.stores.format.layout import CLASSES, digest
+from savs.stores.format.revision import Revision
 from savs.stores.maintain.copy import merge
 from savs.stores.maintain.verify import verify
 from savs.stores.write import opening
+from savs.stores.write.opening import reserve
 from stores import planned
 
 
@@ -172,6 +174,20 @@ def test_texts_of_classes_that_several_parts_have_are_taken_once(tmp_path, toy, 
     assert verify(merged.path).problems == ()
     assert merged.examples(CLASSES)["id"].to_list() == [f"{CLASSES}:{i}" for i in (0, 1, 3)]
     assert merged.skipped(CLASSES)["id"].to_list() == [f"{CLASSES}:{i}" for i in (2, 4)]
+
+
+def test_shards_that_a_store_has_dropped_are_dropped_of_the_whole(tmp_path, toy, part) -> None:
+    toy.write(tmp_path / "cut", only=4)  # all but the second shard for testing, with test:2
+    with reserve(tmp_path / "cut") as place:
+        splits = place.manifest.plan.splits
+        splits = splits | {"test": replace(splits["test"], dropped=(1,))}
+        revision = Revision(place.manifest, replace(place.manifest.plan, splits=splits))
+        assert place.begin(toy.identity(), toy.rows(test=2), None, revision).seal()
+    merged = merge([part("x"), tmp_path / "cut"], tmp_path / "merged")
+    assert verify(merged.path).problems == ()
+    ids = ["x:0", "x:1", "x:2", "test:0", "test:1"]
+    assert merged.ids("test") == tuple(ids)
+    assert merged.examples("test")["id"].to_list() == ids
 
 
 @pytest.mark.thorough

@@ -13,7 +13,7 @@ from clips import PALETTE, encode, nearest, plain
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
 from savs.datasets.media.media import DEFAULT_RULES, MediaRules, sha256
 from savs.pipeline.extraction.line import feed as window
-from savs.pipeline.extraction.line.assembly import Assembly
+from savs.pipeline.extraction.line.assembly import Assembly, find_faults
 from savs.pipeline.extraction.line.feed import Planner, ReadMedium, ahead, windows
 from savs.pipeline.extraction.line.jobs import BatchLimits
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
@@ -95,6 +95,15 @@ def test_a_row_whose_request_is_done_has_its_features_outputs_and_thumbnail():
     assert content.layers[0].tolist() == [[[3, 4], [3, 4]]]
     assert content.outputs[ANSWERS].tolist() == [[-1, -2], [-1, -2]]
     assert content.examples["thumbnail"] == [b"small", b"small"]
+
+
+def test_a_fault_names_the_head_by_its_number_in_the_model():
+    point = HookPoint(LayerGrid(3, (1, 4, 6), 2), torch.nn.Identity(), places=(1, 4, 6))
+    values = np.zeros((3, 2, 2), np.float32)  # three chosen heads of two prompts
+    values[1, 1, 0] = np.nan
+    ((column, reason),) = find_faults(Read([values], {}), [point], "float32").items()
+    assert column == 1
+    assert reason.startswith("L3.H4 is NaN or infinite in float32")
 
 
 @pytest.mark.parametrize(

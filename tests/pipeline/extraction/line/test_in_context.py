@@ -1,6 +1,7 @@
 """In-context learning: demonstrations that run once give what whole conversations give."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -123,13 +124,23 @@ def test_a_class_with_too_few_examples_is_told(run):
 
 
 @pytest.mark.thorough
-def test_demonstrations_that_do_not_fit_say_how_many_would(run, monkeypatch):
-    monkeypatch.setattr(in_context, "_context", lambda model: 150)
+@pytest.mark.parametrize(("of_tokenizer", "of_model"), [(150, 2048), (2048, 150)])
+def test_demonstrations_that_do_not_fit_say_how_many_would(
+    run, tiny_model, tmp_path, of_tokenizer, of_model
+):
+    folder = shutil.copytree(tiny_model("qwen2_vl"), tmp_path / "model")
+    tokenizer, config = (folder / name for name in ("tokenizer_config.json", "config.json"))
+    settings = json.loads(tokenizer.read_text()) | {"model_max_length": of_tokenizer}
+    tokenizer.write_text(json.dumps(settings))
+    settings = json.loads(config.read_text())
+    settings["text_config"]["max_position_embeddings"] = of_model
+    config.write_text(json.dumps(settings))
     with pytest.raises(
         ModelError,
-        match=r"6 demonstrations have \d+ tokens.* give `icl_shots` [12] at most for 2 cl",
+        match=r"6 demonstrations have \d+ tokens.* holds 150, about \d demonstrations: give"
+        r" `icl_shots` [12] at most for 2 cl",
     ):
-        run(answers="labels", icl_shots=3)
+        run(answers="labels", icl_shots=3, model=str(folder))
 
 
 @pytest.mark.thorough

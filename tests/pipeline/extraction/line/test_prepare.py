@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+from clips import PALETTE, encode, plain
 from PIL import Image
 
 from savs.datasets.media.media import MediaRules
@@ -63,6 +64,21 @@ def test_pixels_are_given_in_the_models_type_or_as_bytes(encoder, job):
     (raw,) = prepare(encoder, found, dataclasses.replace(SETTINGS, raw_pixels=True)).parts
     assert raw.inputs["pixel_values"].dtype == torch.uint8
     assert raw.inputs["pixel_values"].shape == plain.inputs["pixel_values"].shape
+
+
+def test_frames_that_prompts_share_are_images_of_their_own(encoder):
+    data = encode("mp4", [plain(color) for color in PALETTE[:6]])
+    media = {"clip": Medium("clip.mp4", data)}
+    requests = tuple(Request(n, f"e{n}", text, ("clip",), 3, 9) for n, text in enumerate("?!"))
+    rules = MediaRules(video="frames", video_frames=3)
+    settings = dataclasses.replace(SETTINGS, rules=rules, dtype=torch.float32, shared_images=3)
+    (shared,) = prepare(encoder, Job(requests, media, shared=True), settings).parts
+    (alone,) = prepare(encoder, Job(requests[:1], media), settings).parts
+    frames = [("clip", 0), ("clip", 1), ("clip", 2)]
+    assert [list(keys) for keys in shared.image_keys] == [frames, frames]
+    pixels = torch.cat([shared.vision[frame]["pixel_values"] for frame in frames])
+    assert torch.equal(pixels, alone.inputs["pixel_values"])
+    assert len(pixels.unflatten(0, (3, -1)).unique(dim=0)) == 3
 
 
 def test_an_image_of_several_requests_is_decoded_once(encoder, job, monkeypatch):

@@ -62,6 +62,14 @@ def grown(inputs, tmp_path):
     return Rows(inputs, tmp_path / "store")
 
 
+@pytest.mark.parametrize("asked", [{"video": "frames"}, {"video_frames": 4}], ids=str)
+def test_images_are_added_with_options_of_videos_that_neither_has(grown, asked):
+    grown.extract(train=grown.file("first.jsonl", range(4)), **asked)
+    added = grown.append(train=grown.file("more.jsonl", range(4, 7)), **asked)
+    assert added.rows == 3
+    assert asked.items() <= added.store.manifest.identity.processor.items()
+
+
 def test_a_store_that_grew_equals_one_that_was_made_at_once(grown):
     first, more = grown.file("first.jsonl", range(4)), grown.file("more.jsonl", range(2, 7))
     test = grown.file("test.jsonl", range(10, 13))

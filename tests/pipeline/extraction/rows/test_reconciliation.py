@@ -53,6 +53,9 @@ AB = (stored("a/1", "x"), stored("a/2", "y"), stored("b/3", "z"))
         pytest.param(
             AB, {"a/1": "x", "a/2": "x", "b/3": "z"}, "1 edited", "a/2", id="a copy over another"
         ),
+        pytest.param(
+            (stored("a/1", "x"), stored("a/2", "x")), {"a/2": "x"}, "1 removed", "", id="a copy"
+        ),
         pytest.param((stored("a/1", "x", out=True),), {"b/1": "x"}, "1 returned", "", id="back"),
         pytest.param((stored("a/1", "!"),), {"a/1": BROKEN}, "nothing changed", "", id="broken"),
         pytest.param((stored("a/1", "!x"),), {"a/1": "x"}, "nothing changed", "", id="no image"),
