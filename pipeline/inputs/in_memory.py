@@ -132,8 +132,8 @@ def _of_data_set(rows: Any) -> Iterator[Mapping[str, Any]]:
     for table in rows.with_format("arrow").iter(batch_size=BATCH_ROWS):
         part = pl.DataFrame(table)
         for row in part.iter_rows(named=True):
-            named = {
-                column: row[column] if row[column] in (None, -1) else names[column][row[column]]
+            named = {  # -1 stands for a class that is not known
+                column: None if row[column] in (None, -1) else names[column][row[column]]
                 for column in names
             }
             yield {name: _whole(value) for name, value in {**row, **named}.items()}

@@ -92,13 +92,14 @@ def votes_of(found, names) -> np.ndarray:
 
 
 @pytest.mark.thorough
-def test_answers_are_those_of_zero_shot_to_the_last_digit(drawn, asked) -> None:
+def test_answers_are_those_of_zero_shot(drawn, asked) -> None:
     known = savs.evaluate(drawn.known, "zero-shot").predictions
     classes = list(dict.fromkeys(drawn.known.examples("train")["label"]))
     same = savs.ask(drawn.photos, QUESTION, classes=classes, **FAST)
     assert same["id"].to_list() == known.sort("id")["id"].to_list()
     assert same["prediction"].to_list() == known.sort("id")["prediction"].to_list()
-    assert same["probability"].to_list() == known.sort("id")["probability"].to_list()
+    # a batch of other images rounds otherwise
+    assert np.allclose(same["probability"], known.sort("id")["probability"], rtol=1e-5)
     right = sum(drawn.labels[row["id"]] == row["prediction"] for row in asked.found.to_dicts())
     assert right > asked.found.height / 3  # of six classes
     assert asked.found["votes"].list.len().to_list() == [6] * 24

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs import SavsError
+from savs import SavsError, save_selection, select
 from savs.pipeline.app.server import find_folders
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.stores import FeatureStore, open_store
@@ -88,6 +88,15 @@ def test_every_command_takes_the_same_result(savs, tmp_path, holds, test) -> Non
     assert len(found["examples"]) > 1
     assert any("chosen, and" in note for note in found["notes"]) == (not test)
     assert savs("query", path, "SELECT count(*) FROM predictions").returncode == 0
+
+
+@pytest.mark.parametrize("end", ["-cv", "-partial"])
+def test_what_is_measured_of_folds_or_of_a_part_is_not_meant(tmp_path, end) -> None:
+    store = _store(tmp_path / "pets", 4)
+    selection = select(store, heads=1, readout="lda")
+    for name in ("lda", f"lda{end}"):
+        save_selection(selection, store.path / "results" / name)
+    assert store.results.find().name == "lda"
 
 
 def _same(find: Callable[[], str], meant: str | None, problem: str) -> None:

@@ -354,6 +354,7 @@ def test_undo_keeps_what_came_meanwhile(labelling, workspace, meanwhile, split, 
     rows = workspace.store().examples().filter(id=first.id).select("split", "label").rows()
     assert rows == [kept or ("unlabelled", None)]
     assert labelling.undo(browser) == "there is no label of this page to take back"
+    assert (labelling.next(browser, UNSURE, None).id == first.id) is (kept is None)
 
 
 def test_a_doubtful_label_that_was_corrected_meanwhile_is_not_replaced(workspace) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
@@ -11,11 +12,12 @@ from random_stores import draw_problem, write_problem
 from savs import save_selection, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli import output
-from savs.pipeline.cli.output import progress, say
+from savs.pipeline.cli.output import progress, say, skipped_examples
 from savs.pipeline.evaluation.overview import show
 from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, draw_map, head_map
 from savs.pipeline.targets.one import ONE_CLASS
+from stores import make_store
 
 
 def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, monkeypatch):
@@ -99,6 +101,20 @@ def test_of_several_subtasks_the_chosen_heads_are_counted():
 def test_heads_that_are_all_alike_are_drawn():
     found = map_of([{}]).with_columns(strength=pl.lit(0.5))
     assert draw_map(found, ONE_CLASS)[1:3] == ["L0    ██████", "L2    ··████"]
+
+
+def test_an_image_that_two_prompts_lack_is_one_skip(tmp_path):
+    values = np.zeros((3, 4, 4), np.float32)
+    asked = make_store(
+        *(tmp_path / "s", values, list("abab"), values, list("abab")),
+        options={"questions": ["A?", "B?"]},
+    )
+    skipped = [("test", f"test:0#{prompt}", "no image") for prompt in (1, 2)]
+    lines = [f"skipped test test:0#{prompt}: no image" for prompt in (1, 2)]
+    assert skipped_examples(asked, skipped, 1) == (lines, 0)
+    (*shown, refusal), code = skipped_examples(asked, skipped, 0)
+    assert (shown, code) == (lines, 4)
+    assert refusal.startswith("1 example was skipped, 0 allowed; fix the files")
 
 
 @pytest.fixture

@@ -384,6 +384,22 @@ def test_a_split_that_was_skipped_whole_is_measured_as_missed(tmp_path):
     assert {m.name: m.value for m in result.metrics}["exact match"] == 0
 
 
+def test_a_skipped_example_without_labels_is_not_right(tmp_path):
+    train = ['["a"]', "[]", '["a"]', "[]"]
+    values = np.float32([[[1, 0], [0, 1]] * 2])
+    store = write_store(
+        tmp_path / "s",
+        identity(grid=(LayerGrid(0, (0,), 2),), options=MANY),
+        {"train": {0: values}, "test": {0: values}},
+        {"train": [{"label": text} for text in train], "test": [{"label": "[]"}] * 4},
+        skipped={"test": [1]},
+    )
+    result = savs.evaluate(store, savs.select(store, heads=1))
+    # the direction of the first and the third one is that of label a, which they lack
+    assert result.predictions["correct"].to_list() == [False, False, False, True]
+    assert result.predictions["prediction"].to_list() == ['["a"]', None, '["a"]', "[]"]
+
+
 def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many):
     store, _, _ = many
     selection = savs.calibrate(store, savs.select(store, heads=3)).selection

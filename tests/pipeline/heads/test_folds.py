@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
+from savs.pipeline.heads.folds import FOLDS, fold_count, label_folds, stratified_folds
 
 shuffled_labels = st.lists(st.integers(1, 9), min_size=2, max_size=6).flatmap(
     lambda counts: st.permutations([c for c, n in enumerate(counts) for _ in range(n)])
@@ -54,3 +54,10 @@ def test_clusters_go_largest_first_to_where_their_classes_are_fewest():
 )
 def test_there_are_as_many_parts_as_the_rarest_class_has_examples(counts, parts):
     assert fold_count(np.repeat([0, 1], counts)) == parts
+
+
+def test_a_label_that_no_part_has_more_of_goes_to_the_smallest_part():
+    # the first label is in x alone, whose three rows go to part 0; the second one is in y alone,
+    # and no part has it yet: part 1 has fewer rows
+    states = np.array([[1, 0, 0, 0], [0, 0, 0, 1]])
+    assert label_folds(states, 2, list("xxxy")).tolist() == [0, 0, 0, 1]

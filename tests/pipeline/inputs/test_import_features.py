@@ -201,6 +201,17 @@ def test_media_are_known_by_content_or_by_name(tmp_path, files, inputs):
     assert away.store.examples("test")["media"].to_list() == [[name] for name in names[8:]]
 
 
+def test_test_media_are_compared_by_their_own_content(tmp_path, files, inputs):
+    train = [inputs.image(f"{i}.png", i) for i in range(8)]
+    copies = [inputs.image(f"copy {i}.png", i) for i in range(2)]
+    others = [inputs.image(f"{i}.png", i) for i in (8, 9)]
+    rows = [r | {"image": n} for r, n in zip(ROWS, [*train, *copies, *others], strict=True)]
+    done = import_features(files[0], inputs.rows("copies.jsonl", rows), out=tmp_path / "s")
+    assert done.notes[-1] == (
+        "leak: 2 of 8 training examples are also in the test split, as 2 test examples (e8, e9)"
+    )
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_leaves_nothing(tmp_path, files, bad):
     values = VALUES.copy()

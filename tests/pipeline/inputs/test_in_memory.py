@@ -107,6 +107,13 @@ def test_a_data_set_is_not_decoded_and_names_its_classes(photos, monkeypatch) ->
     assert [row["images"][0] for row in written(packed)] == PIXELS.tolist()
 
 
+def test_a_class_that_a_data_set_does_not_know_is_missing() -> None:
+    names = Features(label=ClassLabel(names=["a", "b"]), extra=List(Value("int64")))
+    rows = [{"label": label, "extra": [-1]} for label in (1, -1, None)]  # -1: no label is known
+    found = written(Dataset.from_list(rows, features=names))
+    assert found == [{"label": label, "extra": [-1]} for label in ("b", None, None)]
+
+
 def test_values_that_json_lacks() -> None:
     values = {
         "label": (np.int64(3), 3),

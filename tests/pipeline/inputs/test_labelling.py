@@ -292,6 +292,12 @@ def test_images_that_classify_read_become_test_examples_and_are_measured_alone(t
     assert result.predictions["id"].to_list() == ["n0", "n1", "n2"]
     assert result.metrics[0].value == pytest.approx(2 / 3)  # the label of n2 is wrong
     assert "3 of 5 test examples have a label; the others are left out" in result.notes
+    label(store, {"n3": "cat"}, split="train")
+    corrected = label(store, {"n3": "dog", "n4": "cat"})  # also by one who opened it before
+    assert corrected.changes.select("id", "split", "label").rows() == [
+        ("n3", "train", "dog"),
+        ("n4", "test", "cat"),
+    ]
 
 
 def test_a_selection_from_before_is_older_and_not_of_another_store(store, tmp_path) -> None:

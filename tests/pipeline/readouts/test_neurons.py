@@ -17,7 +17,7 @@ from savs.pipeline.selection.head_map import head_map, head_stability
 from savs.pipeline.selection.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import HeadNotFoundError, LayerGrid, head_name
-from savs.stores.format.layout import neuron
+from savs.stores.format.layout import holder, neuron
 from stores import identity, write_store
 
 GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(3, (0, 2), 7))
@@ -133,6 +133,12 @@ def test_a_map_has_each_head_with_its_best_neuron(store):
     assert table["rank"].to_list() == [None, 2, None, 1]
     best = dict(zip(chosen.model_heads, chosen.only_task().scores, strict=False))
     assert table.filter(name="L3.H2")["score"].item() == best[3, 2]
+    every = savs.select(store, heads="all", readout="neurons").only_task()
+    greatest = dict.fromkeys(table["name"], (0, -1.0))
+    for one, score, margin in zip(every.heads, every.scores, every.margins, strict=True):
+        name = head_name(holder(one))
+        greatest[name] = max(greatest[name][0], score), max(greatest[name][1], margin)
+    assert list(table.select("score", "margin").iter_rows()) == [*greatest.values()]
     stable = head_stability(store, chosen, draws=3)
     assert {*PLANTED} <= {*stable.heads["name"]}
     assert stable.chance[None] == 3 / 22

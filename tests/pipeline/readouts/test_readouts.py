@@ -364,6 +364,16 @@ def test_calm_as_published_equals_its_formula(options, seed):
     np.testing.assert_allclose(fitted.scores(case.test).scores, slow, atol=3e-4)
 
 
+def test_calm_as_published_weighs_heads_for_a_class_of_one_example_too():
+    # the first head is at a right angle between the classes, which are all one to the second
+    train = np.float32([[[1, 0], [0, 1]], [[1, 1], [1, 1]]])
+    fitted = calm_readout("mine").fit(train, np.arange(2), ["a", "b"], (2, 2))
+    assert fitted.weights.tolist() == [[1, 1], [0, 0]]
+    # with an example left out nothing is known of its class: both heads count the same
+    left_out = calm_readout("mine", leave_out=True).fit(train, np.arange(2), ["a", "b"], (2, 2))
+    assert left_out.weights.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [

@@ -1,11 +1,13 @@
 """Expected calibration error and accuracy by coverage, by hand."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from savs.pipeline.statistics.confidence import (
     accuracy_by_coverage,
     calibration_error,
+    label_confidence,
     reliability,
 )
 
@@ -45,3 +47,20 @@ def test_coverage_answers_the_likeliest():
 def test_equal_probabilities_give_the_same_accuracy_everywhere():
     found = accuracy_by_coverage(np.full(10, 0.5), np.arange(10) % 2)
     assert {round(a.accuracy, 9) for a in found} == {0.5}
+
+
+def test_sets_of_many_labels_are_counted_over_the_examples_that_have_a_label():
+    # the first label is in both sets, the second in none; of the third example nothing is known
+    states = np.array([[1, 0, -1], [0, 1, -1]])
+    inside = np.array([[True, True, True], [False, False, True]])
+    (found,) = label_confidence(
+        np.zeros((2, 3), np.float32),
+        states,
+        is_calibrated=True,
+        risk=0.5,
+        inside=inside,
+        cluster=pl.Series(list("xyz")),
+    )
+    assert found.examples == 4
+    assert found.risk.outside.value == 1 / 2
+    assert found.risk.classes == 1

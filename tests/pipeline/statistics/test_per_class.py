@@ -93,3 +93,12 @@ def test_examples_of_one_cluster_widen_the_interval():
     tied = measure_classes(pairs).row(0, named=True)
     assert tied["recall"] == alone["recall"] == 0.5
     assert tied["high"] - tied["low"] > alone["high"] - alone["low"]
+
+
+@pytest.mark.parametrize("measure", [measure_classes, measure_parts])
+def test_dependent_folds_widen_the_interval_of_examples_of_one_cluster(measure):
+    # four right examples in clusters of two are two trials, of 1.5 times the variance 2 / 1.5
+    rows = [("one", "a", "a")] * 4 + [("two", "b", "b")] * 4
+    pairs = predictions_of(rows).with_columns(cluster=pl.int_range(8).floordiv(2).cast(pl.String))
+    found = measure(pairs, inflation=1.5)
+    assert found["low"].to_list() == pytest.approx([wilson_interval(1, 2 / 1.5)[0]] * 2)

@@ -334,6 +334,10 @@ def test_an_evaluation_is_compared_with_every_point_of_a_sweep(pair, tmp_path):
     assert (few["draws"], few["test"]) == (3, "Student's t")
     back = compare([place, tmp_path / "two"], metric="accuracy")
     assert back["difference"].to_list() == pytest.approx((-found["difference"]).to_list())
+    swept = (back.filter(pl.col("draws") > 1), found.filter(pl.col("draws") > 1))
+    assert swept[0].height == 8
+    assert swept[0]["low"].to_list() == pytest.approx((-swept[1]["high"]).to_list())
+    assert swept[0]["p"].to_list() == pytest.approx(swept[1]["p"].to_list())
 
 
 @pytest.mark.thorough
