@@ -142,13 +142,17 @@ def package_facts(text: str, installed: str | None) -> tuple[str, str | None, st
     """
     from packaging.requirements import Requirement
 
-    asked = Requirement(text)
-    extra, versions, problem = _EXTRA.search(str(asked.marker or "")), str(asked.specifier), None
+    requirement = Requirement(text)
+    extra, versions, problem = (
+        _EXTRA.search(str(requirement.marker or "")),
+        str(requirement.specifier),
+        None,
+    )
     if installed is None and extra is None:
-        problem = f"{asked.name} is not installed, expected {versions or 'any version'}"
-    elif installed is not None and not asked.specifier.contains(installed, prereleases=True):
-        problem = f"{asked.name} is {installed}, expected {versions}"
-    return asked.name, extra and extra[1], problem
+        problem = f"{requirement.name} is not installed, expected {versions or 'any version'}"
+    elif installed is not None and not requirement.specifier.contains(installed, prereleases=True):
+        problem = f"{requirement.name} is {installed}, expected {versions}"
+    return requirement.name, extra and extra[1], problem
 
 
 def _folders(environ: Mapping[str, str]) -> dict[str, Path]:

@@ -81,8 +81,8 @@ class ReadsImages(BaseEstimator):
         """
         require_extra()
         loading = {field.name for field in fields(ModelOptions)}
-        given = {n: value for n, value in self.get_params(deep=False).items() if n in loading}
-        options = with_recipe(ModelOptions(**given))
+        values = {n: value for n, value in self.get_params(deep=False).items() if n in loading}
+        options = with_recipe(ModelOptions(**values))
         run = RunOptions(batch_size=self.batch_size, site=self.site)
         reporting = bars() if self.verbose else SILENT
         decoding = (

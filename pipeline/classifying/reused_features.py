@@ -111,17 +111,17 @@ class ReusedFeatures:
                 known[spec] = shard
         ids, stores, count = set[str](), dict[str, None](), 0
         for spec in writer.open_shards([*known]).claimed():
-            kept = [(e, d, row) for e, d, row in known[spec] if isinstance(row, StoredRow)]
+            stored = [(e, d, row) for e, d, row in known[spec] if isinstance(row, StoredRow)]
             skipped = [(e, d, row) for e, d, row in known[spec] if isinstance(row, str)]
             try:
-                content = self._content(kept, skipped, writer.claims.process.id)
+                content = self._content(stored, skipped, writer.claims.process.id)
             except StoreError:  # damaged, or gone by now: the model runs its rows
                 writer.claims.release(spec.name)
                 continue
             writer.write(spec, content)
             ids.update(example.id for example, _, _ in known[spec])
-            count += len(kept)
-            stores |= {row.store.path.name: None for _, _, row in kept}
+            count += len(stored)
+            stores |= {row.store.path.name: None for _, _, row in stored}
         return Copied(frozenset(ids), count, tuple(stores))
 
     def _content(

@@ -263,8 +263,8 @@ def extract_share(
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:
     """Raise ParameterError if an argument that is about images was passed with a store."""
     kinds = (InputOptions, ModelOptions, RunOptions)
-    given = [one for kind in kinds for one in fields(kind) if one.default is not MISSING]
-    defaults = {one.name: one.default for one in given}
+    optional = [one for kind in kinds for one in fields(kind) if one.default is not MISSING]
+    defaults = {one.name: one.default for one in optional}
     wrong = [name for name, value in arguments.items() if value != defaults.get(name)]
     if wrong:
         raise ParameterError(

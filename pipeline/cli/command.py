@@ -79,8 +79,8 @@ class Command:
 
     def to_function(self) -> Callable[..., None]:
         """Return the function that typer makes a command of."""
-        found = parameters_of(self.function)
-        parsers = {n: option for n, (_, option) in found.items() if option.parse is not None}
+        parameters = parameters_of(self.function)
+        parsers = {n: option for n, (_, option) in parameters.items() if option.parse is not None}
 
         def run(**values: Any) -> None:
             values |= self._allowed(values.pop("allow", None) or [])
@@ -96,7 +96,7 @@ class Command:
                 arguments.pop(name, None)
             self.show(_call(self.function, arguments), values).print(as_json=values["json"])
 
-        vars(run)["__signature__"] = Signature([*self._parameters(found)])
+        vars(run)["__signature__"] = Signature([*self._parameters(parameters)])
         return run
 
     def spellings(self, flags: Mapping[str, str]) -> dict[str, str]:
@@ -109,12 +109,12 @@ class Command:
             from savs.pipeline.cli.options.fields import offered
 
             options |= offered(kind)
-        found = {
+        spellings = {
             filled: f"{flags[name]} {text}" if flags[name].startswith("--") else text
             for name, option in options.items()
             for filled, text in option.fills.items()
         }
-        found |= {
+        spellings |= {
             option.name: flags[name]
             for name, option in options.items()
             if option.name and name in flags
@@ -122,8 +122,8 @@ class Command:
         for name in self.allows:
             permission = PERMISSIONS[name]
             spelled = {permission.field: name, permission.amount: spelling_of(name)}
-            found |= {field: f"--allow {text}" for field, text in spelled.items() if field}
-        return found
+            spellings |= {field: f"--allow {text}" for field, text in spelled.items() if field}
+        return spellings
 
     def _allowed(self, texts: list[str]) -> Options:
         try:

@@ -158,14 +158,14 @@ class Result:
         path = require_path(place)
         if (path / MANIFEST).exists():
             return Results(path).find()
-        found = cls(path.parent if path.name == CONFIG and path.is_file() else path)
+        result = cls(path.parent if path.name == CONFIG and path.is_file() else path)
         if not path.exists():
             raise ResultError(f"{path} does not exist; {CLASSIFIERS}")
-        if not found.folder.is_dir():
+        if not result.folder.is_dir():
             raise ResultError(f"{path} is no folder; {CLASSIFIERS}")
-        if not (found.is_selected or found.is_evaluated):
+        if not (result.is_selected or result.is_evaluated):
             raise ResultError(f"{path} holds no classifier: it has no {CONFIG}; {CLASSIFIERS}")
-        return found
+        return result
 
     @property
     def is_selected(self) -> bool:
@@ -364,8 +364,8 @@ class Results:
     def __iter__(self) -> Iterator[str]:
         """Yield the names, sorted."""
         folders = [] if is_remote(self.store) else sorted(self.store.glob(f"{RESULTS}/*/"))
-        found = (Result(folder) for folder in folders)
-        yield from (one.name for one in found if one.is_selected or one.is_evaluated)
+        results = (Result(folder) for folder in folders)
+        yield from (one.name for one in results if one.is_selected or one.is_evaluated)
 
     def __len__(self) -> int:
         """Return how many there are."""

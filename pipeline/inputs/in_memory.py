@@ -51,8 +51,8 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     `id`. ParameterError if examples have an unknown kind; DatasetError if there are none, or a
     value cannot be written.
     """
-    given = {split: keywords.get(split) for split in SPLITS}
-    rows = {s: rows for s, rows in given.items() if not isinstance(rows, str | Path | None)}
+    of_splits = {split: keywords.get(split) for split in SPLITS}
+    rows = {s: rows for s, rows in of_splits.items() if not isinstance(rows, str | Path | None)}
     if not rows:
         yield dict(keywords)
         return

@@ -50,8 +50,8 @@ class OwnReadout:
         self, features: Array, labels: Array, classes: Sequence[str], widths: Widths, **texts: Any
     ) -> Fitted:
         """Fit it, and check the arrays of the fit."""
-        given = (features, labels, classes, widths)
-        return self._fitted(self.rule.fit, given, len(classes), texts)
+        arguments = (features, labels, classes, widths)
+        return self._fitted(self.rule.fit, arguments, len(classes), texts)
 
     def fit_numbers(self, features: Array, labels: Array, clusters: Array) -> Fitted:
         """Fit it to numbers, and check the arrays of the fit."""
@@ -68,13 +68,13 @@ class OwnReadout:
         """Score heads, and check that each has a score and a margin."""
         function = self.rule.score_heads
         with self._calling(function):
-            found = function(features, *given, **texts)
+            head_scores = function(features, *given, **texts)
 
         def wrong(what: str) -> OwnCodeError:
             return self._wrong(function, what)
 
-        checked = checked_scores(found, len(features), wrong)
-        sets = tuple(checked_scores(of_set, len(features), wrong) for of_set in found.sets)
+        checked = checked_scores(head_scores, len(features), wrong)
+        sets = tuple(checked_scores(of_set, len(features), wrong) for of_set in head_scores.sets)
         if sets and (len(sets) != self.rule.parts or self.rule.parts == 1):
             raise wrong(f"gives {len(sets)} sets of scores, and `parts` is {self.rule.parts}")
         return replace(checked, sets=sets)
@@ -115,16 +115,19 @@ class OwnReadout:
         """Score features by a fit of so many classes, if that is known."""
         function = type(fitted).scores
         with self._calling(function):
-            found = fitted.scores(features)
-        if not isinstance(found, ClassScores):
-            raise self._wrong(function, f"gives a {type(found).__name__}, expected ClassScores")
-        choice = np.asarray(found.choice)
-        shown = np.shape(found.scores)[-1] if np.ndim(found.scores) else 0
-        known = shown if classes is None else classes
+            class_scores = fitted.scores(features)
+        if not isinstance(class_scores, ClassScores):
+            raise self._wrong(
+                function, f"gives a {type(class_scores).__name__}, expected ClassScores"
+            )
+        choice = np.asarray(class_scores.choice)
+        width = np.shape(class_scores.scores)[-1] if np.ndim(class_scores.scores) else 0
+        known = width if classes is None else classes
         count = features.shape[1]
         names = ("scores", "soft")
         scores, soft = (
-            self._numbers(function, name, getattr(found, name), (count, known)) for name in names
+            self._numbers(function, name, getattr(class_scores, name), (count, known))
+            for name in names
         )
         self._numbers(function, "choice", choice, (count,))
         if choice.dtype.kind not in "iu":

@@ -33,11 +33,11 @@ def labelled_by_answers(store: FeatureStore) -> FeatureStore:
 
     Others are returned as they are.
     """
-    asked = asked_questions(store.benchmark)
-    if store.ids("train") or not asked:
+    questions = asked_questions(store.benchmark)
+    if store.ids("train") or not questions:
         return store
-    classes, labels = {one.subtask: one.answers for one in asked}, dict[str, str]()
-    texts = {one.subtask: one.written for one in asked}
+    classes, labels = {one.subtask: one.answers for one in questions}, dict[str, str]()
+    texts = {one.subtask: one.written for one in questions}
     for subtask, answers in label_answers(store, UNLABELLED, ANSWERS, texts):
         likeliest = answers.sums.argmax(axis=1)
         names = (classes[subtask][number] for number in likeliest)

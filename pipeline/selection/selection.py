@@ -420,13 +420,13 @@ class Fitter:
         wanted = [((ANSWERS_HEAD,), one.task.rows) for one in chosen]
         both = []
         for one, answers in zip(chosen, chosen_in_parts(self.training, wanted), strict=True):
-            found = score_answers(answers, one.task.labels, one.task.classes)
+            answer_scores = score_answers(answers, one.task.labels, one.task.classes)
             both.append(
                 replace(
                     one,
                     heads=(*one.heads, ANSWERS_HEAD),
-                    scores=(*one.scores, *found.score.tolist()),
-                    margins=(*one.margins, *found.margin.tolist()),
+                    scores=(*one.scores, *answer_scores.score.tolist()),
+                    margins=(*one.margins, *answer_scores.margin.tolist()),
                 )
             )
         return both
@@ -492,8 +492,8 @@ class Fitter:
             heads = features[: -1 if self.rule.answers else None]
             alone = score_neurons if self.rule.of_neurons else score_heads
             widths = [heads.shape[2]] * len(heads)
-            given = (task.labels, task.classes, widths, self.left_out_alone)
-            of_heads = alone(heads, *given).score if len(heads) else []
+            arguments = (task.labels, task.classes, widths, self.left_out_alone)
+            of_heads = alone(heads, *arguments).score if len(heads) else []
             scores = np.array([*of_heads, *chosen.scores[len(heads) :]])
         return tuple((scores / len(task.rows)).tolist())
 

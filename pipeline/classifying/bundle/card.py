@@ -243,9 +243,9 @@ def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
     if result.is_evaluated:
         parts.append(_measured(result.metrics, "test examples", only))
     folds = result.of_folds
-    made = (whole.model, whole.readout, whole.scoring, whole.head_count, whole.examples)
+    facts = (whole.model, whole.readout, whole.scoring, whole.head_count, whole.examples)
     keys = ("model", "readout", "scoring", "heads", "scored")
-    if folds.is_evaluated and made == tuple(folds.metrics[key] for key in keys):
+    if folds.is_evaluated and facts == tuple(folds.metrics[key] for key in keys):
         parts.append(_measured(folds.metrics, "training examples, with heads of the others", only))
     return "## Metrics\n\n" + ("\n".join(parts) or "Nothing was measured.\n")
 

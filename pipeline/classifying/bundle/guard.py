@@ -61,10 +61,10 @@ def names_of(host: str) -> set[Name]:
 def origin_of(address: str | None) -> tuple[Name, int] | None:
     """Return name and port of an http(s) origin; None if it is none."""
     scheme, _, netloc = (address or "").rstrip("/").partition("://")
-    found = NETLOC.fullmatch(netloc)
-    if found is None or scheme not in PORTS:
+    match = NETLOC.fullmatch(netloc)
+    if match is None or scheme not in PORTS:
         return None
-    return name_of(found[1]), int(found[2] or PORTS[scheme])
+    return name_of(match[1]), int(match[2] or PORTS[scheme])
 
 
 class PageGuard:

@@ -19,13 +19,13 @@ def show(done: "tuple[Sequence[Benchmark], Sequence[str]]", options: Options) ->
     """Word the list, or the columns and a sample row of one."""
     from savs.pipeline.inputs.benchmark_list import benchmark_json
 
-    found, problems = done
+    benchmarks, problems = done
     if options["name"] is not None:
-        (one,) = found
+        (one,) = benchmarks
         return Shown(facts=benchmark_json(one), data=_whole(one))
-    lines = [line for one in found for line in (*_facts(one), "")]
+    lines = [line for one in benchmarks for line in (*_facts(one), "")]
     lines.append("savs benchmarks NAME shows the columns of its files and a sample row's prompt")
-    return Shown(facts=[benchmark_json(one) for one in found], data=lines, messages=problems)
+    return Shown(facts=[benchmark_json(one) for one in benchmarks], data=lines, messages=problems)
 
 
 def _whole(benchmark: "Benchmark") -> list[str]:

@@ -17,7 +17,7 @@ def show(done: "ReportContent", options: Options) -> Shown:
     notes = list(gallery.notes) if gallery else []
     cards = gallery.cards if gallery else ()
     names = ", ".join(result.name for result in done.results)
-    shown = counted_as(len(cards), "example", "is", "are")
+    examples = counted_as(len(cards), "example", "is", "are")
     facts = {
         "page": str(out),
         "results": [str(result.folder) for result in done.results],
@@ -25,7 +25,7 @@ def show(done: "ReportContent", options: Options) -> Shown:
         "examples": [card.id for card in cards],
         "notes": notes,
     }
-    messages = [f"{format_bytes(out.stat().st_size)}: {names}; {shown} shown"]
+    messages = [f"{format_bytes(out.stat().st_size)}: {names}; {examples} shown"]
     messages += [f"note: {note}" for note in notes]
     return Shown(facts=facts, data=[str(out)], messages=messages)
 

@@ -23,9 +23,9 @@ OPTIONS = {field: option for kind in CLASSES for field, option in options_of(kin
 
 def offered(kind: Any) -> dict[str, Option]:
     """Return field -> option of a kind, for those that a shell may set."""
-    given = options_of(kind)  # a TypedDict may word an option in its own way
-    found = {f: OPTIONS[f] if option is PYTHON else option for f, option in given.items()}
-    return {field: option for field, option in found.items() if option.level != "python"}
+    options = options_of(kind)  # a TypedDict may word an option in its own way
+    of_shell = {f: OPTIONS[f] if option is PYTHON else option for f, option in options.items()}
+    return {field: option for field, option in of_shell.items() if option.level != "python"}
 
 
 def parameters_of_fields(kind: Any) -> Iterator[inspect.Parameter]:

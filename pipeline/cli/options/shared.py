@@ -41,11 +41,11 @@ def parsed(name: str, value: Any, source: "Option") -> dict[str, Any]:
     """Return the fields that a text sets, or the texts of a repeated option; else a usage error."""
     assert source.parse is not None
     try:
-        found = source.parse(value)
+        meaning = source.parse(value)
     except ValueError as error:
         said = f" {error}" if isinstance(value, list) else f" is {value!r:.50}, {error}"
         raise typer.BadParameter(f"`{name}`{said}") from error
-    return found if source.fills else {name: found}
+    return meaning if source.fills else {name: meaning}
 
 
 def flags_of(options: "Mapping[str, Option]") -> dict[str, str]:

@@ -30,10 +30,12 @@ def parameters_of(function: str) -> dict[str, tuple[Parameter, options.Option]]:
     """Return name -> parameter for typer, and its `Option`, of `module:function`."""
     definition = _definition(*function.split(":"))
     texts = parameter_texts(ast.get_docstring(definition) or "")
-    given = definition.args
-    positional = list(zip(given.args, _padded(given.defaults, len(given.args)), strict=True))
-    named = zip(given.kwonlyargs, given.kw_defaults, strict=True)
-    found = {}
+    arguments = definition.args
+    positional = list(
+        zip(arguments.args, _padded(arguments.defaults, len(arguments.args)), strict=True)
+    )
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    parameters = {}
     flags = {name: flag_of(name) for name in texts}
     for is_argument, (one, default) in [
         *((True, pair) for pair in positional),
@@ -50,8 +52,8 @@ def parameters_of(function: str) -> dict[str, tuple[Parameter, options.Option]]:
         shown: Any = _shell_type(hint, option)
         annotation = Annotated[shown, typed]
         parameter = Parameter(one.arg, kind, default=value, annotation=annotation)
-        found[one.arg] = (parameter, option)
-    return found
+        parameters[one.arg] = (parameter, option)
+    return parameters
 
 
 def parameter_texts(docstring: str) -> dict[str, str]:

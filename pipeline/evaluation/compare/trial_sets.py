@@ -120,9 +120,9 @@ class TrialSet:
             cluster = joined_clusters([one.units.scores["cluster"] for one in (first, trial)])
             first, trial = first.in_clusters(cluster), trial.in_clusters(cluster)
             within_draw = first.draws == trial.draws == 1
-            shown = setting if self.is_grid or other.is_grid else None
+            at = setting if self.is_grid or other.is_grid else None
             names = self.data_set + self.name, other.data_set + other.name
-            yield Pair(*names, shown, first, trial, within_draw)
+            yield Pair(*names, at, first, trial, within_draw)
 
 
 def _require_same_units(a: TrialSet, b: TrialSet, metric: str, first: Trial, other: Trial) -> None:

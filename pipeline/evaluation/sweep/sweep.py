@@ -211,7 +211,7 @@ def sweep(
     )
     is_same, apart = hold_same_test(list(named.values())) if len(named) > 1 else (True, "")
     if is_same:
-        found = measure(named)
+        sweep_result = measure(named)
     else:
         for store in named.values():
             if not target_of(store.benchmark).has_mean_over_data_sets:
@@ -224,12 +224,12 @@ def sweep(
         for name, store in named.items():
             sweeps[name] = measure({name: store})
             reporting.say(f"swept {store.path}")
-        found = join_sweeps(sweeps)
+        sweep_result = join_sweeps(sweeps)
     if folder is None:
-        return found
+        return sweep_result
     if (folder / SUMMARY_FILE).exists():
         reporting.say(f"the earlier sweep in {folder} is replaced; pass `out` to keep both")
-    return replace(found, files=tuple(save_sweep(found, folder)))
+    return replace(sweep_result, files=tuple(save_sweep(sweep_result, folder)))
 
 
 def _named(stores: Any) -> dict[str, FeatureStore]:

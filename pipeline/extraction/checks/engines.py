@@ -60,8 +60,8 @@ def is_of_vllm(record: Mapping[str, Any], version: str, run: RunOptions) -> bool
 
 def batching_of_vllm(model: VllmModel, run: RunOptions, verdict: Verdict) -> Batching:
     """Return the record of a run by vLLM: its version, and how far it is from transformers."""
-    given = {name: getattr(run, name) for name in DEFAULTS if getattr(run, name) is not None}
-    batches: dict[str, Any] = {**DEFAULTS, "batch_size": EXAMPLES, **given}
+    sizes = {name: getattr(run, name) for name in DEFAULTS if getattr(run, name) is not None}
+    batches: dict[str, Any] = {**DEFAULTS, "batch_size": EXAMPLES, **sizes}
     return Batching(
         **batches,
         batch_tokens=model.tokens,
@@ -83,9 +83,9 @@ def one_of_each(
 
     Engines may cut several images of a prompt otherwise (LLaVA-OneVision).
     """
-    found, known = [*prompts], set(map(images_in, prompts))
+    compared, known = [*prompts], set(map(images_in, prompts))
     for example in chain.from_iterable(examples.values()):
-        if len(example.media) in known or len(found) == 2 * COMPARED:
+        if len(example.media) in known or len(compared) == 2 * COMPARED:
             continue
         try:
             pieces = pieces_of(example, media(example), encoder)
@@ -93,8 +93,8 @@ def one_of_each(
         except Exception:  # the run itself skips it, and says so
             continue
         known.add(len(example.media))
-        found.append(pieces)
-    return found
+        compared.append(pieces)
+    return compared
 
 
 def compare_here(
@@ -144,17 +144,17 @@ def _reference(
 
 def compare_with(store: str | Path, model: VllmModel, examples: Splits, media: MediaOf) -> Verdict:
     """Compare examples with a store's rows of equal id and content; ModelError if it has none."""
-    found = open_store(store)
-    identity = found.manifest.identity
+    reference = open_store(store)
+    identity = reference.manifest.identity
     points = tuple(p for p in model.hook_points if p.site.label == identity.site)
     grid = tuple(point.grid for point in points)
-    if grid != found.grid:
+    if grid != reference.grid:
         raise ModelError(
             f"`compare_with` {store} has {identity.site} of {identity.model.get('name')}, expected"
             f" the sites and heads that are read of {model.name}; pass a store of the same options"
         )
     prompts, stored = [], []
-    for pieces, features in _rows_of_both(found, model, examples, media):
+    for pieces, features in _rows_of_both(reference, model, examples, media):
         prompts.append(pieces)
         stored.append(features)
         if len(prompts) == 4 * COMPARED:
@@ -170,8 +170,8 @@ def compare_with(store: str | Path, model: VllmModel, examples: Splits, media: M
     moved = verdict.seen.partition(" (")[0]
     return Verdict(
         verdict.same,
-        f"against {len(prompts)} rows of {found.path}: {moved}, the largest relative distance is"
-        f" {distance(alone, other):.1e} in {model.dtype}",
+        f"against {len(prompts)} rows of {reference.path}: {moved}, the largest relative distance"
+        f" is {distance(alone, other):.1e} in {model.dtype}",
     )
 
 
@@ -205,7 +205,7 @@ def _by_vllm(
     launched, tokens = model.run_prompts(model.encoder.encode(prompts)[PROMPTS])
     read = launched.result()
     if points:
-        kept = [n for n, point in enumerate(model.hook_points) if point in points]
+        places = [n for n, point in enumerate(model.hook_points) if point in points]
         model = replace(model, hook_points=tuple(points))
-        read = replace(read, heads=[read.heads[n] for n in kept])
+        read = replace(read, heads=[read.heads[n] for n in places])
     return stacked(model, read).swapaxes(0, 1), tokens

@@ -203,13 +203,13 @@ def _read(
         )
     line = _require_room(model, len(ids[0]), len(turns), len(rest), answers, where)
     with torch.inference_mode():
-        shown = begin(model.model, model.placed(before), whole=False)
-        if shown.cache is None:
+        continuation = begin(model.model, model.placed(before), whole=False)
+        if continuation.cache is None:
             raise ModelError(
                 f"{model.name} does not tell positions after a cache, so demonstrations cannot be"
                 " shared; leave out `icl_shots`"
             )
-        demonstrations = Demonstrations(shown, len(ids[2]) - len(rest))
+        demonstrations = Demonstrations(continuation, len(ids[2]) - len(rest))
         query = answers.tried(1)
         ours = demonstrations.answer(model.placed(alone), query)
         theirs = begin(model.model, model.placed(whole), whole=True).likelihoods(query)

@@ -191,11 +191,11 @@ class Continuation:
             taken = self.take(rows)
             logits = self.model(**taken.longer({IDS: ids}), **use(taken.cache)).logits
         else:  # images cannot be taken row by row
-            kept = ids.shape[1]
+            width = ids.shape[1]
             whole = self.longer({IDS: ids[:1].expand(len(self.mask), -1)})
-            logits = self.model(**whole, **use(None), logits_to_keep=kept).logits
+            logits = self.model(**whole, **use(None), logits_to_keep=width).logits
             # some models return logits of all positions
-            logits = logits[moved(torch.tensor(rows), logits.device), -kept:]
+            logits = logits[moved(torch.tensor(rows), logits.device), -width:]
         begins = [text[0] for text in labels]
         where = moved(torch.tensor([rows, begins]), first.device)
         return first[where[0], where[1]] + summed(logits, [text[1:] for text in labels])
@@ -217,10 +217,10 @@ class Continuation:
         starts = torch.tensor([len(suffixes[IDS][row]) - 1 for row, _ in part])
         steps = torch.arange(max(map(len, labels)))
         ends = (starts[:, None] + steps).clamp(max=inputs[IDS].shape[1] - 1)
-        kept, which = ends.unique(return_inverse=True)
+        positions, which = ends.unique(return_inverse=True)
         taken = self.take([rows[row] for row, _ in part])
         arguments = taken.longer(inputs) | use(taken.cache)
-        logits = self.model(**arguments, logits_to_keep=kept).logits
+        logits = self.model(**arguments, logits_to_keep=positions).logits
         each = torch.arange(len(part), device=logits.device)[:, None]
         return summed(logits[each, moved(which, logits.device)], labels)
 

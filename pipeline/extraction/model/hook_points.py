@@ -213,7 +213,7 @@ def _attention_modules(model: Any, layers: Numbered) -> Numbered:
 
 
 def _mlp_modules(model: Any, layers: Numbered) -> Numbered:
-    found = []
+    modules = []
     for number, layer in layers:
         module = _norm_after(layer, AFTER_MLP) or _mlp(layer)
         if module is None:
@@ -221,8 +221,8 @@ def _mlp_modules(model: Any, layers: Numbered) -> Numbered:
                 f"{type(model).__name__}: layer {number}, a {type(layer).__name__}, has no MLP"
                 f" ({', '.join(MLP_NAMES)}) that can be found; leave out the site {MLP}"
             )
-        found.append((number, module))
-    return found
+        modules.append((number, module))
+    return modules
 
 
 def _norm_after(layer: nn.Module, names: Sequence[str]) -> nn.Module | None:

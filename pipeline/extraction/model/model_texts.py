@@ -41,8 +41,8 @@ def write_recipe(values: Mapping[str, Any]) -> str:
 
 def parse_code(text: str) -> str:
     """Return a file of code; ValueError for another recipe, which a classifier records."""
-    found = parse_recipe(text)
-    if "model_code" not in found:
+    fields = parse_recipe(text)
+    if "model_code" not in fields:
         raise ValueError("expected code, FILE.py: the classifier records its other recipes")
     return text
 

@@ -57,8 +57,8 @@ def put_heads(wanted: str) -> None:
     if getattr(base, READS_SITES, None) == sites:  # plugins may be loaded more than once
         return
     base = getattr(base, "without_sites", base)
-    made = with_sites(base, as_embedding_model(base), sites, pooler_of_sites)
-    ModelRegistry.register_model(architecture, made)
+    embedding_model = with_sites(base, as_embedding_model(base), sites, pooler_of_sites)
+    ModelRegistry.register_model(architecture, embedding_model)
 
 
 def with_sites(base: type, embedding: Any, sites: str, pooler: Callable[..., Any]) -> type:

@@ -247,7 +247,7 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
     """
     if find_spec(VLLM) is None:
         raise MissingExtraError(f"`engine` needs vLLM, which is not installed; {INSTALL}")
-    asked = {
+    is_set = {
         "device": options.device != AUTO,  # it takes the GPUs that it sees
         "attention": options.attention != AUTO,
         "adapter": options.adapter is not None,
@@ -259,7 +259,7 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
         "tower_attention": run.tower_attention is not None,
         "pooling": any(site.pooling != LAST for site in run.sites),
     }
-    for option in (option for option, is_asked in asked.items() if is_asked):
+    for option in (option for option, is_asked in is_set.items() if is_asked):
         raise ModelError(
             f"`{option}` is for models that transformers runs; leave it out, or `engine` vllm"
         )

@@ -169,11 +169,11 @@ def draw_lines(
         return BOTTOM - (BOTTOM - TOP) * (share - bottom) / (top - bottom)
 
     every = -(-len(places) // MOST_TICKS)
-    shown = [place for n, place in enumerate(reversed(places)) if n % every == 0]
+    labelled = [place for n, place in enumerate(reversed(places)) if n % every == 0]
     return Chart(
         title=title,
         x_name=x_name,
-        x_ticks=tuple((x_of(place), texts[place]) for place in reversed(shown)),
+        x_ticks=tuple((x_of(place), texts[place]) for place in reversed(labelled)),
         y_ticks=tuple((y_of(h), f"{100 * h:g}" if are_shares else f"{h:.6g}") for h in heights),
         series=tuple(
             Series(

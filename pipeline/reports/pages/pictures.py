@@ -160,15 +160,15 @@ class Images:
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
             if is_window(name):  # a file is read once for windows that follow each other
-                found, video = self._clips.read(media, name)
+                content, video = self._clips.read(media, name)
                 decoded: list[Decoded] = [video]
             else:
                 data = media.read(name)
-                found, rules = digest_of(data, name), replace(media.rules, outlines=True)
-                decoded = decode_file(data, name, rules) if digest in (None, found) else []
+                content, rules = digest_of(data, name), replace(media.rules, outlines=True)
+                decoded = decode_file(data, name, rules) if digest in (None, content) else []
         except MediaError:
             return []
-        if digest not in (None, found):
+        if digest not in (None, content):
             self.changed += 1
             return []
         return pictures_of(name, decoded, self.side)

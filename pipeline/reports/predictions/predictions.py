@@ -175,8 +175,10 @@ class PredictionPage:
         here = Path(__file__).parent
         script = (here / "predictions.js").read_text("utf-8")
         content = page_content(predicted, out, self.examples)
-        shown = {"content": content, "most_classes": MOST_CLASSES}
-        file.write_text(render(here, "predictions.html", script=script, **shown), encoding="utf-8")
+        variables = {"content": content, "most_classes": MOST_CLASSES}
+        file.write_text(
+            render(here, "predictions.html", script=script, **variables), encoding="utf-8"
+        )
 
 
 def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionContent:

@@ -103,10 +103,10 @@ def draw_timeline(
     )
     middles = [*map(_middle_s, windows)]
     wanted = [(2 * part + 1) * end_s / (2 * FRAMES) for part in range(FRAMES)]
-    shown = [min(range(len(rows)), key=lambda n: abs(middles[n] - time)) for time in wanted]
+    picked = [min(range(len(rows)), key=lambda n: abs(middles[n] - time)) for time in wanted]
     return Timeline(
         chart=chart,
-        frames=tuple(_frame(rows[n], images) for n in dict.fromkeys(shown)),
+        frames=tuple(_frame(rows[n], images) for n in dict.fromkeys(picked)),
         windows=len(rows),
         every=every,
     )

@@ -131,8 +131,8 @@ def _heads(chosen: SelectionConfig) -> list[str]:
     if chosen.heads_from is None:
         count = chosen.heads_each or chosen.head_count
         return ["--heads", str(count)] if count else []
-    given = {",".join(map(head_name, model_heads(task.heads))) for task in chosen.tasks}
-    return ["--heads", given.pop() if len(given) == 1 else "SELECTION"]
+    head_lists = {",".join(map(head_name, model_heads(task.heads))) for task in chosen.tasks}
+    return ["--heads", head_lists.pop() if len(head_lists) == 1 else "SELECTION"]
 
 
 def _line(words: Sequence[str], alone: Sequence[str] = ()) -> str:
