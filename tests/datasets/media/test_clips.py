@@ -34,7 +34,7 @@ def opened(monkeypatch) -> Counter[str]:
 
 @pytest.fixture
 def folder(tmp_path) -> MediaFolder:
-    video = encode("mp4", [plain(c) for c in PALETTE[:20]], g="4")  # it has its second of writing
+    video = encode("mp4", [plain(c) for c in PALETTE[:20]], g="4")  # its header has the time
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(video)
     return MediaFolder(tmp_path, rules=MediaRules(video_frames=1))
