@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
@@ -11,7 +11,7 @@ from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.example import with_sounds
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
-from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
+from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
 from savs.foundation.files import is_utf8
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
@@ -41,7 +41,7 @@ OF_IMAGES = FolderKind(
     column="image",
     noun="image",
     question="What is in the image?",
-    has=lambda name: PurePath(name).suffix.lower() in IMAGES or is_video_name(name),
+    has=lambda name: is_image_name(name) or is_video_name(name),
 )
 OF_SOUNDS = FolderKind(
     column="audio",

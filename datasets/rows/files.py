@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
-from savs.datasets.rows.media_names import IMAGES
+from savs.datasets.rows.media_names import is_image_name
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
 from savs.foundation.network import HUB, hub_problem
 
@@ -104,7 +104,7 @@ def require_present(source: str | Path) -> None:
 def _below(root: Path, pattern: str, text: str) -> Files:
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
     is_folder = not paths and pattern == ALL_PARQUET
-    if is_folder and any(path.suffix.lower() in IMAGES for path in root.rglob("*")):
+    if is_folder and any(is_image_name(path.name) for path in root.rglob("*")):
         raise SourceError(
             f"{text} holds images, but no rows ({pattern}); for a folder of images per"
             " class take the benchmark image-folder, else pass a table that names the images"
