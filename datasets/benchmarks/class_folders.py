@@ -12,6 +12,7 @@ from savs.datasets.example import with_sounds
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
+from savs.foundation.errors import reason_of
 from savs.foundation.files import is_utf8
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
@@ -241,7 +242,7 @@ def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
         paths = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise SourceError(
-            f"{folder} cannot be read: {error.strerror}; check its permissions"
+            f"{folder} cannot be read: {reason_of(error)}; check its permissions"
         ) from error
     folders: list[Path] = []
     files: list[Path] = []

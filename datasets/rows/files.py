@@ -10,6 +10,7 @@ from typing import Any
 from savs.datasets.errors import SourceError
 from savs.datasets.rows.media_names import is_image_name
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
+from savs.foundation.errors import reason_of
 from savs.foundation.network import HUB, hub_problem
 
 ALL_PARQUET, ALL_SHARDS = "**/*.parquet", "**/*.tar"
@@ -70,9 +71,8 @@ def find_files(source: str | Path) -> Files:
         if isinstance(error, SourceError):
             raise
         printable = text if text.isprintable() else ascii(text)
-        reason = getattr(error, "strerror", None) or error
         raise SourceError(
-            f"{printable[:NAME_CHARACTERS]} cannot be found: {reason}; check the name"
+            f"{printable[:NAME_CHARACTERS]} cannot be found: {reason_of(error)}; check the name"
         ) from error
 
 

@@ -27,7 +27,7 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
     make_folder,
     real_path,
-    remove_left_overs_in,
+    remove_left_overs,
     whole_file,
 )
 from savs.foundation.progress import track
@@ -149,7 +149,7 @@ class SortedFolder:
             renamed |= {name: folder for name, folder in classes.items() if name != folder}
         for target in sorted(set(folders.values())):
             with disk_errors(target, ADVICE):
-                remove_left_overs_in(target)
+                remove_left_overs(target)
         examples = {example.id: (group, example) for group, example in self._examples()}
         known = predictions.filter(pl.col("prediction").is_not_null(), pl.col("id").is_in(examples))
         copied, copies, missing = 0, set[Path](), list[str]()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from savs.foundation.bounds import whole_number
+from savs.foundation.errors import reason_of
 from savs.pipeline.running.options import Option
 
 Fields = dict[str, Any]
@@ -511,8 +512,7 @@ def _content(path: str) -> str:
     try:
         return read_regular_text(Path(path))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path} cannot be read: {reason}") from error
+        raise ValueError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 STORE_OR_RESULT = Option(

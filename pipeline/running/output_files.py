@@ -1,18 +1,19 @@
 """Output files of a command, written whole or not at all, and what CSV files have in a cell."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import SavsError, reason_of
 from savs.foundation.files import (
     make_durable,
     make_folder,
     native_disk_errors,
+    remove_empty,
     remove_left_overs,
     whole_file,
 )
@@ -27,13 +28,6 @@ def check_free(path: Path, option: str, *, force: bool) -> None:
         raise OutputError(f"{path} exists; remove it, or pass another `{option}`")
 
 
-def _remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders that were made for files that did not come, the inner ones first."""
-    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-        with suppress(OSError):
-            folder.rmdir()
-
-
 @contextmanager
 def disk_errors(
     where: str | Path, advice: str = "another `out`", kind: type[OSError] = OutputError
@@ -45,9 +39,7 @@ def disk_errors(
     except (OSError, pl.exceptions.PolarsError) as error:
         if isinstance(error, SavsError):
             raise
-        # polars adds its query plan below the reason
-        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
-        raise kind(f"{where} cannot be written: {reason}; pass {advice}") from error
+        raise kind(f"{where} cannot be written: {reason_of(error)}; pass {advice}") from error
 
 
 @contextmanager
@@ -60,7 +52,7 @@ def new_file(
     """
     with disk_errors(path, advice, kind):
         make_folder(path.parent)
-        remove_left_overs(path)
+        remove_left_overs(path.parent, path.name)
         with whole_file(path) as partial:
             yield partial
 
@@ -80,12 +72,14 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
         for option, path in targets.items():
             check_free(path, option, force=force)
         parents = {folder for path in targets.values() for folder in path.parents}
+        paths = {}
         with ExitStack() as stack:
-            stack.callback(_remove_empty, [folder for folder in parents if not folder.exists()])
-            paths = {}
+            for folder in sorted(parents):  # of those that are made the inner ones go first
+                if not folder.exists():
+                    stack.callback(remove_empty, folder)
             for option, path in targets.items():
                 make_folder(path.parent)
-                remove_left_overs(path)
+                remove_left_overs(path.parent, path.name)
                 new = whole_file(path, replace=at_once, keep_suffix=True)
                 paths[option] = stack.enter_context(new)
             yield paths

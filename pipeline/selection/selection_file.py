@@ -144,8 +144,8 @@ def _load_task(
 def copy_selection(path: str | Path, folder: Path) -> None:
     """Copy the two files of a selection; ResultError if one is not there."""
     file = config_path(path)
-    copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER, SELECT)
-    copy_result(file, folder / CONFIG, SELECT)
+    copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER)
+    copy_result(file, folder / CONFIG)
 
 
 def _find_rule(
