@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.general import measure
+from savs.datasets.benchmarks.general import FIELD_COLUMNS, marked_media, measure
 from savs.datasets.errors import OptionError, SourceError
-from savs.datasets.example import with_sounds
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
@@ -81,9 +80,7 @@ def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
         The folder does not exist, a class has no medium, or a medium or a folder is misplaced; all
         of these are named.
     """
-    if not source.is_dir():
-        what = "is a file" if source.exists() else "does not exist"
-        raise SourceError(f"{source} {what}; expected a folder with one subfolder per class")
+    _require_folder(source, "a folder with one subfolder per class")
     contents = _look(source, kind)
     if contents.problems:
         raise SourceError(f"{source} " + "; ".join(contents.problems))
@@ -98,21 +95,28 @@ def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
     ]
 
 
+def _require_folder(source: Path, expected: str) -> None:
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise SourceError(f"{source} {what}; expected {expected}")
+
+
 def class_folders(source: Path) -> list[str]:
     """Return the names of the class folders in a folder; SourceError if it cannot be read."""
     folders = _list_folder(source)[0] if source.is_dir() else []
     return [folder.name for folder in folders if folder.name not in UNLABELLED]
 
 
-def has_media(folder: Path, kind: FolderKind = OF_IMAGES) -> bool:
+def has_media(folder: Path, kind: FolderKind) -> bool:
     """Return whether a folder has a medium of a kind directly in it."""
     return any(kind.has(path.name) for path in _list_folder(folder)[1])
 
 
 def holds_sounds(source: Path) -> bool:
     """Return whether a folder has sounds somewhere, and no image or video."""
-    names = [name for folder in _list_folder(source)[0] for name in _files_below(folder, "")]
-    names += [path.name for path in _list_folder(source)[1]]
+    folders, files = _list_folder(source)
+    names = [path.name for path in files]
+    names += [name for folder in folders for name in _files_below(folder, "")]
     return any(map(is_sound_name, names)) and not any(map(OF_IMAGES.has, names))
 
 
@@ -143,9 +147,7 @@ def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
     SourceError
         The folder does not exist, or holds none.
     """
-    if not source.is_dir():
-        what = "is a file" if source.exists() else "does not exist"
-        raise SourceError(f"{source} {what}; expected a folder of {kind.noun}s")
+    _require_folder(source, f"a folder of {kind.noun}s")
     names = sorted(_unlabelled_names(source))
     media = [name for name in names if kind.has(name) and is_utf8(name)]
     if not media:
@@ -182,12 +184,10 @@ def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
 
 
 def _look(source: Path, kind: FolderKind) -> _Contents:
-    contents = _Contents()
     folders, files = _list_folder(source)
     classes = [folder for folder in folders if folder.name not in UNLABELLED]
-    loose = [path.name for path in files if kind.has(path.name)]
-    contents.others += [path.name for path in files if not kind.has(path.name)]
-    if loose:
+    contents = _Contents(others=[path.name for path in files if not kind.has(path.name)])
+    if loose := [path.name for path in files if kind.has(path.name)]:
         contents.problems.append(
             f"holds {_first(loose)} next to the class folders (move them into one, or away)"
         )
@@ -204,10 +204,9 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
         if not is_utf8(folder.name):
             continue
         names = sorted(_files_below(folder, folder.name))
-        named = [name for name in names if kind.has(name)]
-        media = [name for name in named if is_utf8(name)]
+        media = [name for name in names if kind.has(name) and is_utf8(name)]
         contents.media += media
-        contents.not_utf8 += [name for name in named if not is_utf8(name)]
+        contents.not_utf8 += [name for name in names if kind.has(name) and not is_utf8(name)]
         contents.others += [name for name in names if not kind.has(name)]
         if not media:
             empty.append(folder.name)
@@ -259,13 +258,8 @@ def _first(names: list[str]) -> str:
 
 def parse_row(row: Row, question: str, kind: FolderKind = OF_IMAGES) -> Iterator[Fields]:
     """Read one medium; its folder is the class, and its name below the source is the id."""
-    name = row.text(kind.column)
-    images, sounds = ([name], []) if kind is OF_IMAGES else ([], [name])
-    try:
-        prompt, media = with_sounds(question, images, sounds)
-    except ValueError as error:
-        raise row.error(str(error), "use one placeholder per medium, or none") from error
-    yield Fields(id=name, label=row.optional("label"), prompt=prompt, media=media)
+    prompt, media = marked_media(row, question, FIELD_COLUMNS)
+    yield Fields(id=row.text(kind.column), label=row.optional("label"), prompt=prompt, media=media)
 
 
 def ask(benchmark: Benchmark, question: str) -> Benchmark:

@@ -41,6 +41,8 @@ FIELDS = {
     "category": "optional: kept with the predictions",
 }
 """Field -> description. A field is read from the column of its name unless the user maps it."""
+FIELD_COLUMNS = {field: field for field in FIELDS}
+"""Field -> the column of its name."""
 TEST_ALONE = ("id", "group", "category")
 """Fields that a training file may lack even if the test file has them."""
 NAMES_MEDIA = re.compile(
@@ -233,7 +235,7 @@ def general(
         raise OptionError("`columns` question=... and `question` both give the prompt; keep one")
     if question is not None and not question.strip():
         raise OptionError("`question` is empty; pass the prompt of all rows")
-    names = {field: mapped.get(field, field) for field in FIELDS}
+    names = FIELD_COLUMNS | mapped
     for one, many in (MEDIA[:2], MEDIA[2:]):
         if names[one] == names[many]:
             raise OptionError(
@@ -263,7 +265,7 @@ GENERAL = Benchmark(
     name="general",
     summary="your own images or sounds, questions and labels",
     columns=FIELDS,
-    parse_row=partial(parse_row, columns={field: field for field in FIELDS}, question=None),
+    parse_row=partial(parse_row, columns=FIELD_COLUMNS, question=None),
     check_rows=partial(check_rows, columns={}, question=None),
     measure=measure,
     reads=SCORED,

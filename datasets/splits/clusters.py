@@ -67,8 +67,3 @@ def known_media() -> pl.Expr:
 def whole_media(media: pl.Expr) -> pl.Expr:
     """Return lists of digests or names of media with the whole medium in place of each part."""
     return media.list.eval(pl.element().str.replace(PATTERN, ""))
-
-
-def group_tie(group: str | None) -> list[str]:
-    """Return the tie of an example to its group, if it has one."""
-    return [] if group is None else [f"group {group}"]
