@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -225,39 +225,6 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
         yield _Clip(container, stream, name, kind == AVI, max_pixels, NamedBytes(data, name))
 
 
-@dataclass(slots=True)
-class _Packets:
-    """What is kept of a stream's packets: objects of FFmpeg would take a hundred times as much."""
-
-    present: int = 0
-    """Packets with content."""
-    used: int = 0
-    """Those that are not discarded."""
-    starts: "array[int]" = field(default_factory=lambda: array("q"))
-    """Time stamp of each used packet that has one, as those below."""
-    durations: "array[int]" = field(default_factory=lambda: array("q"))
-    keys: bytearray = field(default_factory=bytearray)
-
-
-def _read_packets(clip: _Clip) -> _Packets:
-    packets = _Packets()
-    for packet in clip.container.demux(clip.stream):
-        clip.named.count(packet)
-        if not packet.size:
-            continue
-        packets.present += 1
-        if packets.present > MAX_FRAMES:
-            raise MediaError(f"{clip.name} has more than {MAX_FRAMES:,} frames: cut it")
-        if packet.is_discard:
-            continue
-        packets.used += 1
-        if packet.pts is not None:
-            packets.starts.append(packet.pts)
-            packets.durations.append(packet.duration or 0)
-            packets.keys.append(packet.is_keyframe)
-    return packets
-
-
 @dataclass(frozen=True, slots=True)
 class _Times:
     """When frames are shown, in units of `_unit_s`."""
@@ -272,29 +239,44 @@ class _Times:
 
 def _times(clip: _Clip) -> _Times:
     """Return when the frames of a video are shown."""
-    packets = _read_packets(clip)
-    if not packets.used:
+    present = used = 0
+    # Numbers of packets are kept: FFmpeg's objects would take a hundred times as much.
+    pts, durations, keys = array("q"), array("q"), bytearray()
+    for packet in clip.container.demux(clip.stream):
+        clip.named.count(packet)
+        if not packet.size:
+            continue
+        present += 1
+        if present > MAX_FRAMES:
+            raise MediaError(f"{clip.name} has more than {MAX_FRAMES:,} frames: cut it")
+        if packet.is_discard:
+            continue
+        used += 1
+        if packet.pts is not None:
+            pts.append(packet.pts)
+            durations.append(packet.duration or 0)
+            keys.append(packet.is_keyframe)
+    if not used:
         raise MediaError(f"{clip.name} has no frame")
     if clip.numbered:
-        if packets.present < WHOLE * clip.stream.frames:
+        if present < WHOLE * clip.stream.frames:
             raise MediaError(
-                f"{clip.name} is damaged: {packets.present} of {clip.stream.frames} frames are"
-                " present"
+                f"{clip.name} is damaged: {present} of {clip.stream.frames} frames are present"
             )
-        return _Times(range(packets.used), packets.used, None)
-    if not packets.starts:
+        return _Times(range(used), used, None)
+    if not pts:
         raise MediaError(f"{clip.name} has no time stamps for its frames")
-    stamps = np.frombuffer(packets.starts, np.int64)
+    stamps = np.frombuffer(pts, np.int64)
     order = np.argsort(stamps, kind="stable")
     later = np.append(stamps[order][1:] != stamps[order][:-1], True)
     order = order[later]  # of packets with one time stamp the last
     starts = stamps[order].tolist()
     gap = (starts[-1] - starts[0]) // max(1, len(starts) - 1)
-    end = starts[-1] + (packets.durations[order[-1]] or gap or 1)
+    end = starts[-1] + (durations[order[-1]] or gap or 1)
     shown_s, said_s = float(end * clip.stream.time_base), _said_s(clip.stream)
     if shown_s < WHOLE * said_s:
         raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
-    is_key = np.frombuffer(packets.keys, np.bool_)[order]
+    is_key = np.frombuffer(keys, np.bool_)[order]
     return _Times(starts, end, stamps[order][is_key].tolist())
 
 
