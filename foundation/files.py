@@ -30,7 +30,7 @@ PARTIAL = ".partial"
 """What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
 _UNFINISHED = re.compile(
     r"(?P<name>.+?)\.\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{8})-[0-9a-f]{8}"
-    rf"{re.escape(PARTIAL)}.*",
+    rf"{re.escape(PARTIAL)}",
     re.DOTALL | re.ASCII,
 )
 
@@ -40,14 +40,12 @@ def whole_file(
     path: Path,
     *,
     replace: bool = True,
-    keep_suffix: bool = False,
     before_naming: Callable[[], None] = lambda: None,
 ) -> Iterator[Path]:
     """Yield a new path next to `path` to write to; when the block ends it gets the path's name.
 
     The content is on the disk before the name is. Where the block raises, nothing is left.
 
-    With `keep_suffix` the partial name ends in the suffix of `path`, for writers that go by it.
     `before_naming` is called when the content is there and the name is not; what it raises prevents
     the name.
 
@@ -58,8 +56,7 @@ def whole_file(
     OSError
         The disk cannot be written.
     """
-    name = f"{path.name}.{_tag()}{PARTIAL}"
-    partial = path.with_name(name + path.suffix if keep_suffix else name)
+    partial = path.with_name(f"{path.name}.{_tag()}{PARTIAL}")
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
     try:
@@ -168,7 +165,7 @@ def left_overs(folder: Path, name: str | None = None) -> list[Path]:
     """
     pattern = "*" if name is None else glob.escape(name)
     left = []
-    for partial in folder.glob(f"{pattern}.*{PARTIAL}*"):
+    for partial in folder.glob(f"{pattern}.*{PARTIAL}"):
         tag = _UNFINISHED.fullmatch(partial.name)
         if (
             tag is not None

@@ -62,7 +62,7 @@ def killed(tmp_path) -> Path:
     """Return a folder where a writer of `x[1]` was killed, and a file that it made."""
     code = (
         "import os\nfrom pathlib import Path\nfrom savs.foundation.files import whole_file\n"
-        "with whole_file(Path('x[1]'), keep_suffix=True) as partial:\n"
+        "with whole_file(Path('x[1]')) as partial:\n"
         f"    partial.touch()\n    os.kill(os.getpid(), {signal.SIGKILL})"
     )
     subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=False)
