@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from savs.datasets.benchmark import About, Benchmark, Fields
@@ -114,9 +115,7 @@ def has_media(folder: Path, kind: FolderKind) -> bool:
 
 def holds_sounds(source: Path) -> bool:
     """Return whether a folder has sounds somewhere, and no image or video."""
-    folders, files = _list_folder(source)
-    names = [path.name for path in files]
-    names += [name for folder in folders for name in _files_below(folder, "")]
+    names = list(files_below(source))
     return any(map(is_sound_name, names)) and not any(map(OF_IMAGES.has, names))
 
 
@@ -148,24 +147,16 @@ def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
         The folder does not exist, or holds none.
     """
     _require_folder(source, f"a folder of {kind.noun}s")
-    names = sorted(_unlabelled_names(source))
-    media = [name for name in names if kind.has(name) and is_utf8(name)]
+    inner = [folder for folder in _list_folder(source)[0] if folder.name in UNLABELLED]
+    below = (files_below(folder, f"{folder.name}/") for folder in inner)
+    names = chain.from_iterable(below) if inner else files_below(source)
+    media = sorted(name for name in names if kind.has(name) and is_utf8(name))
     if not media:
         raise SourceError(f"{source} has no {kind.noun} without a class; add some, or leave it out")
     return [
         Row(str(source / name), index, {kind.column: name}, source.name)
         for index, name in enumerate(media)
     ]
-
-
-def _unlabelled_names(source: Path) -> Iterator[str]:
-    """Yield the files of a source without a class, by their paths below it."""
-    folders, files = _list_folder(source)
-    inner = [folder for folder in folders if folder.name in UNLABELLED]
-    if not inner:
-        yield from (path.name for path in files)
-    for folder in inner or folders:
-        yield from _files_below(folder, folder.name)
 
 
 def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
@@ -203,7 +194,7 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
     for folder in classes:
         if not is_utf8(folder.name):
             continue
-        names = sorted(_files_below(folder, folder.name))
+        names = sorted(files_below(folder, f"{folder.name}/"))
         media = [name for name in names if kind.has(name) and is_utf8(name)]
         contents.media += media
         contents.not_utf8 += [name for name in names if kind.has(name) and not is_utf8(name)]
@@ -224,15 +215,24 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
     return contents
 
 
-def _files_below(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Yield the paths of all files below a folder, which `name` begins; a link back is left out."""
+def files_below(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Yield the paths of all files below a folder, each after a prefix.
+
+    Hidden files and folders, and those of operating systems, are left out. Links are followed, but
+    for those that lead back to a folder `above`.
+
+    Raises
+    ------
+    SourceError
+        A folder cannot be read.
+    """
     place = folder.resolve()
     if place in above:
         return
     folders, files = _list_folder(folder)
-    yield from (f"{name}/{path.name}" for path in files)
+    yield from (f"{prefix}{path.name}" for path in files)
     for inner in folders:
-        yield from _files_below(inner, f"{name}/{inner.name}", (*above, place))
+        yield from files_below(inner, f"{prefix}{inner.name}/", (*above, place))
 
 
 def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
-from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind
+from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind, files_below
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, image_names
-from savs.datasets.example import of_subtask, with_sounds
+from savs.datasets.example import first_few, of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
@@ -238,17 +238,7 @@ class MediaNames:
     def _images_in(self, folder: Path) -> Iterator[str]:
         """Yield the media of the wanted kind below a folder by path; note other files."""
         kind = self.kind
-        try:
-            paths = sorted(
-                path
-                for path in folder.rglob("*")
-                if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-            )
-        except OSError as error:
-            raise SourceError(
-                f"{folder} cannot be read: {error.strerror}; check its permissions"
-            ) from error
-        files = [path for path in paths if not path.is_dir()]
+        files = sorted(folder / name for name in files_below(folder))
         named = [str(path) for path in files if kind.has(path.name)]
         media = self._in_utf8(str(folder), named)
         if not media:
@@ -268,9 +258,8 @@ class MediaNames:
 
     def _note_ignored(self, where: str, names: Sequence[str], what: str) -> None:
         if names:
-            more = " ..." if len(names) > NAMED else ""
-            files = f"{', '.join(names[:NAMED])}{more}"
-            self.notes.append(f"Ignored {counted(len(names), 'file')} in {where}, {what}: {files}")
+            files, some = counted(len(names), "file"), first_few(names, NAMED)
+            self.notes.append(f"Ignored {files} in {where}, {what}: {some}")
 
     def listed(self) -> list[str]:
         """Return the names on standard input, one a line."""
