@@ -11,16 +11,14 @@ from savs.datasets.benchmarks.general import FIELD_COLUMNS, marked_media, measur
 from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
+from savs.datasets.rows.files import files_below, list_folder
 from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
-from savs.foundation.errors import reason_of
 from savs.foundation.files import is_utf8
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
 """Names of folders that hold a split each, not a class, if they hold folders alone."""
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names of the folder with images that have no class yet, next to the class folders."""
-SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
-"""Files of operating systems, skipped like hidden ones; in lower case."""
 NAMED = 3
 """Number of names that a message lists."""
 
@@ -104,13 +102,13 @@ def _require_folder(source: Path, expected: str) -> None:
 
 def class_folders(source: Path) -> list[str]:
     """Return the names of the class folders in a folder; SourceError if it cannot be read."""
-    folders = _list_folder(source)[0] if source.is_dir() else []
+    folders = list_folder(source)[0] if source.is_dir() else []
     return [folder.name for folder in folders if folder.name not in UNLABELLED]
 
 
 def has_media(folder: Path, kind: FolderKind) -> bool:
     """Return whether a folder has a medium of a kind directly in it."""
-    return any(kind.has(path.name) for path in _list_folder(folder)[1])
+    return any(kind.has(path.name) for path in list_folder(folder)[1])
 
 
 def holds_sounds(source: Path) -> bool:
@@ -133,7 +131,7 @@ def has_unlabelled(source: Path) -> bool:
 
 def is_empty(source: Path) -> bool:
     """Return whether a folder is there, and holds nothing: a disk is not mounted, for example."""
-    return source.is_dir() and not any(_list_folder(source))
+    return source.is_dir() and not any(list_folder(source))
 
 
 def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
@@ -147,7 +145,7 @@ def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
         The folder does not exist, or holds none.
     """
     _require_folder(source, f"a folder of {kind.noun}s")
-    inner = [folder for folder in _list_folder(source)[0] if folder.name in UNLABELLED]
+    inner = [folder for folder in list_folder(source)[0] if folder.name in UNLABELLED]
     below = (files_below(folder, f"{folder.name}/") for folder in inner)
     names = chain.from_iterable(below) if inner else files_below(source)
     media = sorted(name for name in names if kind.has(name) and is_utf8(name))
@@ -175,7 +173,7 @@ def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
 
 
 def _look(source: Path, kind: FolderKind) -> _Contents:
-    folders, files = _list_folder(source)
+    folders, files = list_folder(source)
     classes = [folder for folder in folders if folder.name not in UNLABELLED]
     contents = _Contents(others=[path.name for path in files if not kind.has(path.name)])
     if loose := [path.name for path in files if kind.has(path.name)]:
@@ -213,42 +211,6 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
             f"has no {kind.noun} in {_first(empty)} (add some, or remove the folder)"
         )
     return contents
-
-
-def files_below(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Yield the paths of all files below a folder, each after a prefix.
-
-    Hidden files and folders, and those of operating systems, are left out. Links are followed, but
-    for those that lead back to a folder `above`.
-
-    Raises
-    ------
-    SourceError
-        A folder cannot be read.
-    """
-    place = folder.resolve()
-    if place in above:
-        return
-    folders, files = _list_folder(folder)
-    yield from (f"{prefix}{path.name}" for path in files)
-    for inner in folders:
-        yield from files_below(inner, f"{prefix}{inner.name}/", (*above, place))
-
-
-def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the files in a folder, sorted by name; hidden ones are left out."""
-    try:
-        paths = sorted(folder.iterdir(), key=lambda path: path.name)
-    except OSError as error:
-        raise SourceError(
-            f"{folder} cannot be read: {reason_of(error)}; check its permissions"
-        ) from error
-    folders: list[Path] = []
-    files: list[Path] = []
-    for path in paths:
-        if not path.name.startswith(".") and path.name.lower() not in SKIPPED:
-            (folders if path.is_dir() else files).append(path)
-    return folders, files
 
 
 def _first(names: list[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
-from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind, files_below
+from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, image_names
 from savs.datasets.example import first_few, of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
@@ -24,6 +24,7 @@ from savs.datasets.media.media import MediaRules
 from savs.datasets.parts import whole_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
+from savs.datasets.rows.files import files_below
 from savs.datasets.rows.media_names import is_address
 from savs.datasets.rows.plugin_guard import check_rows
 from savs.datasets.splits.shared_media import media_names
