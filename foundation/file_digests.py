@@ -23,7 +23,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from savs.foundation.files import open_regular, real_path, whole_file
+from savs.foundation.files import file_sha256, open_regular, real_path, whole_file
 from savs.foundation.progress import track
 
 KEPT_BYTES = 2**26
@@ -133,8 +133,7 @@ _IN_PROCESS: dict[Path, FileDigest] = {}
 
 
 def _read(path: Path, state: FileState) -> FileDigest:
-    with path.open("rb") as file:
-        return FileDigest(str(path), state, hashlib.file_digest(file, "sha256").hexdigest())
+    return FileDigest(str(path), state, file_sha256(path))
 
 
 def _cached(path: Path, state: FileState) -> FileDigest | None:

@@ -307,6 +307,13 @@ def regular_size(path: Path, most_bytes: int = sys.maxsize) -> int:
     return status.st_size
 
 
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file; errors as of `regular_size`."""
+    regular_size(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def open_regular(path: Path, flags: int) -> int:
     """Open a regular file and return its descriptor; a link is not followed, a pipe not waited for.
 

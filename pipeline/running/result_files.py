@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from savs.foundation.errors import reason_of
 from savs.foundation.files import (
+    file_sha256,
     indented,
     make_folder,
     noted_files,
@@ -136,13 +137,6 @@ def read_table(
         if empty := next((name for name in filled if table[name].null_count()), None):
             raise ValueError(f"column {empty!r} has an empty cell")
         return table
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a result file; ValueError if it is not a regular file."""
-    regular_size(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

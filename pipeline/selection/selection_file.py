@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from savs.foundation.arrays import Array
-from savs.foundation.files import regular_size
+from savs.foundation.files import file_sha256, regular_size
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.scoring import saved_scoring
 from savs.pipeline.inputs.plugins import OwnFile
@@ -37,7 +37,6 @@ from savs.pipeline.running.result_files import (
     CONFIG,
     SELECT,
     copy_result,
-    file_sha256,
     reading,
     write_file,
     write_json,
