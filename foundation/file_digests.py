@@ -180,16 +180,16 @@ def _turn(path: Path, most_s: int) -> Iterator[None]:
 
 def _wait_for(descriptor: int, name: str, most_s: int) -> None:
     """Take a lock; return without it at the deadline, OSError if the file system has no locks."""
-    has_lock = _took(descriptor)
+    has_lock = _try_lock(descriptor)
     if has_lock:
         return
     for _ in track(range(most_s), f"seconds of waiting for the process that reads {name}"):
         for _ in range(LOOKS_A_SECOND):
-            has_lock = has_lock or _took(descriptor)
+            has_lock = has_lock or _try_lock(descriptor)
             time.sleep(0 if has_lock else 1 / LOOKS_A_SECOND)
 
 
-def _took(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

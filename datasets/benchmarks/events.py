@@ -22,7 +22,7 @@ METRICS = (*FRAME_METRICS, "balanced accuracy", "accuracy")
 UNDIVIDED = "frame-level metrics need windows: extract with `window`, such as 4 s"
 
 
-def asked(question: str) -> str:
+def yes_no_prompt(question: str) -> str:
     """Return the prompt of a question."""
     return f"{question} Please answer with Yes or No."
 

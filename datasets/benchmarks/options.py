@@ -64,7 +64,7 @@ def adapt(
             what = "a positive class" if "positive" in labels else "many labels or numbers"
             raise OptionError(f"rows with {what} take one question, not several; keep one")
         adapted = adapt(benchmark, columns, prompts[0], labels)
-        return _put_to(adapted, prompts) if len(prompts) > 1 else adapted
+        return _with_prompts(adapted, prompts) if len(prompts) > 1 else adapted
     if not columns and question is None and labels is None:
         return benchmark
     if benchmark is GENERAL:
@@ -80,7 +80,7 @@ def adapt(
     )
 
 
-def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
+def _with_prompts(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
     """Return a benchmark whose examples get each prompt, part of a store's identity."""
     for prompt in prompts:
         if not prompt.strip():
@@ -107,7 +107,7 @@ def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
         positive := facts.get("options", {}).get(LABELS, {}).get("positive")
     ):
         benchmark = with_positive(benchmark, positive)
-    return _put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
+    return _with_prompts(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
 
 
 def stored_prompts(facts: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, heard
+from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, calm_prompt
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
 from savs.datasets.metrics.metrics import SCORED
@@ -36,7 +36,7 @@ def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
         if start is None or start >= SECONDS:
             raise row.error(f"the start is {text!r:.50}", "expected whole seconds")
         name = f"{video}_{start:06d}" + (".mp4" if seen else "")
-    prompt = heard(row.text("question") if of_calm else QUESTION)
+    prompt = calm_prompt(row.text("question") if of_calm else QUESTION)
     yield Fields(
         label=row.text("mapped_label" if of_calm else "label"),
         prompt=prompt.replace(AUDIO_MARK, IMAGE_MARK) if seen else prompt,

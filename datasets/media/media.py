@@ -292,10 +292,10 @@ def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     if rules.video == WITH_SOUND and window is None:
         sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
         return [replace(video, sound=sound)]
-    return shown(video, name, rules)
+    return video_pieces(video, name, rules)
 
 
-def shown(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
+def video_pieces(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
     """Return what stands in a prompt for a decoded video; MediaError of a window with its sound."""
     if rules.video == WITH_SOUND:
         raise MediaError(f"{name} is a window, which has no sound; pass `video` native or frames")

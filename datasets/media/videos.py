@@ -64,7 +64,7 @@ def videos_of(pieces: Iterable[str | Decoded]) -> list[Video]:
     return [piece for piece in pieces if isinstance(piece, Video)]
 
 
-def heard_in(pieces: Iterable[str | Decoded]) -> list[Sound]:
+def all_sounds_of(pieces: Iterable[str | Decoded]) -> list[Sound]:
     """Return all sounds of a prompt's pieces in reading order, those of its videos included."""
     return sounds_of(piece.sound if isinstance(piece, Video) else piece for piece in pieces)
 
@@ -122,8 +122,8 @@ def decode_windows(
             require_size(*size, name, VIDEO_IMAGES * max_pixels, max(map(len, picked), default=0))
         last_use = {time: number for number, wanted in enumerate(picked) for time in wanted}
         wanted_times = sorted(last_use)
-        found = _frames(data, name, max_pixels, wanted_times, times)
-        decoded = zip(wanted_times, found, strict=False)  # some may be missing
+        frames_at = _frames(data, name, max_pixels, wanted_times, times)
+        decoded = zip(wanted_times, frames_at, strict=False)  # some may be missing
         images: dict[int, Image.Image] = {}
         for number, ((begin, end), wanted) in enumerate(zip(parts, picked, strict=True)):
             while wanted[-1] not in images and (item := next(decoded, None)):
@@ -273,9 +273,9 @@ def _times(clip: _Clip) -> _Times:
     starts = stamps[order].tolist()
     gap = (starts[-1] - starts[0]) // max(1, len(starts) - 1)
     end = starts[-1] + (durations[order[-1]] or gap or 1)
-    shown_s, said_s = float(end * clip.stream.time_base), _said_s(clip.stream)
-    if shown_s < WHOLE * said_s:
-        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
+    shown_s, tagged_s = float(end * clip.stream.time_base), _tagged_s(clip.stream)
+    if shown_s < WHOLE * tagged_s:
+        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {tagged_s:.1f} s are present")
     is_key = np.frombuffer(keys, np.bool_)[order]
     return _Times(starts, end, stamps[order][is_key].tolist())
 
@@ -287,7 +287,7 @@ def _unit_s(clip: _Clip) -> Fraction:
     return Fraction(clip.stream.time_base)
 
 
-def _said_s(stream: Any) -> float:
+def _tagged_s(stream: Any) -> float:
     """Return the duration in seconds of Matroska's tag, 0 without one."""
     duration = stream.metadata.get("DURATION", "")
     match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", duration, re.ASCII)
