@@ -108,7 +108,7 @@ def class_folders(source: Path) -> list[str]:
 
 def has_media(folder: Path, kind: FolderKind) -> bool:
     """Return whether a folder has a medium of a kind directly in it."""
-    return any(kind.has(path.name) for path in list_folder(folder)[1])
+    return any(map(kind.has, list_folder(folder)[1]))
 
 
 def holds_sounds(source: Path) -> bool:
@@ -175,8 +175,8 @@ def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
 def _look(source: Path, kind: FolderKind) -> _Contents:
     folders, files = list_folder(source)
     classes = [folder for folder in folders if folder.name not in UNLABELLED]
-    contents = _Contents(others=[path.name for path in files if not kind.has(path.name)])
-    if loose := [path.name for path in files if kind.has(path.name)]:
+    contents = _Contents(others=[name for name in files if not kind.has(name)])
+    if loose := [name for name in files if kind.has(name)]:
         contents.problems.append(
             f"holds {_first(loose)} next to the class folders (move them into one, or away)"
         )

@@ -1,5 +1,6 @@
 """Input files that a source names: a file, a folder, a pattern, a data set of the hub."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -88,11 +89,13 @@ def _on_disk(path: Path, text: str) -> Files:
         return _sorted(root, root.glob(pattern), pattern, text)
     if not path.is_dir():
         return Files(path.parent, (path,))
-    below = [path / name for name in files_below(path)]
-    tables, shards = ([f for f in below if f.suffix == suffix] for suffix in TABLES_OF_FOLDERS)
+    names = list(files_below(path))
+    tables, shards = (
+        [path / name for name in names if name.endswith(suffix)] for suffix in TABLES_OF_FOLDERS
+    )
     if not tables:
         require_all(shards)
-    if not tables and not shards and any(is_image_name(file.name) for file in below):
+    if not tables and not shards and any(map(is_image_name, names)):
         raise SourceError(
             f"{text} holds images, but no rows ({ALL_PARQUET}); for a folder of images per class"
             " take the benchmark image-folder, else pass a table that names the images"
@@ -139,25 +142,29 @@ def files_below(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) ->
     if place in above:
         return
     folders, files = list_folder(folder)
-    yield from (f"{prefix}{path.name}" for path in files)
+    yield from (f"{prefix}{name}" for name in files)
     for inner in folders:
         yield from files_below(inner, f"{prefix}{inner.name}/", (*above, place))
 
 
-def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the files in a folder, sorted by name; hidden ones are left out."""
+def list_folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the folders in a folder and the names of its files, both sorted; hidden ones are out.
+
+    SourceError if it cannot be read.
+    """
     try:
-        paths = sorted(folder.iterdir(), key=lambda path: path.name)
+        with os.scandir(folder) as entries:
+            is_folder = {
+                entry.name: Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name.lower() not in SKIPPED
+            }
     except OSError as error:
         raise SourceError(
             f"{folder} cannot be read: {reason_of(error)}; check its permissions"
         ) from error
-    folders: list[Path] = []
-    files: list[Path] = []
-    for path in paths:
-        if not path.name.startswith(".") and path.name.lower() not in SKIPPED:
-            (folders if path.is_dir() else files).append(path)
-    return folders, files
+    names = sorted(is_folder)
+    return [folder / n for n in names if is_folder[n]], [n for n in names if not is_folder[n]]
 
 
 def _from_hub(text: str) -> Files:

@@ -363,8 +363,8 @@ def is_media_folder(source: Any) -> bool:
     """Return whether a source is a folder of media, and no table; stores in it do not count."""
     if not isinstance(source, str | Path) or not Path(source).is_dir():
         return False
-    files = (Path(source, name) for name in files_below(Path(source)))
-    tables = (file for file in files if file.suffix in TABLES_OF_FOLDERS)
+    names = files_below(Path(source))
+    tables = (Path(source, name) for name in names if name.endswith(TABLES_OF_FOLDERS))
     return not any(
         not any((folder / MANIFEST).is_file() for folder in file.parents) for file in tables
     )
