@@ -189,14 +189,16 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
         contents.problems.append(
             f"has folders whose names are not UTF-8: {_first(odd)} (rename them: a name is a class)"
         )
-    for folder in classes:
+    for folder in folders:
         if not is_utf8(folder.name):
             continue
         names = sorted(files_below(folder, f"{folder.name}/"))
-        media = [name for name in names if kind.has(name) and is_utf8(name)]
-        contents.media += media
         contents.not_utf8 += [name for name in names if kind.has(name) and not is_utf8(name)]
         contents.others += [name for name in names if not kind.has(name)]
+        if folder.name in UNLABELLED:
+            continue
+        media = [name for name in names if kind.has(name) and is_utf8(name)]
+        contents.media += media
         if not media:
             empty.append(folder.name)
         elif folder.name.lower() in SPLITS and all(name.count("/") > 1 for name in media):
