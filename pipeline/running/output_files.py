@@ -46,8 +46,8 @@ def new_file(
     An old file is replaced, unless `replace` forbids it. Folders are made. Where the block raises,
     an old file stays as it was, and new folders go again; see `disk_errors`.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
     with disk_errors(path, advice, kind):
+        made = [folder for folder in path.parents if not folder.exists()]
         try:
             make_folder(path.parent)
             remove_left_overs(path.parent, path.name)

@@ -27,6 +27,12 @@ def test_new_folders_go_where_writing_fails(tmp_path) -> None:
     assert page.read_text() == "whole"
 
 
+def test_a_folder_that_cannot_be_looked_at_is_an_output_that_cannot_be_written(tmp_path) -> None:
+    page = tmp_path / ("a" * 300) / "page.html"
+    with pytest.raises(OutputError, match="cannot be written: File name too long"), new_file(page):
+        pass
+
+
 def test_an_old_file_stays_until_the_new_one_has_its_name(tmp_path, monkeypatch) -> None:
     page, publish, seen = tmp_path / "page.html", whole_files.publish, []
     page.write_text("old")
