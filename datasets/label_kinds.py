@@ -56,7 +56,7 @@ class LabelKind:
         """Return the classes, labels or numbers that a canonical text names."""
         return list(self._states(text))
 
-    def there(self, text: str) -> list[str]:
+    def present_names(self, text: str) -> list[str]:
         """Return those that are there: others are unknown."""
         return [name for name, is_there in self._states(text).items() if is_there]
 

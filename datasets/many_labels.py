@@ -66,13 +66,12 @@ def count_labels(texts: Iterable[str | None]) -> Counter[str]:
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """What rows say of labels."""
+    """What rows say of some labels."""
 
-    labels: tuple[str, ...]
     states: Array
     """`(labels, rows)` int8: `PRESENT`, `ABSENT` or `UNKNOWN`."""
     others: Array
-    """`(rows,)` number of labels that are there and not among `labels`."""
+    """`(rows,)` number of labels that are there and not among these."""
 
 
 def label_table(texts: pl.Series, labels: Sequence[str]) -> LabelTable:
@@ -95,4 +94,4 @@ def label_table(texts: pl.Series, labels: Sequence[str]) -> LabelTable:
                 states[number[name], row] = UNKNOWN if state is None else PRESENT
             else:
                 others[row] += state is True
-    return LabelTable(tuple(labels), states, others)
+    return LabelTable(states, others)

@@ -11,6 +11,22 @@ class SavsError(Exception):
     """
 
 
+def reason_of(error: BaseException) -> str:
+    r"""Return one line that says why a file cannot be read or written.
+
+    That is the system's own text, which has no path in it; else the first line of the message:
+    polars adds its query plan.
+
+    Examples
+    --------
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.csv"))
+    'No such file or directory'
+    >>> reason_of(ValueError("not JSON\nPLAN"))
+    'not JSON'
+    """
+    return getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+
+
 def command(*words: object) -> str:
     """Return a command as a shell reads it: a hint that is pasted runs what it says, and no more.
 

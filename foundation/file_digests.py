@@ -23,7 +23,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from savs.foundation.files import open_regular, real_path, whole_file
+from savs.foundation.files import file_sha256, open_regular, real_path, whole_file
 from savs.foundation.progress import track
 
 KEPT_BYTES = 2**26
@@ -133,8 +133,7 @@ _IN_PROCESS: dict[Path, FileDigest] = {}
 
 
 def _read(path: Path, state: FileState) -> FileDigest:
-    with path.open("rb") as file:
-        return FileDigest(str(path), state, hashlib.file_digest(file, "sha256").hexdigest())
+    return FileDigest(str(path), state, file_sha256(path))
 
 
 def _cached(path: Path, state: FileState) -> FileDigest | None:
@@ -181,16 +180,16 @@ def _turn(path: Path, most_s: int) -> Iterator[None]:
 
 def _wait_for(descriptor: int, name: str, most_s: int) -> None:
     """Take a lock; return without it at the deadline, OSError if the file system has no locks."""
-    has_lock = _took(descriptor)
+    has_lock = _try_lock(descriptor)
     if has_lock:
         return
     for _ in track(range(most_s), f"seconds of waiting for the process that reads {name}"):
         for _ in range(LOOKS_A_SECOND):
-            has_lock = has_lock or _took(descriptor)
+            has_lock = has_lock or _try_lock(descriptor)
             time.sleep(0 if has_lock else 1 / LOOKS_A_SECOND)
 
 
-def _took(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

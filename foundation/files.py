@@ -16,6 +16,7 @@ import secrets
 import shutil
 import socket
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,12 +28,11 @@ import msgspec
 
 PARTIAL = ".partial"
 """What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
-_TAG = re.compile(
-    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*",
-    re.ASCII,
+_UNFINISHED = re.compile(
+    r"(?P<name>.+?)\.\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{8})-[0-9a-f]{8}"
+    rf"{re.escape(PARTIAL)}",
+    re.DOTALL | re.ASCII,
 )
-
-_TAGGED = re.compile(rf".+?\.{_TAG.pattern}", re.DOTALL | re.ASCII)
 
 
 @contextmanager
@@ -40,14 +40,12 @@ def whole_file(
     path: Path,
     *,
     replace: bool = True,
-    keep_suffix: bool = False,
     before_naming: Callable[[], None] = lambda: None,
 ) -> Iterator[Path]:
     """Yield a new path next to `path` to write to; when the block ends it gets the path's name.
 
     The content is on the disk before the name is. Where the block raises, nothing is left.
 
-    With `keep_suffix` the partial name ends in the suffix of `path`, for writers that go by it.
     `before_naming` is called when the content is there and the name is not; what it raises prevents
     the name.
 
@@ -58,8 +56,7 @@ def whole_file(
     OSError
         The disk cannot be written.
     """
-    name = f"{path.name}.{_tag()}{PARTIAL}"
-    partial = path.with_name(name + path.suffix if keep_suffix else name)
+    partial = path.with_name(f"{path.name}.{_tag()}{PARTIAL}")
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
     try:
@@ -93,7 +90,7 @@ def whole_files(folder: Path) -> Iterator[Path]:
     was_there = folder.exists()
     make_folder(folder)
     finish_files(folder)
-    for left in left_overs_of(folder / READY):
+    for left in left_overs(folder, READY):
         shutil.rmtree(left, ignore_errors=True)
     new = folder / f"{READY}.{_tag()}{PARTIAL}"
     try:
@@ -150,7 +147,7 @@ def finish_files(folder: Path) -> None:
 def unfinished(path: Path) -> Iterator[None]:
     """Keep an empty unfinished file of a path while the block runs, and where it is killed.
 
-    Of a folder that gets several files, `left_overs_of` then says that it did not get all.
+    Of a folder that gets several files, `left_overs` then says that it did not get all.
     """
     mark = path.with_name(f"{path.name}.{_tag()}{PARTIAL}")
     try:
@@ -161,38 +158,30 @@ def unfinished(path: Path) -> Iterator[None]:
         mark.unlink(missing_ok=True)
 
 
-def remove_left_overs(path: Path) -> None:
-    """Remove what writers of a file left that were killed, as far as that is known of them.
+def left_overs(folder: Path, name: str | None = None) -> list[Path]:
+    """Return the unfinished files in a folder, or of one name, of writers known to have ended.
 
-    Those of other hosts and containers may live, so their unfinished files stay.
+    Those of other hosts and containers may live, so their files are not among them.
     """
-    for partial in left_overs_of(path):
-        with suppress(OSError):  # it is in nobody's way
-            partial.unlink()
-
-
-def left_overs_of(path: Path) -> list[Path]:
-    """Return the unfinished files of a path whose writers are known to have ended."""
+    pattern = "*" if name is None else glob.escape(name)
     left = []
-    for partial in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}*"):
-        tag = _TAG.fullmatch(partial.name, len(path.name) + 1)
-        if tag is not None and _is_left(tag):
+    for partial in folder.glob(f"{pattern}.*{PARTIAL}"):
+        tag = _UNFINISHED.fullmatch(partial.name)
+        if (
+            tag is not None
+            and name in (None, tag["name"])
+            and tag["space"] == _space_digest()
+            and process_has_ended(int(tag["pid"]), tag["started"])
+        ):
             left.append(partial)
     return left
 
 
-def remove_left_overs_in(folder: Path) -> None:
-    """Remove what killed writers of any file in a folder left, as `remove_left_overs` does."""
-    for partial in folder.glob(f"*{PARTIAL}*"):
-        tag = _TAGGED.fullmatch(partial.name)
-        if tag is not None and _is_left(tag):
-            with suppress(OSError):  # it is in nobody's way
-                partial.unlink()
-
-
-def _is_left(tag: re.Match[str]) -> bool:
-    """Return whether the writer of an unfinished file is known to have ended."""
-    return tag["space"] == _space_digest() and process_has_ended(int(tag["pid"]), tag["started"])
+def remove_left_overs(folder: Path, name: str | None = None) -> None:
+    """Remove what `left_overs` returns."""
+    for partial in left_overs(folder, name):
+        with suppress(OSError):  # it is in nobody's way
+            partial.unlink()
 
 
 def _tag() -> str:
@@ -298,13 +287,13 @@ def remove_empty(folder: Path) -> None:
             place.rmdir()
 
 
-def regular_size(path: Path) -> int:
+def regular_size(path: Path, most_bytes: int = sys.maxsize) -> int:
     """Return a file's size in bytes.
 
     Raises
     ------
     ValueError
-        It is a pipe or a device.
+        It is a pipe or a device, or has more than `most_bytes`.
     OSError
         It is a folder, does not exist, or may not be looked at.
     """
@@ -313,7 +302,16 @@ def regular_size(path: Path) -> int:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
+    if status.st_size > most_bytes:
+        raise ValueError(f"it has more than {most_bytes:,} bytes")
     return status.st_size
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file; errors as of `regular_size`."""
+    regular_size(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_regular(path: Path, flags: int) -> int:
@@ -333,12 +331,12 @@ def open_regular(path: Path, flags: int) -> int:
     return descriptor
 
 
-def read_regular_text(path: Path) -> str:
+def read_regular_text(path: Path, most_bytes: int = sys.maxsize) -> str:
     """Return the text of a file, without a byte order mark; ValueError if it is not UTF-8.
 
     Other errors are those of `regular_size`.
     """
-    regular_size(path)
+    regular_size(path, most_bytes)
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

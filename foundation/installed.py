@@ -87,16 +87,14 @@ class Additions(Generic[T]):
 
     def all(self) -> tuple[dict[str, Added[T]], dict[str, str]]:
         """Import all; return what each gives, and of those that cannot be used the reason."""
-        found, problems = dict[str, Added[T]](), dict[str, str]()
+        additions, problems = dict[str, Added[T]](), dict[str, str]()
         for name in self.names():
             try:
-                added = self.find(name)
+                if (added := self.find(name)) is not None:
+                    additions[name] = added
             except SavsError as error:
                 problems[name] = str(error)
-                continue
-            if added is not None:
-                found[name] = added
-        return found, problems
+        return additions, problems
 
 
 def kind_problem(kind: type) -> Callable[[object], str | None]:

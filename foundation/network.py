@@ -5,6 +5,8 @@ import socket
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from savs.foundation.errors import reason_of
+
 HUB = "hf://"
 """What an address on the Hugging Face hub begins with."""
 HUB_DATASETS = f"{HUB}datasets/"
@@ -60,5 +62,5 @@ def hub_problem() -> str | None:
     try:
         socket.create_connection((place.hostname or "", port), PROBE_S).close()
     except OSError as error:
-        return f"{constants.ENDPOINT} cannot be reached ({error.strerror or error})"
+        return f"{constants.ENDPOINT} cannot be reached ({reason_of(error)})"
     return None

@@ -10,7 +10,7 @@ from functools import partial
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.esc50 import OF_CALM, heard
+from savs.datasets.benchmarks.esc50 import OF_CALM, calm_prompt
 from savs.datasets.metrics.metrics import Classes, Units, accuracy, balanced_accuracy, parts_by
 from savs.datasets.metrics.ranking import equal_error_rate
 from savs.datasets.row import Row
@@ -30,7 +30,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     if "wav" in row.values:
         yield Fields(
             label=row.choice("mapped_label", LABELS),
-            prompt=heard(row.text("question")),
+            prompt=calm_prompt(row.text("question")),
             media=(row.required_medium("wav"),),
         )
         return
@@ -41,7 +41,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     yield Fields(
         id=file,
         label=row.choice("key", LABELS),
-        prompt=heard(QUESTION),
+        prompt=calm_prompt(QUESTION),
         media=(f"ASVspoof2019_LA_{PARTS[file[:5]]}/flac/{file}.flac",),
         group=row.text("speaker"),
         category=None if attack == "-" else attack,

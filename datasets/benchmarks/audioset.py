@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.esc50 import heard
+from savs.datasets.benchmarks.esc50 import calm_prompt
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import SourceError
 from savs.datasets.label_kinds import OPTION
@@ -51,7 +51,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
         raise row.error(
             "field 'labels' is missing or empty", f"the row has the fields {row.fields}"
         )
-    yield Fields(label=labels, prompt=heard(QUESTION), media=(video,), group=video)
+    yield Fields(label=labels, prompt=calm_prompt(QUESTION), media=(video,), group=video)
 
 
 AUDIOSET = Benchmark(

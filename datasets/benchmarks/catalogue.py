@@ -2,7 +2,6 @@
 
 import difflib
 import json
-from collections.abc import Collection
 from pathlib import Path
 
 from savs.datasets.benchmark import Benchmark
@@ -96,10 +95,11 @@ def known_names() -> set[str]:
     return {name for b in BENCHMARKS.values() for name in (b.name, *b.aliases)}
 
 
-def name_problem(value: object, taken: Collection[str]) -> str | None:
+def benchmark_problem(value: object) -> str | None:
     """Return why a value is not a benchmark with a free name, or None if it is one."""
     if not isinstance(value, Benchmark):
         return f"is a {type(value).__name__}, expected a savs.datasets.Benchmark"
+    taken = known_names()
     for name in (value.name, *value.aliases):
         if not isinstance(name, str) or not name or name.endswith(".py"):
             return f"has the name {name!r}, expected text that does not end in .py"
@@ -113,9 +113,6 @@ def name_problem(value: object, taken: Collection[str]) -> str | None:
 
 
 ADDED_BENCHMARKS: Additions[Benchmark] = Additions(
-    "savs.benchmarks",
-    lambda value: name_problem(value, known_names()),
-    known_names,
-    BenchmarkNotFoundError,
+    "savs.benchmarks", benchmark_problem, known_names, BenchmarkNotFoundError
 )
 """Benchmarks of installed packages."""

@@ -3,23 +3,22 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePath
+from itertools import chain
+from pathlib import Path
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.general import measure
+from savs.datasets.benchmarks.general import FIELD_COLUMNS, marked_media, measure
 from savs.datasets.errors import OptionError, SourceError
-from savs.datasets.example import with_sounds
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
-from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
+from savs.datasets.rows.files import files_below, list_folder
+from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
 from savs.foundation.files import is_utf8
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
 """Names of folders that hold a split each, not a class, if they hold folders alone."""
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names of the folder with images that have no class yet, next to the class folders."""
-SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
-"""Files of operating systems, skipped like hidden ones; in lower case."""
 NAMED = 3
 """Number of names that a message lists."""
 
@@ -41,7 +40,7 @@ OF_IMAGES = FolderKind(
     column="image",
     noun="image",
     question="What is in the image?",
-    has=lambda name: PurePath(name).suffix.lower() in IMAGES or is_video_name(name),
+    has=lambda name: is_image_name(name) or is_video_name(name),
 )
 OF_SOUNDS = FolderKind(
     column="audio",
@@ -80,9 +79,7 @@ def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
         The folder does not exist, a class has no medium, or a medium or a folder is misplaced; all
         of these are named.
     """
-    if not source.is_dir():
-        what = "is a file" if source.exists() else "does not exist"
-        raise SourceError(f"{source} {what}; expected a folder with one subfolder per class")
+    _require_folder(source, "a folder with one subfolder per class")
     contents = _look(source, kind)
     if contents.problems:
         raise SourceError(f"{source} " + "; ".join(contents.problems))
@@ -97,21 +94,26 @@ def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
     ]
 
 
+def _require_folder(source: Path, expected: str) -> None:
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise SourceError(f"{source} {what}; expected {expected}")
+
+
 def class_folders(source: Path) -> list[str]:
     """Return the names of the class folders in a folder; SourceError if it cannot be read."""
-    folders = _list_folder(source)[0] if source.is_dir() else []
+    folders = list_folder(source)[0] if source.is_dir() else []
     return [folder.name for folder in folders if folder.name not in UNLABELLED]
 
 
-def has_media(folder: Path, kind: FolderKind = OF_IMAGES) -> bool:
+def has_media(folder: Path, kind: FolderKind) -> bool:
     """Return whether a folder has a medium of a kind directly in it."""
-    return any(kind.has(path.name) for path in _list_folder(folder)[1])
+    return any(map(kind.has, list_folder(folder)[1]))
 
 
 def holds_sounds(source: Path) -> bool:
     """Return whether a folder has sounds somewhere, and no image or video."""
-    names = [name for folder in _list_folder(source)[0] for name in _files_below(folder, "")]
-    names += [path.name for path in _list_folder(source)[1]]
+    names = list(files_below(source))
     return any(map(is_sound_name, names)) and not any(map(OF_IMAGES.has, names))
 
 
@@ -129,7 +131,7 @@ def has_unlabelled(source: Path) -> bool:
 
 def is_empty(source: Path) -> bool:
     """Return whether a folder is there, and holds nothing: a disk is not mounted, for example."""
-    return source.is_dir() and not any(_list_folder(source))
+    return source.is_dir() and not any(list_folder(source))
 
 
 def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
@@ -142,27 +144,17 @@ def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
     SourceError
         The folder does not exist, or holds none.
     """
-    if not source.is_dir():
-        what = "is a file" if source.exists() else "does not exist"
-        raise SourceError(f"{source} {what}; expected a folder of {kind.noun}s")
-    names = sorted(_unlabelled_names(source))
-    media = [name for name in names if kind.has(name) and is_utf8(name)]
+    _require_folder(source, f"a folder of {kind.noun}s")
+    inner = [folder for folder in list_folder(source)[0] if folder.name in UNLABELLED]
+    below = (files_below(folder, f"{folder.name}/") for folder in inner)
+    names = chain.from_iterable(below) if inner else files_below(source)
+    media = sorted(name for name in names if kind.has(name) and is_utf8(name))
     if not media:
         raise SourceError(f"{source} has no {kind.noun} without a class; add some, or leave it out")
     return [
         Row(str(source / name), index, {kind.column: name}, source.name)
         for index, name in enumerate(media)
     ]
-
-
-def _unlabelled_names(source: Path) -> Iterator[str]:
-    """Yield the files of a source without a class, by their paths below it."""
-    folders, files = _list_folder(source)
-    inner = [folder for folder in folders if folder.name in UNLABELLED]
-    if not inner:
-        yield from (path.name for path in files)
-    for folder in inner or folders:
-        yield from _files_below(folder, folder.name)
 
 
 def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
@@ -181,12 +173,10 @@ def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
 
 
 def _look(source: Path, kind: FolderKind) -> _Contents:
-    contents = _Contents()
-    folders, files = _list_folder(source)
+    folders, files = list_folder(source)
     classes = [folder for folder in folders if folder.name not in UNLABELLED]
-    loose = [path.name for path in files if kind.has(path.name)]
-    contents.others += [path.name for path in files if not kind.has(path.name)]
-    if loose:
+    contents = _Contents(others=[name for name in files if not kind.has(name)])
+    if loose := [name for name in files if kind.has(name)]:
         contents.problems.append(
             f"holds {_first(loose)} next to the class folders (move them into one, or away)"
         )
@@ -199,15 +189,16 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
         contents.problems.append(
             f"has folders whose names are not UTF-8: {_first(odd)} (rename them: a name is a class)"
         )
-    for folder in classes:
+    for folder in folders:
         if not is_utf8(folder.name):
             continue
-        names = sorted(_files_below(folder, folder.name))
-        named = [name for name in names if kind.has(name)]
-        media = [name for name in named if is_utf8(name)]
-        contents.media += media
-        contents.not_utf8 += [name for name in named if not is_utf8(name)]
+        names = sorted(files_below(folder, f"{folder.name}/"))
+        contents.not_utf8 += [name for name in names if kind.has(name) and not is_utf8(name)]
         contents.others += [name for name in names if not kind.has(name)]
+        if folder.name in UNLABELLED:
+            continue
+        media = [name for name in names if kind.has(name) and is_utf8(name)]
+        contents.media += media
         if not media:
             empty.append(folder.name)
         elif folder.name.lower() in SPLITS and all(name.count("/") > 1 for name in media):
@@ -224,33 +215,6 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
     return contents
 
 
-def _files_below(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Yield the paths of all files below a folder, which `name` begins; a link back is left out."""
-    place = folder.resolve()
-    if place in above:
-        return
-    folders, files = _list_folder(folder)
-    yield from (f"{name}/{path.name}" for path in files)
-    for inner in folders:
-        yield from _files_below(inner, f"{name}/{inner.name}", (*above, place))
-
-
-def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the files in a folder, sorted by name; hidden ones are left out."""
-    try:
-        paths = sorted(folder.iterdir(), key=lambda path: path.name)
-    except OSError as error:
-        raise SourceError(
-            f"{folder} cannot be read: {error.strerror}; check its permissions"
-        ) from error
-    folders: list[Path] = []
-    files: list[Path] = []
-    for path in paths:
-        if not path.name.startswith(".") and path.name.lower() not in SKIPPED:
-            (folders if path.is_dir() else files).append(path)
-    return folders, files
-
-
 def _first(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
@@ -258,13 +222,8 @@ def _first(names: list[str]) -> str:
 
 def parse_row(row: Row, question: str, kind: FolderKind = OF_IMAGES) -> Iterator[Fields]:
     """Read one medium; its folder is the class, and its name below the source is the id."""
-    name = row.text(kind.column)
-    images, sounds = ([name], []) if kind is OF_IMAGES else ([], [name])
-    try:
-        prompt, media = with_sounds(question, images, sounds)
-    except ValueError as error:
-        raise row.error(str(error), "use one placeholder per medium, or none") from error
-    yield Fields(id=name, label=row.optional("label"), prompt=prompt, media=media)
+    prompt, media = marked_media(row, question, FIELD_COLUMNS)
+    yield Fields(id=row.text(kind.column), label=row.optional("label"), prompt=prompt, media=media)
 
 
 def ask(benchmark: Benchmark, question: str) -> Benchmark:

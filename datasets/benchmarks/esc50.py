@@ -20,7 +20,7 @@ CLIP = re.compile(r"(?:.*[/\\])?\d-(\d+)-[A-Z]-\d+\.\w+", re.ASCII)
 """FOLD-CLIP-TAKE-TARGET.wav; takes of one clip were cut from one recording of freesound.org."""
 
 
-def heard(question: str) -> str:
+def calm_prompt(question: str) -> str:
     """Return the prompt that CALM's code makes of a question about a sound."""
     return f"{AUDIO_MARK}{question} Answer with the class name."
 
@@ -34,7 +34,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
         raise row.error(f"the file is called {name!r}", "expected FOLD-CLIP-TAKE-TARGET.wav")
     yield Fields(
         label=row.text("mapped_label" if of_calm else "category").replace("_", " "),
-        prompt=heard(row.text("question") if of_calm else QUESTION),
+        prompt=calm_prompt(row.text("question") if of_calm else QUESTION),
         media=(name,),
         group=clip[1],
     )

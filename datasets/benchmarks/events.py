@@ -5,6 +5,7 @@ is that of all its windows.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -21,7 +22,7 @@ METRICS = (*FRAME_METRICS, "balanced accuracy", "accuracy")
 UNDIVIDED = "frame-level metrics need windows: extract with `window`, such as 4 s"
 
 
-def asked(question: str) -> str:
+def yes_no_prompt(question: str) -> str:
     """Return the prompt of a question."""
     return f"{question} Please answer with Yes or No."
 
@@ -60,11 +61,10 @@ def measure(
     """Frame-level metrics, the headline first; balanced accuracy and accuracy of windows."""
     of_frames = frame_metrics(predictions, YES, rate)
     notes = () if of_frames else (UNDIVIDED,)
-    plain = accuracy(predictions, classes)
     return [
         *sorted(of_frames, key=lambda units: units.name != headline),
         balanced_accuracy(predictions, classes),
-        Units(plain.name, plain.scores, plain.chance, plain.majority, notes),
+        replace(accuracy(predictions, classes), notes=notes),
     ]
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePath
 from typing import Any
 
 import polars as pl
@@ -25,7 +24,7 @@ from savs.datasets.metrics.ranking import ranking_metrics
 from savs.datasets.row import PackedMedium, Row
 from savs.datasets.rows.boxes import boxed_name
 from savs.datasets.rows.label_forms import read_labels
-from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
+from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
 
 FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
@@ -42,10 +41,12 @@ FIELDS = {
     "category": "optional: kept with the predictions",
 }
 """Field -> description. A field is read from the column of its name unless the user maps it."""
+FIELD_COLUMNS = {field: field for field in FIELDS}
+"""Field -> the column of its name."""
 TEST_ALONE = ("id", "group", "category")
 """Fields that a training file may lack even if the test file has them."""
 NAMES_MEDIA = re.compile(
-    "image|img|photo|picture|path|file|media|video|audio|sound|speech|wav", re.IGNORECASE
+    "image|img|photo|picture|path|file|media|video|audio|sound|speech|wav|url", re.IGNORECASE
 )
 """Columns that are probably meant to be read as media."""
 MEDIA = ("image", "images", "audio", "audios")
@@ -174,7 +175,7 @@ def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -
                 continue
             name = value.name if isinstance(value, PackedMedium) else str(value)
             is_sound = is_sound_name(name)
-            is_medium = PurePath(name).suffix.lower() in IMAGES or is_video_name(name) or is_sound
+            is_medium = is_image_name(name) or is_video_name(name) or is_sound
             if isinstance(value, PackedMedium) or (NAMES_MEDIA.search(column) and is_medium):
                 field = "audio" if is_sound else "image"
                 raise OptionError(
@@ -234,7 +235,7 @@ def general(
         raise OptionError("`columns` question=... and `question` both give the prompt; keep one")
     if question is not None and not question.strip():
         raise OptionError("`question` is empty; pass the prompt of all rows")
-    names = {field: mapped.get(field, field) for field in FIELDS}
+    names = FIELD_COLUMNS | mapped
     for one, many in (MEDIA[:2], MEDIA[2:]):
         if names[one] == names[many]:
             raise OptionError(
@@ -264,7 +265,7 @@ GENERAL = Benchmark(
     name="general",
     summary="your own images or sounds, questions and labels",
     columns=FIELDS,
-    parse_row=partial(parse_row, columns={field: field for field in FIELDS}, question=None),
+    parse_row=partial(parse_row, columns=FIELD_COLUMNS, question=None),
     check_rows=partial(check_rows, columns={}, question=None),
     measure=measure,
     reads=SCORED,

@@ -13,7 +13,7 @@ from savs.datasets.benchmark import Benchmark
 from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, ask
 from savs.datasets.benchmarks.general import GENERAL, general, with_positive
 from savs.datasets.errors import OptionError, RowError
-from savs.datasets.example import AUDIO_MARK, Example, split_prompt
+from savs.datasets.example import Example, with_sounds
 from savs.datasets.label_kinds import OPTION as LABELS
 from savs.datasets.metrics.metrics import (
     SCORED,
@@ -64,7 +64,7 @@ def adapt(
             what = "a positive class" if "positive" in labels else "many labels or numbers"
             raise OptionError(f"rows with {what} take one question, not several; keep one")
         adapted = adapt(benchmark, columns, prompts[0], labels)
-        return _put_to(adapted, prompts) if len(prompts) > 1 else adapted
+        return _with_prompts(adapted, prompts) if len(prompts) > 1 else adapted
     if not columns and question is None and labels is None:
         return benchmark
     if benchmark is GENERAL:
@@ -80,7 +80,7 @@ def adapt(
     )
 
 
-def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
+def _with_prompts(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
     """Return a benchmark whose examples get each prompt, part of a store's identity."""
     for prompt in prompts:
         if not prompt.strip():
@@ -107,7 +107,7 @@ def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
         positive := facts.get("options", {}).get(LABELS, {}).get("positive")
     ):
         benchmark = with_positive(benchmark, positive)
-    return _put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
+    return _with_prompts(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
 
 
 def stored_prompts(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -125,7 +125,8 @@ def stored_prompts(facts: Mapping[str, Any]) -> tuple[str, ...]:
 def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> list[Example]:
     """Return each example once for each prompt, its prompts side by side.
 
-    The prompt is the subtask. Ids get the number of the prompt: `photo.jpg#2`.
+    The prompt is the subtask. Ids get the number of the prompt: `photo.jpg#2`. Media are in the
+    order of the marks of each prompt.
 
     Raises
     ------
@@ -140,11 +141,12 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                 " with several questions each question is a subtask; pass one question, or drop"
                 " the column"
             )
-        sounds = example.prompt.count(AUDIO_MARK)
+        media_and_kind = list(zip(example.media, example.sounds, strict=True))
+        images = [name for name, is_sound in media_and_kind if not is_sound]
+        sounds = [name for name, is_sound in media_and_kind if is_sound]
         for number, question in enumerate(prompts):
-            prompt = question if AUDIO_MARK in question else AUDIO_MARK * sounds + question
             try:
-                split_prompt(prompt, len(example.media))
+                prompt, media = with_sounds(question, images, sounds)
             except ValueError as error:
                 raise RowError(
                     f"{example.split} example {example.id!r} under the question {question!r}:"
@@ -156,6 +158,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                     id=f"{example.id}{_MARK}{number + 1}",
                     index=example.index * len(prompts) + number,
                     prompt=prompt,
+                    media=media,
                     subtask=question,
                 )
             )

@@ -16,18 +16,20 @@ from savs.datasets.benchmarks.events import (
     NO,
     READ,
     YES,
-    asked,
     check_rows,
     label_window,
     measure,
     merge_events,
+    yes_no_prompt,
 )
 from savs.datasets.errors import RowError
 from savs.datasets.metrics.frames import EVENTS, FRAME_METRICS
 from savs.datasets.row import Row
 
 RATE = 30
-QUESTION = asked("Does this surveillance video show a crime, an accident or another anomaly?")
+QUESTION = yes_no_prompt(
+    "Does this surveillance video show a crime, an accident or another anomaly?"
+)
 NORMAL = "Normal"
 TESTED = "Testing_Normal_Videos_Anomaly"
 """Folder of the normal test videos, whose names come without one in the file of annotations."""

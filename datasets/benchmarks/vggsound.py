@@ -8,12 +8,13 @@ from dataclasses import replace
 from functools import partial
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, heard
+from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, calm_prompt
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_headless
+from savs.foundation.bounds import whole_number
 
 NAMES = ("youtube_id", "start", "label", "split")
 SECONDS = 10**6
@@ -30,11 +31,12 @@ def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
         name = row.required_medium(of_calm)
         video = name.replace("\\", "/").rpartition("/")[2].rpartition("_")[0]
     else:
-        video, start = row.text("youtube_id"), row.text("start")
-        if not start.isascii() or not start.isdigit() or int(start) >= SECONDS:
-            raise row.error(f"the start is {start!r}", "expected whole seconds")
-        name = f"{video}_{int(start):06d}" + (".mp4" if seen else "")
-    prompt = heard(row.text("question") if of_calm else QUESTION)
+        video, text = row.text("youtube_id"), row.text("start")
+        start = whole_number(text)
+        if start is None or start >= SECONDS:
+            raise row.error(f"the start is {text!r:.50}", "expected whole seconds")
+        name = f"{video}_{start:06d}" + (".mp4" if seen else "")
+    prompt = calm_prompt(row.text("question") if of_calm else QUESTION)
     yield Fields(
         label=row.text("mapped_label" if of_calm else "label"),
         prompt=prompt.replace(AUDIO_MARK, IMAGE_MARK) if seen else prompt,

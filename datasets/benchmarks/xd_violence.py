@@ -17,18 +17,18 @@ from savs.datasets.benchmarks.events import (
     NO,
     READ,
     YES,
-    asked,
     check_rows,
     label_window,
     measure,
     merge_events,
+    yes_no_prompt,
 )
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.metrics.frames import EVENTS, FRAME_METRICS
 from savs.datasets.row import Row
 
 RATE = 24
-QUESTION = asked("Does this video show violence?")
+QUESTION = yes_no_prompt("Does this video show violence?")
 ANNOTATIONS = "annotations.txt"
 _LINE = re.compile(r"(?P<video>.*?\S)(?P<frames>(?:\s+\d+)*)\s*", re.ASCII)
 _CODE = re.compile(r".*_label_(?P<code>A|(?:B[12456]|G)(?:-(?:B[12456]|G|0)){0,2})", re.ASCII)

@@ -10,6 +10,7 @@ from threading import Lock
 from savs.datasets.errors import MediaError
 from savs.datasets.parts import whole_name
 from savs.datasets.rows.media_names import is_address
+from savs.foundation.errors import reason_of
 from savs.foundation.files import whole_file
 
 TIMEOUT_S = 20.0
@@ -60,7 +61,7 @@ class Fetching:
             try:
                 return path.read_bytes()
             except OSError as error:
-                raise MediaError(f"{path} cannot be read: {error.strerror}; remove it") from error
+                raise MediaError(f"{path} cannot be read: {reason_of(error)}; remove it") from error
         if address not in self.failed:
             from http.client import HTTPException  # no other command waits for this import
 
@@ -128,7 +129,7 @@ class Fetching:
                 partial.write_bytes(data)
         except OSError as error:
             raise MediaError(
-                f"{path} cannot be written: {error.strerror}; free disk space"
+                f"{path} cannot be written: {reason_of(error)}; free disk space"
             ) from error
 
     def _path_of(self, address: str) -> Path | None:

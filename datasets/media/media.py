@@ -37,6 +37,7 @@ from savs.datasets.rows.media_names import (
 )
 from savs.datasets.rows.packed_media import read_packed
 from savs.datasets.windows import split_window
+from savs.foundation.errors import reason_of
 from savs.foundation.files import regular_size
 
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
@@ -168,17 +169,15 @@ class MediaFolder:
     def _read_file(self, name: str) -> bytes:
         path = self.path(name)
         try:
-            if regular_size(path) > MAX_FILE_BYTES:
-                raise ValueError(f"it has more than {MAX_FILE_BYTES:,} bytes")
+            regular_size(path, MAX_FILE_BYTES)
             return path.read_bytes()
         except FileNotFoundError as error:
             raise MediaError(
                 f"{name} is not in the media root {self.root.absolute()} (`media_root`)"
             ) from error
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
             printable = name if name.isprintable() else ascii(name)
-            raise MediaError(f"{printable} cannot be read: {reason}") from error
+            raise MediaError(f"{printable} cannot be read: {reason_of(error)}") from error
 
     def digest(self, name: str) -> str:
         """Return what a medium is known by, see `digest_of`; MediaError if it cannot be read."""
@@ -293,10 +292,10 @@ def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     if rules.video == WITH_SOUND and window is None:
         sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
         return [replace(video, sound=sound)]
-    return shown(video, name, rules)
+    return video_pieces(video, name, rules)
 
 
-def shown(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
+def video_pieces(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
     """Return what stands in a prompt for a decoded video; MediaError of a window with its sound."""
     if rules.video == WITH_SOUND:
         raise MediaError(f"{name} is a window, which has no sound; pass `video` native or frames")

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -64,7 +64,7 @@ def videos_of(pieces: Iterable[str | Decoded]) -> list[Video]:
     return [piece for piece in pieces if isinstance(piece, Video)]
 
 
-def heard_in(pieces: Iterable[str | Decoded]) -> list[Sound]:
+def all_sounds_of(pieces: Iterable[str | Decoded]) -> list[Sound]:
     """Return all sounds of a prompt's pieces in reading order, those of its videos included."""
     return sounds_of(piece.sound if isinstance(piece, Video) else piece for piece in pieces)
 
@@ -122,8 +122,8 @@ def decode_windows(
             require_size(*size, name, VIDEO_IMAGES * max_pixels, max(map(len, picked), default=0))
         last_use = {time: number for number, wanted in enumerate(picked) for time in wanted}
         wanted_times = sorted(last_use)
-        found = _frames(data, name, max_pixels, wanted_times, times)
-        decoded = zip(wanted_times, found, strict=False)  # some may be missing
+        frames_at = _frames(data, name, max_pixels, wanted_times, times)
+        decoded = zip(wanted_times, frames_at, strict=False)  # some may be missing
         images: dict[int, Image.Image] = {}
         for number, ((begin, end), wanted) in enumerate(zip(parts, picked, strict=True)):
             while wanted[-1] not in images and (item := next(decoded, None)):
@@ -225,39 +225,6 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
         yield _Clip(container, stream, name, kind == AVI, max_pixels, NamedBytes(data, name))
 
 
-@dataclass(slots=True)
-class _Packets:
-    """What is kept of a stream's packets: objects of FFmpeg would take a hundred times as much."""
-
-    present: int = 0
-    """Packets with content."""
-    used: int = 0
-    """Those that are not discarded."""
-    starts: "array[int]" = field(default_factory=lambda: array("q"))
-    """Time stamp of each used packet that has one, as those below."""
-    durations: "array[int]" = field(default_factory=lambda: array("q"))
-    keys: bytearray = field(default_factory=bytearray)
-
-
-def _read_packets(clip: _Clip) -> _Packets:
-    packets = _Packets()
-    for packet in clip.container.demux(clip.stream):
-        clip.named.count(packet)
-        if not packet.size:
-            continue
-        packets.present += 1
-        if packets.present > MAX_FRAMES:
-            raise MediaError(f"{clip.name} has more than {MAX_FRAMES:,} frames: cut it")
-        if packet.is_discard:
-            continue
-        packets.used += 1
-        if packet.pts is not None:
-            packets.starts.append(packet.pts)
-            packets.durations.append(packet.duration or 0)
-            packets.keys.append(packet.is_keyframe)
-    return packets
-
-
 @dataclass(frozen=True, slots=True)
 class _Times:
     """When frames are shown, in units of `_unit_s`."""
@@ -272,29 +239,44 @@ class _Times:
 
 def _times(clip: _Clip) -> _Times:
     """Return when the frames of a video are shown."""
-    packets = _read_packets(clip)
-    if not packets.used:
+    present = used = 0
+    # Numbers of packets are kept: FFmpeg's objects would take a hundred times as much.
+    pts, durations, keys = array("q"), array("q"), bytearray()
+    for packet in clip.container.demux(clip.stream):
+        clip.named.count(packet)
+        if not packet.size:
+            continue
+        present += 1
+        if present > MAX_FRAMES:
+            raise MediaError(f"{clip.name} has more than {MAX_FRAMES:,} frames: cut it")
+        if packet.is_discard:
+            continue
+        used += 1
+        if packet.pts is not None:
+            pts.append(packet.pts)
+            durations.append(packet.duration or 0)
+            keys.append(packet.is_keyframe)
+    if not used:
         raise MediaError(f"{clip.name} has no frame")
     if clip.numbered:
-        if packets.present < WHOLE * clip.stream.frames:
+        if present < WHOLE * clip.stream.frames:
             raise MediaError(
-                f"{clip.name} is damaged: {packets.present} of {clip.stream.frames} frames are"
-                " present"
+                f"{clip.name} is damaged: {present} of {clip.stream.frames} frames are present"
             )
-        return _Times(range(packets.used), packets.used, None)
-    if not packets.starts:
+        return _Times(range(used), used, None)
+    if not pts:
         raise MediaError(f"{clip.name} has no time stamps for its frames")
-    stamps = np.frombuffer(packets.starts, np.int64)
+    stamps = np.frombuffer(pts, np.int64)
     order = np.argsort(stamps, kind="stable")
     later = np.append(stamps[order][1:] != stamps[order][:-1], True)
     order = order[later]  # of packets with one time stamp the last
     starts = stamps[order].tolist()
     gap = (starts[-1] - starts[0]) // max(1, len(starts) - 1)
-    end = starts[-1] + (packets.durations[order[-1]] or gap or 1)
-    shown_s, said_s = float(end * clip.stream.time_base), _said_s(clip.stream)
-    if shown_s < WHOLE * said_s:
-        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
-    is_key = np.frombuffer(packets.keys, np.bool_)[order]
+    end = starts[-1] + (durations[order[-1]] or gap or 1)
+    shown_s, tagged_s = float(end * clip.stream.time_base), _tagged_s(clip.stream)
+    if shown_s < WHOLE * tagged_s:
+        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {tagged_s:.1f} s are present")
+    is_key = np.frombuffer(keys, np.bool_)[order]
     return _Times(starts, end, stamps[order][is_key].tolist())
 
 
@@ -305,7 +287,7 @@ def _unit_s(clip: _Clip) -> Fraction:
     return Fraction(clip.stream.time_base)
 
 
-def _said_s(stream: Any) -> float:
+def _tagged_s(stream: Any) -> float:
     """Return the duration in seconds of Matroska's tag, 0 without one."""
     duration = stream.metadata.get("DURATION", "")
     match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", duration, re.ASCII)

@@ -8,7 +8,7 @@ equally long.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,28 +84,23 @@ def frame_metrics(predictions: pl.DataFrame, positive: str, rate: float) -> list
     scores = np.where(np.isnan(scores), np.where(truth, -np.inf, np.inf), scores)
     area, precision = FRAME_METRICS
     return [
-        _units(area, roc_auc_units, scores, truth, videos, 0.5),
+        _units(area, roc_auc_units(scores, truth), 0.5, videos),
         _units(
-            *(precision, average_precision_units, scores, truth, videos),
+            precision,
+            average_precision_units(scores, truth),
             expected_precision(scores, truth),
+            videos,
         ),
     ]
 
 
-def _units(
-    name: str,
-    values: Callable[[Array, Array], Array],
-    scores: Array,
-    truth: Array,
-    videos: Sequence[VideoFrames],
-    chance: float,
-) -> Units:
-    of_frames = values(scores, truth)
+def _units(name: str, of_frames: Array, chance: float, videos: Sequence[VideoFrames]) -> Units:
+    """Return a metric of videos, from the influence values of all their frames."""
     metric = of_frames.mean()
     starts = np.cumsum([0, *(len(video.scores) for video in videos[:-1])])
     sums = np.add.reduceat(of_frames - metric, starts)
     frame = {
-        "score": metric + len(videos) / len(scores) * sums,
+        "score": metric + len(videos) / len(of_frames) * sums,
         "cluster": [video.cluster for video in videos],
         "stratum": "all",
     }

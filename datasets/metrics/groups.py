@@ -55,20 +55,15 @@ def set_accuracy(
             guess=pl.col("guess").product(),
             cluster=pl.col("cluster").first(),
             of=pl.col("group").first(),
-            rows=pl.len(),
+            whole=pl.len() == rows,
         )
     )
-    whole = sets.filter(pl.col("rows") == rows)
-    if not whole.height:
-        raise RowError(
-            f"{name}: no set of {rows} rows that share {', '.join(by)} is complete; check whether"
-            " `limit` cuts the test file inside a group"
-        )
+    whole = _complete(sets, f"{name}: no set of {rows} rows that share {', '.join(by)}")
     return Units(
         name,
         whole.select("score", "cluster", stratum=pl.lit("all")),
         chance=float(whole.select(pl.col("guess").mean()).item()),
-        notes=_incomplete_note(name, sets.filter(pl.col("rows") != rows)["of"]),
+        notes=_incomplete_note(name, sets.filter(~pl.col("whole"))["of"]),
     )
 
 
@@ -97,12 +92,8 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
         whole=pl.all_horizontal(pl.len().over(_keys(by)) == count for _, by, count in sets)
     )
     rows = rows.with_columns(whole=pl.col("whole").all().over("group"))
-    whole, incomplete = rows.filter("whole"), rows.filter(~pl.col("whole"))["group"]
-    if not whole.height:
-        raise RowError(
-            f"{sets[0][0]}{suffix}: no group of {GROUP_ROWS} rows, two questions on two images, is"
-            " complete; check whether `limit` cuts the test file inside a group"
-        )
+    what = f"{sets[0][0]}{suffix}: no group of {GROUP_ROWS} rows, two questions on two images,"
+    whole, incomplete = _complete(rows, what), rows.filter(~pl.col("whole"))["group"]
     return [
         replace(
             set_accuracy(whole, classes, name + suffix, by, count),
@@ -171,12 +162,8 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
         )
         .rename({"image_": "image"})
     )
-    whole = groups.filter("whole").with_columns(group=pl.col("text") & pl.col("image"))
-    if not whole.height:
-        raise RowError(
-            "no group of two captions and two images is complete; check whether `limit` cuts the"
-            " test file inside a group"
-        )
+    whole = _complete(groups, "no group of two captions and two images")
+    whole = whole.with_columns(group=pl.col("text") & pl.col("image"))
     notes = _incomplete_note(
         "text, image and group score", groups.filter(~pl.col("whole"))["group"]
     )
@@ -240,12 +227,7 @@ def order_metric(
             of=pl.col("group").first(),
         )
     )
-    whole = pairs.filter("whole")
-    if not whole.height:
-        raise RowError(
-            f"{full}: no pair of an example labelled {positive!r} and another one is complete;"
-            " check whether `limit` cuts the test file inside a pair"
-        )
+    whole = _complete(pairs, f"{full}: no pair of an example labelled {positive!r} and another one")
     wins = _beats(pl.col("better"), pl.col("worse")).cast(pl.Float64)
     return Units(
         full,
@@ -263,6 +245,16 @@ def _keys(by: Sequence[str]) -> list[pl.Expr]:
         else pl.col(column)
         for column in by
     ]
+
+
+def _complete(sets: pl.DataFrame, none: str) -> pl.DataFrame:
+    """Return the sets that are `whole`; RowError, which begins with `none`, if no set is."""
+    whole = sets.filter("whole")
+    if not whole.height:
+        raise RowError(
+            f"{none} is complete; check whether `limit` cuts the test file inside a group"
+        )
+    return whole
 
 
 def _incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:

@@ -74,12 +74,12 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
         Units(f"accuracy, {subtask}", part, *baselines[subtask])
         for (subtask,), part in parts.items()
     ]
-    majorities = [units.majority for units in single if units.majority is not None]
+    chances, majorities = zip(*(baselines[subtask] for (subtask,) in parts), strict=True)
     macro = Units(
         "accuracy, macro",
         _scores(predictions, pl.col("subtask").fill_null(str(None))),
-        chance=sum(units.chance for units in single) / len(single),
-        majority=sum(majorities) / len(majorities),
+        chance=sum(chances) / len(parts),
+        majority=sum(majorities) / len(parts),
     )
     return [*single, macro]
 

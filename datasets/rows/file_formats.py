@@ -16,7 +16,7 @@ from savs.datasets.rows.files import Files, find_files
 from savs.datasets.rows.media_names import name_embedded
 from savs.datasets.rows.parquet_rows import parquet_values
 from savs.datasets.rows.tar_shards import TAR, shard_values
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import SavsError, reason_of
 from savs.foundation.files import regular_size
 from savs.foundation.frames import OF_COLUMN
 
@@ -119,21 +119,20 @@ def _read_text(path: Path, read_table: Reader | None = None) -> Iterator[Located
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
         size = regular_size(path)
+        if reader is not None and size > MAX_WHOLE_BYTES:
+            raise SourceError(
+                f"{path} has more than {MAX_WHOLE_BYTES:,} bytes; save it as .jsonl or .parquet,"
+                " which are read row by row"
+            )
         with path.open("rb") as file:
             if reader is None:
                 yield from by_row[suffix](path, file)
                 return
-            data = b"" if size > MAX_WHOLE_BYTES else file.read()
+            data = file.read()
     except (OSError, ValueError) as error:
         if isinstance(error, SavsError):
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
-    if size > MAX_WHOLE_BYTES:
-        raise SourceError(
-            f"{path} has more than {MAX_WHOLE_BYTES:,} bytes; save it as .jsonl or .parquet, which"
-            " are read row by row"
-        )
+        raise SourceError(f"{path} cannot be read: {reason_of(error)}; check the path") from error
     yield from reader(path, _decode(path, data))
 
 
@@ -253,12 +252,10 @@ def read_headless(
     >>> list(read_headless(Path("x.csv"), text, ("id", "start")))
     [('x.csv line 2', {'id': 'abc', 'start': '3'})]
     """
-    lines = _CsvRows(path, _lines(text), delimiter=delimiter, skipinitialspace=True)
+    lines = _CsvRows(
+        path, io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
+    )
     yield from _divided(path, lines, delimiter, names)
-
-
-def _lines(text: str) -> io.StringIO:
-    return io.StringIO(text, newline="")
 
 
 def _divided(
@@ -318,6 +315,6 @@ def _widths(head: str, delimiter: str) -> list[int]:
     """Return how many values the first two lines have, as far as they are whole."""
     widths: list[int] = []
     with suppress(csv.Error):
-        lines = filter(None, csv.reader(_lines(head), delimiter=delimiter))
+        lines = filter(None, csv.reader(io.StringIO(head, newline=""), delimiter=delimiter))
         widths.extend(map(len, islice(lines, 2)))
     return widths

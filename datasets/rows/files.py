@@ -1,20 +1,26 @@
 """Input files that a source names: a file, a folder, a pattern, a data set of the hub."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
-from savs.datasets.rows.media_names import IMAGES
+from savs.datasets.rows.media_names import is_image_name
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
+from savs.foundation.errors import reason_of
 from savs.foundation.network import HUB, hub_problem
 
-ALL_PARQUET, ALL_SHARDS = "**/*.parquet", "**/*.tar"
+ALL_PARQUET = "**/*.parquet"
+TABLES_OF_FOLDERS = (".parquet", TAR)
+"""Suffixes of the files that a folder stands for: the first one's, or the second's without any."""
 NAME_CHARACTERS = 200
 """Characters of an invalid name that an error shows."""
+SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
+"""Files of operating systems, skipped like hidden ones; in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,8 @@ def find_files(source: str | Path) -> Files:
         if isinstance(error, SourceError):
             raise
         printable = text if text.isprintable() else ascii(text)
-        reason = getattr(error, "strerror", None) or error
         raise SourceError(
-            f"{printable[:NAME_CHARACTERS]} cannot be found: {reason}; check the name"
+            f"{printable[:NAME_CHARACTERS]} cannot be found: {reason_of(error)}; check the name"
         ) from error
 
 
@@ -80,12 +85,22 @@ def _on_disk(path: Path, text: str) -> Files:
     if "*" in text and not path.exists():
         steps = path.parts
         fixed = next(i for i, step in enumerate(steps) if "*" in step)
-        return _below(Path(*steps[:fixed]), str(Path(*steps[fixed:])), text)
-    if path.is_dir():
-        shards = [] if any(path.glob(ALL_PARQUET)) else list(path.glob(ALL_SHARDS))
+        root, pattern = Path(*steps[:fixed]), str(Path(*steps[fixed:]))
+        return _sorted(root, root.glob(pattern), pattern, text)
+    if not path.is_dir():
+        return Files(path.parent, (path,))
+    names = list(files_below(path))
+    tables, shards = (
+        [path / name for name in names if name.endswith(suffix)] for suffix in TABLES_OF_FOLDERS
+    )
+    if not tables:
         require_all(shards)
-        return _below(path, ALL_SHARDS if shards else ALL_PARQUET, text)
-    return Files(path.parent, (path,))
+    if not tables and not shards and any(map(is_image_name, names)):
+        raise SourceError(
+            f"{text} holds images, but no rows ({ALL_PARQUET}); for a folder of images per class"
+            " take the benchmark image-folder, else pass a table that names the images"
+        )
+    return _sorted(path, tables or shards, ALL_PARQUET, text)
 
 
 def require_present(source: str | Path) -> None:
@@ -101,20 +116,55 @@ def require_present(source: str | Path) -> None:
         raise SourceError(f"{text} does not exist; check the path")
 
 
-def _below(root: Path, pattern: str, text: str) -> Files:
-    paths = sorted(path for path in root.glob(pattern) if path.is_file())
-    is_folder = not paths and pattern == ALL_PARQUET
-    if is_folder and any(path.suffix.lower() in IMAGES for path in root.rglob("*")):
-        raise SourceError(
-            f"{text} holds images, but no rows ({pattern}); for a folder of images per"
-            " class take the benchmark image-folder, else pass a table that names the images"
-        )
-    if not paths:
+def _sorted(root: Path, paths: Iterable[Path], pattern: str, text: str) -> Files:
+    """Return the files among paths below a root; SourceError if there are none."""
+    files = sorted(path for path in paths if path.is_file())
+    if not files:
         raise SourceError(
             f"{text}: no file in {root.absolute()} matches {pattern}; pass a file, a folder of"
             " Parquet files or tar shards, or a pattern such as 'DIR/*/val-*.parquet'"
         )
-    return Files(root, tuple(paths))
+    return Files(root, tuple(files))
+
+
+def files_below(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Yield the paths of all files below a folder, each after a prefix.
+
+    Hidden files and folders, and those of operating systems, are left out. Links are followed, but
+    for those that lead back to a folder `above`.
+
+    Raises
+    ------
+    SourceError
+        A folder cannot be read.
+    """
+    place = folder.resolve()
+    if place in above:
+        return
+    folders, files = list_folder(folder)
+    yield from (f"{prefix}{name}" for name in files)
+    for inner in folders:
+        yield from files_below(inner, f"{prefix}{inner.name}/", (*above, place))
+
+
+def list_folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the folders in a folder and the names of its files, both sorted; hidden ones are out.
+
+    SourceError if it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            is_folder = {
+                entry.name: Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name.lower() not in SKIPPED
+            }
+    except OSError as error:
+        raise SourceError(
+            f"{folder} cannot be read: {reason_of(error)}; check its permissions"
+        ) from error
+    names = sorted(is_folder)
+    return [folder / n for n in names if is_folder[n]], [n for n in names if not is_folder[n]]
 
 
 def _from_hub(text: str) -> Files:
@@ -144,7 +194,7 @@ def _from_hub(text: str) -> Files:
             f"{text} cannot be fetched ({reason}); check the name and the network (HF_TOKEN for a"
             " gated data set), or download the files and pass their folder"
         ) from error
-    return _below(Path(root), pattern, text)
+    return _sorted(Path(root), Path(root).glob(pattern), pattern, text)
 
 
 def _allowed(pattern: str) -> list[str]:

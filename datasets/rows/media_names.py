@@ -9,7 +9,6 @@ import binascii
 import re
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from savs.datasets.errors import MediaError
 from savs.datasets.parts import whole_name
@@ -44,6 +43,17 @@ def is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether a medium is an image, by its name.
+
+    Examples
+    --------
+    >>> is_image_name("photos/1.JPG"), is_image_name("https://host/1.png?size=small")
+    (True, True)
+    """
+    return suffix_of(name) in IMAGES
+
+
 def is_video_name(name: str) -> bool:
     """Return whether a medium is a video, by its name.
 
@@ -71,7 +81,7 @@ def is_sound_name(name: str) -> bool:
 def suffix_of(name: str) -> str:
     """Return the suffix of a medium's name in lower case, without a part or the query of a URL."""
     name = whole_name(name)
-    path = urlsplit(name).path if name.startswith("http") else name
+    path = re.split("[?#]", name, maxsplit=1)[0] if is_address(name) else name
     return PurePosixPath(path).suffix.lower()
 
 

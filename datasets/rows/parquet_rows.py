@@ -14,6 +14,7 @@ from savs.datasets.errors import SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
 from savs.datasets.rows.media_names import name_embedded
 from savs.foundation.arrays import Array
+from savs.foundation.errors import reason_of
 from savs.foundation.frames import ExpansionError, expanded_bytes, scan_parquet
 
 BATCH_ROWS, BATCH_BYTES = 512, 2**26
@@ -44,8 +45,9 @@ def parquet_values(path: Path, name: str, value: int | None = None) -> Iterator[
     except SourceError:
         raise
     except DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise SourceError(f"{path} is not a Parquet file: {reason}; write it again") from error
+        raise SourceError(
+            f"{path} is not a Parquet file: {reason_of(error)}; write it again"
+        ) from error
     for number, values in enumerate(_python_rows(rows, sizes, path)):
         packed = {column: _packed(f"{name}#{number}/{column}", values[column]) for column in media}
         yield name_embedded(values | packed, f"{name}#{number}")
@@ -60,10 +62,9 @@ def _python_rows(rows: pl.DataFrame, sizes: Array, path: Path) -> Iterator[dict[
         try:
             yield from part.rows(named=True)
         except (*DAMAGE, ValueError, OverflowError, LookupError) as error:
-            reason = " ".join(str(error).split())
             raise SourceError(
                 f"{path} rows {start} to {start + part.height - 1}: a value cannot be read"
-                f" ({reason}); correct it, or drop its column"
+                f" ({reason_of(error)}); correct it, or drop its column"
             ) from error
         start += part.height
 

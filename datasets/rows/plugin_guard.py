@@ -24,7 +24,7 @@ from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.files import Files
 from savs.datasets.windows import Window
-from savs.foundation.own_code import calling, place_of
+from savs.foundation.plugin_calls import calling, place_of
 
 TEXTS = ("label", "group", "subtask", "category", "id")
 """Fields that are text or None."""

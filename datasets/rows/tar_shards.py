@@ -15,7 +15,8 @@ from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
 from savs.datasets.rows.media_names import IMAGES, SOUNDS, VIDEOS
 from savs.foundation.bounds import whole_number
-from savs.foundation.files import is_utf8, regular_size
+from savs.foundation.errors import reason_of
+from savs.foundation.files import is_utf8, read_regular_text, regular_size
 
 TAR = ".tar"
 CLASS_NAMES = "classnames.txt"
@@ -141,11 +142,11 @@ def read_shard(path: Path) -> list[TarRow]:
                     raise ValueError(f"member {member.name!r} occurs twice")
                 samples[-1].members[name] = (member.offset_data, member.size)
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
+        raise SourceError(f"{path} cannot be read: {reason_of(error)}; check the path") from error
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())
         raise SourceError(
-            f"{path} cannot be read as a tar file: {reason}; write it again, without compression"
+            f"{path} cannot be read as a tar file: {reason_of(error)}; write it again, without"
+            " compression"
         ) from error
     return samples
 
@@ -214,9 +215,8 @@ def require_all(paths: Sequence[Path]) -> None:
 
 def _small_text(path: Path) -> str:
     try:
-        if regular_size(path) > MAX_NAMES_BYTES:
-            raise ValueError(f"it has more than {MAX_NAMES_BYTES:,} bytes")
-        return path.read_text("utf-8-sig")
+        return read_regular_text(path, MAX_NAMES_BYTES)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{path} cannot be read: {reason}; correct it, or remove it") from error
+        raise SourceError(
+            f"{path} cannot be read: {reason_of(error)}; correct it, or remove it"
+        ) from error

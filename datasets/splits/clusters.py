@@ -45,7 +45,8 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
     digest is known, else by name, and parts of one image or video have it in common.
     """
     numbered = examples.select(
-        media=whole_media(known_media()), group="group " + pl.col("group")
+        media=whole_media(known_media()),
+        group="group\0" + pl.col("group"),  # no name of a medium begins so
     ).with_row_index("row")
     rows = numbered.filter(pl.col("media").list.len() > 0).select("row", tie="media").explode("tie")
     ties = pl.concat([numbered.select("row", tie="group").drop_nulls(), rows])
@@ -67,8 +68,3 @@ def known_media() -> pl.Expr:
 def whole_media(media: pl.Expr) -> pl.Expr:
     """Return lists of digests or names of media with the whole medium in place of each part."""
     return media.list.eval(pl.element().str.replace(PATTERN, ""))
-
-
-def group_tie(group: str | None) -> list[str]:
-    """Return the tie of an example to its group, if it has one."""
-    return [] if group is None else [f"group {group}"]

@@ -107,8 +107,8 @@ def unknown_labels(
 ) -> list[str]:
     """Return one line for each test label that no training example has, of numbers for none.
 
-    `kind` is what labels are; each test example stands for as many as `counts`
-    says, by default for itself.
+    `kind` is what labels are; each test example stands for as many as `counts` says, by default for
+    itself.
 
     Examples
     --------
@@ -133,9 +133,8 @@ def unknown_labels(
         known = {name.strip().casefold(): name for name in sorted(classes.get(subtask, ()))}
         near = difflib.get_close_matches(label.strip().casefold(), known, n=1, cutoff=0.8)
         hint = f" (did you mean {known[near[0]]!r}?)" if near else ""
-        where = of_subtask(subtask)
-        examples = f"{count} example" + ("s" if count > 1 else "")
-        lines.append(f"test label {label!r}{where} ({examples}) is in no training example{hint}")
+        who = f"test label {label!r}{of_subtask(subtask)} ({_examples(count)})"
+        lines.append(f"{who} is in no training example{hint}")
     return lines
 
 
@@ -150,10 +149,9 @@ def label_doubts(
     are looked at one by one. Media are equal by content where digests are known, else by name.
     Examples without media are compared where their prompt has one label. Of the split `test`
     only labels are doubtful: examples that are there again and uneven classes are not. Of many
-    labels rare ones are not doubtful either, of numbers repeated media alone
-    are. Reads the
-    columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are
-    not known).
+    labels rare ones are not doubtful either, of numbers repeated media alone are. Reads the columns
+    `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are not
+    known).
 
     Examples
     --------
@@ -224,7 +222,8 @@ def _repeats(examples: pl.DataFrame) -> tuple[list[str], list[str]]:
     lines: tuple[list[str], list[str]] = ([], [])
     if mixed:
         named = ("; ".join(f"{name} is {label!r}" for name, label in rows) for rows in mixed)
-        often, which = _times(len(mixed)), first_few(named, NAMED)
+        often = "once" if len(mixed) == 1 else f"{len(mixed):,} times"
+        which = first_few(named, NAMED)
         lines[0].append(f"the same media and prompt have several labels, {often}: {which}")
     if again:
         count = sum(len(rows) - 1 for rows in again)
@@ -247,7 +246,3 @@ def _uneven(labels: Iterable[str]) -> Iterator[str]:
 
 def _examples(count: int) -> str:
     return f"{count:,} example" + ("" if count == 1 else "s")
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"

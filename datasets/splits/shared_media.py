@@ -12,7 +12,6 @@ from savs.datasets.example import Example
 from savs.datasets.media.media import MediaFolder, part_digest, sha256
 from savs.datasets.parts import whole_name
 from savs.datasets.rows.boxes import box_of
-from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
 
 
@@ -72,16 +71,12 @@ def content_ties(examples: Sequence[Example], digests: Mapping[str, str]) -> lis
     `digests` are those of `recurring_digests`; a medium without one is compared by name. Examples
     without media are tied by their prompt, and boxes by their whole image.
     """
-    return [
-        [
-            *group_tie(e.group),
-            *(
-                [f"medium {whole_name(digests.get(n, n))}" for n in e.media]
-                or [f"prompt {e.prompt}"]
-            ),
-        ]
-        for e in examples
-    ]
+    ties = []
+    for e in examples:
+        media = [f"medium {whole_name(digests.get(name, name))}" for name in e.media]
+        group = [] if e.group is None else [f"group {e.group}"]
+        ties.append([*group, *(media or [f"prompt {e.prompt}"])])
+    return ties
 
 
 def compare_splits(

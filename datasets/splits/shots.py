@@ -172,7 +172,7 @@ def _too_few(wanted: _Wanted, stratum: str, total: int, most: int, otherwise: st
 
 
 def _label_keys(example: Example, kind: LabelKind) -> list[tuple[str, str]]:
-    names, where = kind.there(_label(example)), of_subtask(example.subtask)
+    names, where = kind.present_names(_label(example)), of_subtask(example.subtask)
     stratum = "class" if kind.are_classes or kind.are_numbers else "label"
     strata = [f"{stratum} {name!r}{where}" for name in names] or ["the rows without a label"]
     return [(stratum, example.id) for stratum in strata]

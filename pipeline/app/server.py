@@ -123,7 +123,7 @@ def open_app(
             if started is not None:
                 started(address)
             while True:
-                interruption.raise_if_asked()
+                interruption.raise_if_interrupted()
                 time.sleep(0.2)
         except KeyboardInterrupt:
             interruption.explain(reporting.say, "the app is closed; all labels are in the store")

@@ -29,6 +29,7 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
+from savs.foundation.files import file_sha256
 from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.new_images import STDIN, Group, MediaNames, is_table_or_stdin
 from savs.pipeline.classifying.prediction_table import (
@@ -53,7 +54,7 @@ from savs.pipeline.readouts.answers import AnswersFit, among_classes
 from savs.pipeline.running.option_texts import parse_asked
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
-from savs.pipeline.running.result_files import file_sha256, write_json
+from savs.pipeline.running.result_files import write_json
 from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.targets.one import VOTES_KEPT
 from savs.pipeline.targets.stored_answers import ANSWERS, label_answers, normalised

@@ -13,6 +13,7 @@ import polars as pl
 
 from savs.datasets import Example, MediaError
 from savs.datasets.splits.shared_media import picture_names
+from savs.foundation.files import file_sha256
 from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.classified_store import (
     RECORD,
@@ -47,7 +48,6 @@ from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.running.result_files import file_sha256
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import save_selection

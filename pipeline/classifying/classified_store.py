@@ -16,10 +16,11 @@ import msgspec
 from savs.datasets import Example, MediaFolder
 from savs.datasets.rows.media_names import is_packed
 from savs.datasets.splits.shared_media import digests_of
+from savs.foundation.files import file_sha256
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.rows.appending import as_examples, stored_rows
-from savs.pipeline.running.result_files import file_sha256, write_json
+from savs.pipeline.running.result_files import write_json
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import FeatureStore, ShardSpec
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_json

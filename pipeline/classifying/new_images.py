@@ -16,15 +16,17 @@ import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
 from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind
-from savs.datasets.benchmarks.general import general, image_names
-from savs.datasets.example import of_subtask, with_sounds
+from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, image_names
+from savs.datasets.example import first_few, of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.parts import whole_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
+from savs.datasets.rows.files import files_below
 from savs.datasets.rows.media_names import is_address
+from savs.datasets.rows.plugin_guard import check_rows
 from savs.datasets.splits.shared_media import media_names
 from savs.datasets.windows import Windows, in_windows
 from savs.foundation.files import is_utf8
@@ -42,8 +44,6 @@ STDIN = "-"
 """In place of a name: names are read from standard input, one a line."""
 TABLES = (*JSON_LINES, ".json", ".csv", PARQUET)
 """Suffixes of files with a row an example."""
-FIELDS = ("id", "image", "images", "box", "audio", "audios", "question", "subtask")
-"""Fields of a row that are read, each from a column of its name unless the user maps it."""
 NAMED = 3
 """Number of files that a note names."""
 
@@ -161,7 +161,7 @@ class Questions:
         if not images and not sounds:
             raise row.error(
                 f"field {columns[self.kind.column]!r} names no {self.kind.noun}",
-                f"the row has the fields {', '.join(map(str, row.values)) or 'none'}",
+                f"the row has the fields {row.fields}",
             )
         own_question = row.optional(columns["question"]) or self.question
         for task in self._tasks(row, columns):
@@ -239,17 +239,7 @@ class MediaNames:
     def _images_in(self, folder: Path) -> Iterator[str]:
         """Yield the media of the wanted kind below a folder by path; note other files."""
         kind = self.kind
-        try:
-            paths = sorted(
-                path
-                for path in folder.rglob("*")
-                if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-            )
-        except OSError as error:
-            raise SourceError(
-                f"{folder} cannot be read: {error.strerror}; check its permissions"
-            ) from error
-        files = [path for path in paths if not path.is_dir()]
+        files = sorted(folder / name for name in files_below(folder))
         named = [str(path) for path in files if kind.has(path.name)]
         media = self._in_utf8(str(folder), named)
         if not media:
@@ -269,9 +259,8 @@ class MediaNames:
 
     def _note_ignored(self, where: str, names: Sequence[str], what: str) -> None:
         if names:
-            more = " ..." if len(names) > NAMED else ""
-            files = f"{', '.join(names[:NAMED])}{more}"
-            self.notes.append(f"Ignored {counted(len(names), 'file')} in {where}, {what}: {files}")
+            files, some = counted(len(names), "file"), first_few(names, NAMED)
+            self.notes.append(f"Ignored {files} in {where}, {what}: {some}")
 
     def listed(self) -> list[str]:
         """Return the names on standard input, one a line."""
@@ -319,14 +308,13 @@ class NewImages:
 
     def _images(self, names: Sequence[str], root: Path) -> Group:
         """Return images that the user named: they may be anywhere."""
-        fields = {field: field for field in FIELDS}
         column = self.questions.kind.column
         rows = (Row(name, 0, {column: name, "id": name}) for name in dict.fromkeys(names))
         examples = [
             example
             for row in rows
             if not self.questions.has(row.values["id"])
-            for example in self.questions.examples(row, fields)
+            for example in self.questions.examples(row, FIELD_COLUMNS)
         ]
         rules = replace(self.rules, allow_outside=True)
         return Group(examples, MediaFolder(root, rules=rules))
@@ -334,10 +322,8 @@ class NewImages:
     def _table_group(self, name: str) -> Group:
         files = find_files(name)
         rows = read_rows(files)
-        if self.benchmark.check_rows is not None:
-            self.benchmark.check_rows(rows, "test")
-        columns = self.reading.columns or {}
-        fields = {field: columns.get(field, field) for field in FIELDS}
+        check_rows(self.benchmark, rows, "test")
+        fields = {**FIELD_COLUMNS, **(self.reading.columns or {})}
         examples = [example for row in rows for example in self.questions.examples(row, fields)]
         root = Path(self.reading.media_root or files.root)
         return Group(examples, MediaFolder(root, files.root, self.rules))

@@ -25,9 +25,10 @@ from savs.datasets.rows.media_names import is_address, is_packed
 from savs.datasets.windows import is_window
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
+    file_sha256,
     make_folder,
     real_path,
-    remove_left_overs_in,
+    remove_left_overs,
     whole_file,
 )
 from savs.foundation.progress import track
@@ -149,7 +150,7 @@ class SortedFolder:
             renamed |= {name: folder for name, folder in classes.items() if name != folder}
         for target in sorted(set(folders.values())):
             with disk_errors(target, ADVICE):
-                remove_left_overs_in(target)
+                remove_left_overs(target)
         examples = {example.id: (group, example) for group, example in self._examples()}
         known = predictions.filter(pl.col("prediction").is_not_null(), pl.col("id").is_in(examples))
         copied, copies, missing = 0, set[Path](), list[str]()
@@ -243,6 +244,4 @@ def _names(source: Path, folder: Path) -> Iterator[Path]:
     suffix = suffix if len(os.fsencode(suffix)) < LONGEST_FILE // 4 else ""
     while len(os.fsencode(f"{stem}{suffix}")) + 1 + DIGITS > LONGEST_FILE:
         stem = stem[:-1]
-    with source.open("rb") as file:  # a video may be larger than memory
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
-    yield folder / f"{stem}-{digest}{suffix}"
+    yield folder / f"{stem}-{file_sha256(source)[:DIGITS]}{suffix}"

@@ -22,7 +22,7 @@ from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
 from savs.datasets.label_kinds import label_kind
-from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
+from savs.datasets.rows.files import TABLES_OF_FOLDERS, files_below
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import real_path
@@ -363,7 +363,8 @@ def is_media_folder(source: Any) -> bool:
     """Return whether a source is a folder of media, and no table; stores in it do not count."""
     if not isinstance(source, str | Path) or not Path(source).is_dir():
         return False
-    tables = (file for form in (ALL_PARQUET, ALL_SHARDS) for file in Path(source).glob(form))
+    names = files_below(Path(source))
+    tables = (Path(source, name) for name in names if name.endswith(TABLES_OF_FOLDERS))
     return not any(
         not any((folder / MANIFEST).is_file() for folder in file.parents) for file in tables
     )

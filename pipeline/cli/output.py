@@ -191,7 +191,7 @@ def _show_state(line: str, *, in_place: bool) -> None:
 def progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show rows done, rate and time left on stderr while the block runs."""
     if not _shows["progress"]:
-        yield lambda rows: interruption.raise_if_asked()
+        yield lambda rows: interruption.raise_if_interrupted()
         return
     terminal = sys.stderr.isatty()
     every = BAR_EVERY_S if terminal else LINE_EVERY_S
@@ -207,7 +207,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
 
     def on_rows(rows: int) -> None:
         nonlocal done, printed
-        interruption.raise_if_asked()
+        interruption.raise_if_interrupted()
         done += rows
         now = time.monotonic()
         if now - printed >= every:
@@ -241,7 +241,7 @@ class WorkLine:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Take note of items that are done; a line is printed now and then."""
-        interruption.raise_if_asked()
+        interruption.raise_if_interrupted()
         now, terminal = time.monotonic(), sys.stderr.isatty()
         if not done:
             self._started = self._printed = now

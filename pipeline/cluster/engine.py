@@ -5,7 +5,7 @@ from typing import Any
 
 from savs.foundation.errors import ParameterError, SavsError
 from savs.foundation.installed import Additions, function_problem
-from savs.foundation.own_code import calling
+from savs.foundation.plugin_calls import calling
 from savs.pipeline.errors import ClusterError
 
 LOCAL, RAY = "local", "ray"

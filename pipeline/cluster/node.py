@@ -94,7 +94,7 @@ class Node:
                 reader.start()
             seen: set[str] = set()
             while any(reader.is_alive() for reader in readers) or not messages.empty():
-                interruption.raise_if_asked()
+                interruption.raise_if_interrupted()
                 self._show(messages, seen)
                 tick()
                 for name, process in processes.items():

@@ -118,7 +118,7 @@ def _finish(ray: Any, running: list[Any], tick: Callable[[], None]) -> list[int]
     codes: list[int] = []
     deadline_s = math.inf
     while running and time.monotonic() < deadline_s:
-        interruption.raise_if_asked()
+        interruption.raise_if_interrupted()
         ended, running = ray.wait(running, timeout=TICK_S)
         tick()
         try:

@@ -24,7 +24,7 @@ from savs.datasets.media.media import MediaRules, decode_file, digest_of, pictur
 from savs.datasets.rows.media_names import is_address, is_packed
 from savs.foundation.errors import SavsError
 from savs.foundation.installed import Additions, function_problem
-from savs.foundation.own_code import calling
+from savs.foundation.plugin_calls import calling
 from savs.pipeline.errors import ExportError
 from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.names import BUNDLE_FORM, PARQUET, SPACE_FORM, STORE_FORM

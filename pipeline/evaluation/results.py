@@ -20,7 +20,7 @@ import polars as pl
 from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError, SavsError, command
-from savs.foundation.files import finish_files, real_path
+from savs.foundation.files import file_sha256, finish_files, real_path
 from savs.pipeline.evaluation.trials import Trial, read_units, trials_of
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.result_files import (
@@ -31,7 +31,6 @@ from savs.pipeline.running.result_files import (
     PREDICTIONS,
     SUBMISSION,
     UNITS,
-    file_sha256,
     read_json,
     read_table,
     reading,

@@ -89,8 +89,7 @@ def load_suspects(folder: Path) -> pl.DataFrame | None:
     if not path.exists():
         return None
     with reading(path, f"{SELECT} --suspects"):
-        if regular_size(path) > LARGEST_JSON:
-            raise ValueError(f"it has more than {LARGEST_JSON:,} bytes, the limit")
+        regular_size(path, LARGEST_JSON)
         table = pl.read_csv(path.read_bytes(), infer_schema=False)
         if table.columns != list(SUSPECT_SCHEMA):
             raise ValueError(f"its columns are {table.columns}, expected {list(SUSPECT_SCHEMA)}")

@@ -15,7 +15,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
 from savs.foundation.installed import Additions, Package, kind_problem
-from savs.foundation.own_code import calling, is_ours, place_of
+from savs.foundation.plugin_calls import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores, steady_of, worst_of
 from savs.pipeline.heads.pursuit import PURSUIT, name_left_out, pursue

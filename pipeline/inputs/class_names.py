@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, reason_of
 from savs.foundation.files import read_regular_text
 
 LABELS = "labels"
@@ -80,7 +80,6 @@ def _text(path: str | Path, option: str) -> str:
     try:
         return read_regular_text(Path(path))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise ParameterError(
-            f"`{option}` {path} cannot be read: {reason}; pass a file of text"
+            f"`{option}` {path} cannot be read: {reason_of(error)}; pass a file of text"
         ) from error

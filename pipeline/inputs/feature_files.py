@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from savs.datasets.rows.parquet_rows import DAMAGE
 from savs.foundation.arrays import Array
+from savs.foundation.errors import reason_of
 from savs.foundation.files import regular_size
 from savs.foundation.frames import OF_COLUMN, collect_rows, scan_parquet
 from savs.pipeline.errors import ImportFileError
@@ -146,8 +147,9 @@ def damage(path: Path) -> Iterator[None]:
     except ImportFileError:
         raise
     except _DAMAGE as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise ImportFileError(f"{path} cannot be read: {reason}; check the file") from error
+        raise ImportFileError(
+            f"{path} cannot be read: {reason_of(error)}; check the file"
+        ) from error
 
 
 def _from_npy(path: Path) -> HeadColumns:

@@ -21,12 +21,12 @@ from savs.datasets import (
     unknown_labels,
 )
 from savs.datasets.benchmark import Benchmark, Fields
-from savs.datasets.benchmarks.general import FIELDS, general, parse_row
+from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, parse_row
 from savs.datasets.label_kinds import OPTION, LabelKind, label_kind
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import iter_rows
-from savs.datasets.rows.plugin_guard import parse_fields
+from savs.datasets.rows.plugin_guard import check_rows, parse_fields
 from savs.datasets.splits.labels import label_doubts
 from savs.datasets.splits.shared_media import digests_of, media_names
 from savs.foundation.arrays import Array
@@ -328,9 +328,8 @@ def _benchmark(
 ) -> Benchmark:
     """Return `general` with the user's columns, which asks for no question."""
     benchmark = general(columns, labels=form)
-    if benchmark.check_rows is not None:
-        benchmark.check_rows(rows, "test")
-    names = {field: (columns or {}).get(field, field) for field in FIELDS}
+    check_rows(benchmark, rows, "test")
+    names = {**FIELD_COLUMNS, **(columns or {})}
     parse = partial(parse_row, columns=names, question="", labels=form)
     return replace(benchmark, parse_row=parse)
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
-from savs.datasets.benchmarks.catalogue import known_names, name_problem
+from savs.datasets.benchmarks.catalogue import benchmark_problem
 from savs.datasets.benchmarks.options import adapt, as_stored
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.stores import FeatureStore
@@ -63,7 +63,7 @@ def _benchmark_of(benchmark: str | Path | Benchmark) -> Benchmark:
             f"{benchmark} defines no {CONSTANT}; docs/guide/own-benchmark.md has an example"
         )
     constant = getattr(module, CONSTANT)
-    problem = name_problem(constant, known_names())
+    problem = benchmark_problem(constant)
     if problem:
         raise OwnCodeError(f"{benchmark}: its {CONSTANT} {problem}")
     return constant

@@ -33,11 +33,10 @@ from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES, duration_ms
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import (
-    IMAGES,
+    is_image_name,
     is_packed,
     is_video_name,
     packed_column,
-    suffix_of,
 )
 from savs.datasets.rows.plugin_guard import find_folder_notes, label_window
 from savs.datasets.splits.clusters import cluster_ids
@@ -331,7 +330,7 @@ def find_video(names: Iterable[str], media: MediaFolder) -> str | None:
             return name
         if is_packed(name):
             unclear.setdefault(packed_column(name), []).append(name)
-        elif suffix_of(name) not in IMAGES:
+        elif not is_image_name(name):
             unclear.setdefault(str(PurePosixPath(name).parent), []).append(name)
     looked_at = (
         name
@@ -350,7 +349,7 @@ def _is_video(name: str, media: MediaFolder) -> bool:
 
 def video_ms(name: str, media: MediaFolder) -> int | None:
     """Return the duration of a video; None of another medium, and of what cannot be read."""
-    if suffix_of(name) in IMAGES:
+    if is_image_name(name):
         return None
     try:
         data = media.read(name)

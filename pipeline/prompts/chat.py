@@ -11,7 +11,7 @@ from PIL import Image
 
 from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
+from savs.datasets.media.videos import Decoded, Video, all_sounds_of, videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, KINDS, MASK
 from savs.pipeline.prompts.media import (
@@ -233,7 +233,7 @@ def _with_video_sound(
             text=text,
             images=images if any(images) else None,
             videos=frames if any(frames) else None,
-            audio=[sound.samples for pieces in prompts for sound in heard_in(pieces)],
+            audio=[sound.samples for pieces in prompts for sound in all_sounds_of(pieces)],
             audio_from_video_indices=[
                 next(numbers) if isinstance(p, Video) else None for p in heard
             ],

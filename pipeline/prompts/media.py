@@ -17,7 +17,7 @@ from PIL import Image
 from transformers.utils import logging
 
 from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Decoded, Video, heard_in, images_of
+from savs.datasets.media.videos import Decoded, Video, all_sounds_of, images_of
 from savs.foundation.arrays import Array
 from savs.pipeline.prompts.input_names import OMNI_SECONDS, PIXELS
 
@@ -205,7 +205,7 @@ class Sounds(Kind):
 
     def among(self, pieces: Pieces) -> Sequence[Sound]:
         """Return the sounds of a prompt, those of its videos included."""
-        return heard_in(pieces)
+        return all_sounds_of(pieces)
 
     def reader(self, processor: Any) -> int | None:
         """Return how many samples a second a processor takes; None if it takes none."""

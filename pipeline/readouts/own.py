@@ -8,7 +8,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
-from savs.foundation.own_code import calling, is_ours, place_of
+from savs.foundation.plugin_calls import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.heads.scoring import checked_scores, finite_numbers

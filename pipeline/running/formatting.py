@@ -17,12 +17,12 @@ def format_bytes(count: int) -> str:
 
     Examples
     --------
-    >>> [format_bytes(n) for n in (0, 950, 1_320_000, 1_530_000_000)]
-    ['0 B', '950 B', '1.32 MB', '1.53 GB']
+    >>> [format_bytes(n) for n in (0, 950, 1_320_000, 999_999_999)]
+    ['0 B', '950 B', '1.32 MB', '1 GB']
     """
     value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if round(value) < 1000:
             break
         value, unit = value / 1000, larger
     return f"{value:.3g} {unit}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from savs.foundation.bounds import whole_number
+from savs.foundation.errors import reason_of
 from savs.pipeline.running.options import Option
 
 Fields = dict[str, Any]
@@ -22,22 +23,22 @@ MANIFEST, RESULTS = "store.json", "results"
 
 def parse_counts(text: str) -> list[int | Literal["all"]]:
     """Return the numbers of a list such as `1,5,all`; ValueError for anything else."""
-    found: list[int | Literal["all"]] = []
+    counts: list[int | Literal["all"]] = []
     for part in text.split(","):
         number = part if part == "all" else whole_number(part)
         if not number:
             raise ValueError("expected positive integers or all, such as 1,4,20,all")
-        found.append(cast("int | Literal['all']", number))
-    return found
+        counts.append(cast("int | Literal['all']", number))
+    return counts
 
 
 def parse_layers(text: str) -> list[int] | Literal["each"]:
     """Return numbers of layers, or `each`; ValueError for anything else."""
     if text == "each":
         return "each"
-    found = [whole_number(part) for part in text.split(",")]
-    known = [layer for layer in found if layer is not None]
-    if len(known) < len(found):
+    numbers = [whole_number(part) for part in text.split(",")]
+    known = [layer for layer in numbers if layer is not None]
+    if len(known) < len(numbers):
         raise ValueError("expected layers counted from 0, such as 7,13,20, or each")
     return known
 
@@ -116,14 +117,14 @@ def parse_limit(text: str) -> Fields:
     >>> parse_limit("100"), parse_limit("100,30s")
     ({'limit': 100}, {'limit': 100, 'audio_max_seconds': 30})
     """
-    found: Fields = {}
+    fields: Fields = {}
     for part in parse_names(text):
         number = whole_number(part.removesuffix("s"))
         name = "audio_max_seconds" if part.endswith("s") else "limit"
-        if not number or name in found:
+        if not number or name in fields:
             raise ValueError("expected examples, such as 100, seconds of sounds, 30s, or 100,30s")
-        found[name] = number
-    return found
+        fields[name] = number
+    return fields
 
 
 def write_limit(values: Mapping[str, Any]) -> str:
@@ -172,18 +173,18 @@ def parse_answers(text: str) -> Fields:
     >>> parse_answers("generate,icl:4")
     {'answers': 'labels,generate', 'icl_shots': 4}
     """
-    kinds, found = [], dict[str, Any]()
+    kinds, fields = [], dict[str, Any]()
     for part in parse_names(text):
         kind, colon, number = part.partition(":")
         if not colon:
             kinds.append(part)
-        elif kind == "icl" and (count := whole_number(number)) and not found:
-            found["icl_shots"] = count
+        elif kind == "icl" and (count := whole_number(number)) and not fields:
+            fields["icl_shots"] = count
         else:
             raise ValueError("expected labels, generate, icl:N, or several with commas")
-    if found and "labels" not in kinds:
+    if fields and "labels" not in kinds:
         kinds.insert(0, "labels")
-    return {"answers": ",".join(kinds)} | found
+    return {"answers": ",".join(kinds)} | fields
 
 
 def write_answers(values: Mapping[str, Any]) -> str:
@@ -275,15 +276,17 @@ def parse_model(text: str) -> Fields:
 
 def parse_classes(texts: Sequence[str]) -> Fields:
     """Return what names classes, and the file of templates, which has {class} in its lines."""
-    found: Fields = {}
+    fields: Fields = {}
     for text in texts:
         is_file = text != "labels"
         is_texts = is_file and any(mark in _content(text) for mark in CLASS_MARKS)
         name = "templates" if is_texts else "classes"
-        if name in found:
-            raise ValueError(f"is {text!r} and {found[name]!r}, expected one of both kinds at most")
-        found[name] = text
-    return found
+        if name in fields:
+            raise ValueError(
+                f"is {text!r} and {fields[name]!r}, expected one of both kinds at most"
+            )
+        fields[name] = text
+    return fields
 
 
 def write_classes(values: Mapping[str, Any]) -> list[str]:
@@ -316,21 +319,21 @@ def parse_engine(text: str) -> Fields:
     {'processes': 'local', 'engine': 'vllm', 'ranks': 2, 'compare_with': 'pets'}
     """
     name, *parts = parse_names(text)
-    found: Fields = {"processes": name}
+    fields: Fields = {"processes": name}
     if name in (TRANSFORMERS, VLLM):
-        found = {"processes": "local", "engine": name}
+        fields = {"processes": "local", "engine": name}
     for part in parts:
         key, mark, value = part.partition("=")
         field, least = ENGINE_KEYS.get(key, (COMPARE_WITH, 0))
-        if key not in (*ENGINE_KEYS, AGAINST) or not mark or field in found:
+        if key not in (*ENGINE_KEYS, AGAINST) or not mark or field in fields:
             keys = ", ".join([*(f"{k}=N" for k in ENGINE_KEYS), f"{AGAINST}=STORE"])
             raise ValueError(f"expected NAME, then {keys}")
         if key in OF_ACTORS and not name.startswith("ray"):
             raise ValueError(f"where {key} is for actors of ray; leave it out")
         if key in OF_VLLM and name != VLLM:
             raise ValueError(f"where {key} is for {VLLM}; leave it out")
-        found[field] = value if key == AGAINST else _amount(key, value, least)
-    return found
+        fields[field] = value if key == AGAINST else _amount(key, value, least)
+    return fields
 
 
 def parse_program(text: str) -> Fields:
@@ -339,12 +342,12 @@ def parse_program(text: str) -> Fields:
     >>> parse_program("vllm,against=pets")
     {'engine': 'vllm', 'compare_with': 'pets'}
     """
-    found = parse_engine(text)
-    del found["processes"]
-    if "engine" not in found or not {*found} <= {"engine", "ranks", COMPARE_WITH}:
+    fields = parse_engine(text)
+    del fields["processes"]
+    if "engine" not in fields or not {*fields} <= {"engine", "ranks", COMPARE_WITH}:
         keys = f"ranks=N, {AGAINST}=STORE"
         raise ValueError(f"expected {TRANSFORMERS}, or {VLLM}, then optionally {keys}")
-    return found
+    return fields
 
 
 def _amount(key: str, text: str, least: int) -> int | float:
@@ -396,30 +399,30 @@ def parse_classifiers(text: str) -> str | dict[str, str | Path]:
 
     if Path(text).exists() or "," not in text:
         return text
-    found: dict[str, str | Path] = {}
+    classifiers: dict[str, str | Path] = {}
     for part in parse_names(text):
         name, mark, folder = part.partition("=")
         if not mark or Path(part).exists():
             name, folder = Path(part).absolute().name, part
-        if name in found:
+        if name in classifiers:
             raise ValueError(f"where two are called {name!r}; expected NAME=CLASSIFIER of one")
         if not folder:
             raise ValueError("expected classifiers with a comma between them, or NAME=CLASSIFIER")
-        found[name] = folder if folder.startswith(HUB) else Path(folder)
-    return found
+        classifiers[name] = folder if folder.startswith(HUB) else Path(folder)
+    return classifiers
 
 
 def parse_queried(text: str) -> Fields:
     """As `parse_result`, with the name of the result as `result`."""
-    found = parse_result(text)
-    selection = found.pop("selection", None)
-    return found if selection is None else {**found, "result": Path(selection).name}
+    fields = parse_result(text)
+    selection = fields.pop("selection", None)
+    return fields if selection is None else {**fields, "result": Path(selection).name}
 
 
 def parse_against(text: str) -> Fields:
     """As `parse_result`, where the store is called `against`."""
-    found = parse_result(text)
-    return {"against": found.pop("store"), **found}
+    fields = parse_result(text)
+    return {"against": fields.pop("store"), **fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,7 +477,7 @@ def parse_allowed(texts: Sequence[str], names: Sequence[str]) -> Fields:
     >>> parse_allowed(["outside,urls:50GB"], ["outside", "urls"])
     {'allow_outside': True, 'fetch_urls': True, 'fetch_gb': 50}
     """
-    found: Fields = {}
+    fields: Fields = {}
     for part in (part for text in texts for part in parse_names(text)):
         name, colon, amount = part.partition(":")
         permission = PERMISSIONS[name] if name in names else None
@@ -482,15 +485,15 @@ def parse_allowed(texts: Sequence[str], names: Sequence[str]) -> Fields:
         if permission is None or (not colon and permission.field is None):
             raise ValueError(f"is {part!r:.50}, {known}")
         if permission.field is not None:
-            found[permission.field] = True
+            fields[permission.field] = True
         if not colon:
             continue
         number = whole_number(amount.removesuffix(permission.unit))
         if permission.amount is None or number is None or number < permission.least:
             raise ValueError(f"is {part!r:.50}, expected {spelling_of(name)}")
         is_in_millions = permission.unit == "MP" and amount.endswith("MP")
-        found[permission.amount] = number * (1_000_000 if is_in_millions else 1)
-    return found
+        fields[permission.amount] = number * (1_000_000 if is_in_millions else 1)
+    return fields
 
 
 def write_allowed(values: Mapping[str, Any]) -> str:
@@ -511,8 +514,7 @@ def _content(path: str) -> str:
     try:
         return read_regular_text(Path(path))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path} cannot be read: {reason}") from error
+        raise ValueError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 STORE_OR_RESULT = Option(

@@ -84,7 +84,12 @@ def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> li
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value has a type, or of one of a union; items are not looked at."""
+    """Return whether a value has a type, or one of a union; items are not looked at.
+
+    True and False are no numbers.
+    """
     parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if isinstance(value, bool):
+        return bool in parts
     plain = [Integral if part is int else get_origin(part) or part for part in parts]
     return isinstance(value, tuple(plain))

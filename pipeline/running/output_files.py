@@ -1,37 +1,22 @@
 """Output files of a command, written whole or not at all, and what CSV files have in a cell."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import SavsError, reason_of
 from savs.foundation.files import (
-    make_durable,
     make_folder,
     native_disk_errors,
+    remove_empty,
     remove_left_overs,
     whole_file,
 )
 from savs.pipeline.errors import OutputError
-
-
-def check_free(path: Path, option: str, *, force: bool) -> None:
-    """Raise OutputError if a file exists, unless it may be replaced."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; pass the name of a file as `{option}`")
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; remove it, or pass another `{option}`")
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders that were made for files that did not come, the inner ones first."""
-    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-        with suppress(OSError):
-            folder.rmdir()
 
 
 @contextmanager
@@ -45,54 +30,33 @@ def disk_errors(
     except (OSError, pl.exceptions.PolarsError) as error:
         if isinstance(error, SavsError):
             raise
-        # polars adds its query plan below the reason
-        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
-        raise kind(f"{where} cannot be written: {reason}; pass {advice}") from error
+        raise kind(f"{where} cannot be written: {reason_of(error)}; pass {advice}") from error
 
 
 @contextmanager
 def new_file(
-    path: Path, advice: str = "another `out`", kind: type[OSError] = OutputError
+    path: Path,
+    advice: str = "another `out`",
+    kind: type[OSError] = OutputError,
+    *,
+    replace: bool = True,
 ) -> Iterator[Path]:
-    """Yield a path to write to; its file replaces `path` when the block ends.
+    """Yield a path to write to; its file gets the name `path` when the block ends.
 
-    The folder is made. Where the block raises, an old file stays as it was; see `disk_errors`.
+    An old file is replaced, unless `replace` forbids it. Folders are made. Where the block raises,
+    an old file stays as it was, and new folders go again; see `disk_errors`.
     """
     with disk_errors(path, advice, kind):
-        make_folder(path.parent)
-        remove_left_overs(path)
-        with whole_file(path) as partial:
-            yield partial
-
-
-@contextmanager
-def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
-    """Yield a path to write to for each option's file; all get their names when the block ends.
-
-    Their content is made durable first. One file replaces an old one at once, with `force`. Of
-    several the old ones are removed before the first gets its name: a crash or a full disk never
-    leaves an old file next to a new one. Where the block raises, folders that were made for them go
-    again. OutputError if a name is taken, or a file cannot be written.
-    """
-    at_once = force and len(targets) == 1
-    names = " and ".join(f"`{name}`" for name in targets)
-    with disk_errors(", ".join(map(str, targets.values())), f"another {names}"):
-        for option, path in targets.items():
-            check_free(path, option, force=force)
-        parents = {folder for path in targets.values() for folder in path.parents}
-        with ExitStack() as stack:
-            stack.callback(_remove_empty, [folder for folder in parents if not folder.exists()])
-            paths = {}
-            for option, path in targets.items():
-                make_folder(path.parent)
-                remove_left_overs(path)
-                new = whole_file(path, replace=at_once, keep_suffix=True)
-                paths[option] = stack.enter_context(new)
-            yield paths
-            for path in paths.values():
-                make_durable(path)
-            for path in targets.values() if force and not at_once else ():
-                path.unlink(missing_ok=True)
+        made = [folder for folder in path.parents if not folder.exists()]
+        try:
+            make_folder(path.parent)
+            remove_left_overs(path.parent, path.name)
+            with whole_file(path, replace=replace) as partial:
+                yield partial
+        except BaseException:
+            for outermost in made[-1:]:
+                remove_empty(outermost)
+            raise
 
 
 def media_cell(names: Sequence[str]) -> str:

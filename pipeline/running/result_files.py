@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
+from savs.foundation.errors import reason_of
 from savs.foundation.files import (
+    file_sha256,
     indented,
     make_folder,
     noted_files,
@@ -94,9 +96,9 @@ def write_csv(path: Path, table: pl.DataFrame) -> str:
     return write_file(path, table.write_csv().encode("utf-8"))
 
 
-def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
-    """Copy a result file that `command` writes; ResultError if it cannot be read."""
-    with reading(source, command):
+def copy_result(source: Path, target: Path) -> Path:
+    """Copy a file of a selection; ResultError if it cannot be read."""
+    with reading(source, SELECT):
         regular_size(source)
         content = source.read_bytes()
     write_file(target, content)
@@ -109,8 +111,7 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
     ResultError if it is not there, or no JSON object.
     """
     with reading(path, command):
-        if regular_size(path) > LARGEST_JSON:
-            raise ValueError(f"it has more than {LARGEST_JSON:,} bytes, the limit")
+        regular_size(path, LARGEST_JSON)
         value = decode_json(path.read_bytes())
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
@@ -138,13 +139,6 @@ def read_table(
         return table
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a result file; ValueError if it is not a regular file."""
-    regular_size(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def reading(path: Path, command: str) -> Iterator[None]:
     """Turn errors of reading a file into a ResultError; `command` writes the file."""
@@ -154,8 +148,9 @@ def reading(path: Path, command: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ResultError(f"{path} does not exist; run `{command}`, which writes it") from error
     except (*known, pl.exceptions.PolarsError) as error:
-        reason = str(error).strip().partition("\n")[0]  # polars adds its query plan
-        raise ResultError(f"{path} cannot be read ({reason}); run `{command}` again") from error
+        raise ResultError(
+            f"{path} cannot be read ({reason_of(error)}); run `{command}` again"
+        ) from error
 
 
 @contextmanager
@@ -197,7 +192,7 @@ def unfinished_result(mark: Path, names: Sequence[str]) -> Iterator[None]:
             stack.enter_context(unfinished(mark))
             for name in names:
                 (folder / name).unlink(missing_ok=True)
-            remove_left_overs(mark)
+            remove_left_overs(folder, mark.name)
         written = stack.enter_context(noted_files())
         try:
             yield

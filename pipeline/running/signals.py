@@ -15,21 +15,21 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-_asked = False
+_interrupted = False
 _explained = False
 
 
 def listen() -> None:
     """Let Ctrl-C and SIGTERM interrupt this process; forget earlier interruptions."""
-    global _asked, _explained
-    _asked = _explained = False
+    global _interrupted, _explained
+    _interrupted = _explained = False
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _asked
-    _asked = True
+    global _interrupted
+    _interrupted = True
     sys.excepthook, threading.excepthook = _say_of_main, _say_of_threads
     while frame is not None:
         if frame.f_code.co_qualname == "ThreadPoolExecutor.submit":
@@ -49,13 +49,13 @@ def _say_of_main(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Leave out what `multiprocessing` says of workers that were interrupted, too."""
-    if not _asked or threading.current_thread() is threading.main_thread():
+    if not _interrupted or threading.current_thread() is threading.main_thread():
         sys.__excepthook__(kind, error, trace)
 
 
 def _say_of_threads(args: threading.ExceptHookArgs) -> None:
     """Leave out that the work of other threads was interrupted, too."""
-    if not (_asked and issubclass(args.exc_type, KeyboardInterrupt)):
+    if not (_interrupted and issubclass(args.exc_type, KeyboardInterrupt)):
         threading.__excepthook__(args)
 
 
@@ -71,7 +71,7 @@ def is_explained() -> bool:
     return _explained
 
 
-def raise_if_asked() -> None:
+def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt if a signal came but its exception got lost."""
-    if _asked:
+    if _interrupted:
         raise KeyboardInterrupt

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from savs.foundation.arrays import Array
-from savs.foundation.files import regular_size
+from savs.foundation.files import file_sha256, regular_size
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.scoring import saved_scoring
 from savs.pipeline.inputs.plugins import OwnFile
@@ -37,7 +37,6 @@ from savs.pipeline.running.result_files import (
     CONFIG,
     SELECT,
     copy_result,
-    file_sha256,
     reading,
     write_file,
     write_json,
@@ -144,8 +143,8 @@ def _load_task(
 def copy_selection(path: str | Path, folder: Path) -> None:
     """Copy the two files of a selection; ResultError if one is not there."""
     file = config_path(path)
-    copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER, SELECT)
-    copy_result(file, folder / CONFIG, SELECT)
+    copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER)
+    copy_result(file, folder / CONFIG)
 
 
 def _find_rule(

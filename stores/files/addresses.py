@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.errors import reason_of
 from savs.foundation.imports import install_command
 from savs.stores.errors import StoreReadError
 
@@ -98,5 +99,4 @@ def reason(error: Exception) -> str:
         return "the server leads from address to address without end"
     if status and message:  # aiohttp's, which would add the URL once more
         return f"the server says {status} {message:.200}".partition("\n")[0]
-    text = str(getattr(error, "strerror", None) or error).partition("\n")[0]
-    return text[:500] or type(error).__name__
+    return reason_of(error)[:500] or type(error).__name__

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import SavsError, reason_of
 from savs.foundation.files import regular_size
 from savs.stores.errors import REPAIR, AnswerError, StoreCorruptError, StoreReadError
 from savs.stores.files.addresses import is_remote, open_bytes, reason, underlying
@@ -83,7 +83,7 @@ class RawFile:
         known = isinstance(error, SavsError | MemoryError)
         if known or not (self._is_remote or isinstance(error, OSError)):
             return error
-        what = reason(error) if self._is_remote else getattr(error, "strerror", None) or error
+        what = reason(error) if self._is_remote else reason_of(error)
         return StoreReadError(
             f"{self.where} cannot be read: {what}; check its permissions and the"
             f" {'network' if self._is_remote else 'disk'}"

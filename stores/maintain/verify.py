@@ -1,11 +1,11 @@
 """Compare a store with what it says of itself: every shard, every byte, every stray file."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.files import file_sha256
 from savs.foundation.progress import track
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.files.addresses import local_folder
@@ -148,9 +148,7 @@ def _problem(path: Path, spec: ShardSpec, manifest: Manifest, quick: bool) -> Pr
         what = f"it has {rows} examples, expected {sealed.rows} as in {MANIFEST}"
         return Problem(spec.name, "damaged", what, REPAIR)
     if sealed is not None and not quick:
-        with path.open("rb") as file:
-            is_same = hashlib.file_digest(file, "sha256").hexdigest() == sealed.sha256
-        if is_same:
+        if file_sha256(path) == sealed.sha256:
             return None
         what = f"its SHA-256 is not the one in {MANIFEST}, though features and columns are intact"
         return Problem(spec.name, "damaged", what, REPAIR)

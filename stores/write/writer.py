@@ -1,6 +1,5 @@
 """Fill a store that is open: shard after shard, then the seal."""
 
-import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.foundation.files import FULL
+from savs.foundation.files import FULL, file_sha256
 from savs.stores.errors import StoreMismatchError, StoreWriteError
 from savs.stores.files.addresses import reason
 from savs.stores.files.object_store import file_names
@@ -356,9 +355,7 @@ class FeatureWriter:
                 run = {name: value for name, value in shard.run.items() if name != SECONDS}
             if run not in runs:
                 runs.append(run)
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
+            sealed.append(SealedShard(spec.name, rows, path.stat().st_size, file_sha256(path)))
         return replace(now, runs=tuple(runs), shards=tuple(sealed))
 
 

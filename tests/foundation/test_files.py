@@ -62,7 +62,7 @@ def killed(tmp_path) -> Path:
     """Return a folder where a writer of `x[1]` was killed, and a file that it made."""
     code = (
         "import os\nfrom pathlib import Path\nfrom savs.foundation.files import whole_file\n"
-        "with whole_file(Path('x[1]'), keep_suffix=True) as partial:\n"
+        "with whole_file(Path('x[1]')) as partial:\n"
         f"    partial.touch()\n    os.kill(os.getpid(), {signal.SIGKILL})"
     )
     subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=False)
@@ -72,20 +72,20 @@ def killed(tmp_path) -> Path:
 
 
 def test_what_a_killed_writer_left_is_removed(killed) -> None:
-    remove_left_overs(killed / "x")
-    remove_left_overs(killed / "x1")
+    remove_left_overs(killed, "x")
+    remove_left_overs(killed, "x1")
     assert len(list(killed.iterdir())) == 2  # of other names
-    remove_left_overs(killed / "x[1]")
+    remove_left_overs(killed, "x[1]")
     assert [path.name for path in killed.iterdir()] == ["x1.partial"]
 
 
 def test_what_a_writer_may_still_write_stays(killed, monkeypatch) -> None:
     with whole_file(killed / "x") as partial:
         partial.touch()
-        remove_left_overs(killed / "x")
+        remove_left_overs(killed, "x")
         assert partial.exists()
     monkeypatch.setattr(whole_files, "process_space", lambda: "another container")
-    remove_left_overs(killed / "x[1]")
+    remove_left_overs(killed, "x[1]")
     assert len(list(killed.glob("x[[]1].*"))) == 1
 
 

@@ -92,6 +92,7 @@ def test_the_nearest_keyword_is_offered():
     [
         ({"batch_size": "8"}, "batch_size is '8', expected int"),
         ({"limit": 2.5}, "limit is 2.5, expected int | None"),
+        ({"shots": True}, "shots is True, expected int | None"),  # else one of each class
         ({"shots": "20"}, "shots is '20', expected int | None"),
         ({"columns": "label=class"}, "columns is 'label=class', expected .*Mapping"),
         ({"fetch_urls": "yes"}, "fetch_urls is 'yes', expected bool"),

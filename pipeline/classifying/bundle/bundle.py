@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from savs.datasets.example import split_prompt
-from savs.foundation.files import PARTIAL, left_overs_of
+from savs.foundation.files import PARTIAL, left_overs
 from savs.pipeline.classifying.bundle import guard
 from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
@@ -215,7 +215,7 @@ def _require_free(folder: Path) -> None:
         names.remove(LOCAL_MODEL)
         names |= {f"{LOCAL_MODEL}/{entry.name}" for entry in (folder / LOCAL_MODEL).iterdir()}
     ours = {name for name in names if name in WRITTEN or name.endswith(PARTIAL)}
-    if names and not (names == ours and left_overs_of(folder / MARK)):
+    if names and not (names == ours and left_overs(folder, MARK)):
         raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
 
 

@@ -69,10 +69,10 @@ def flag_of(name: str) -> str:
 
 def read_text(path: Path) -> str:
     """Return the text of a file of options; a usage error if it cannot be read."""
+    from savs.foundation.errors import reason_of
     from savs.foundation.files import read_regular_text
 
     try:
         return read_regular_text(path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise typer.BadParameter(f"{path} cannot be read: {reason}") from error
+        raise typer.BadParameter(f"{path} cannot be read: {reason_of(error)}") from error

@@ -112,7 +112,7 @@ class Engine:
         jobs = self._taken(planned)
         try:
             for job, done in prepared_jobs(jobs, self.model.encoder, self.workers):
-                interruption.raise_if_asked()
+                interruption.raise_if_interrupted()
                 self._run_job(job, done)
             self._harvest(leave=0)
             self._take_recalled(leave=0)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from savs.datasets.example import sounds_among
-from savs.datasets.media.media import MediaRules, decode_medium, shown
+from savs.datasets.media.media import MediaRules, decode_medium, video_pieces
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.media.videos import Decoded, Video
 from savs.pipeline.encoders.image import image_tokens
@@ -78,7 +78,7 @@ class WindowMedium:
     def decode(self, rules: MediaRules, sound_rate: int | None) -> list[Decoded]:
         """Return what stands in a prompt for it; MediaError if that has a sound."""
         del sound_rate
-        return shown(self.video, self.name, rules)
+        return video_pieces(self.video, self.name, rules)
 
 
 @dataclass(frozen=True, slots=True)

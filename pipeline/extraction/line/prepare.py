@@ -13,7 +13,7 @@ from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, pictures_in
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
-from savs.datasets.media.videos import Decoded, heard_in, images_of
+from savs.datasets.media.videos import Decoded, all_sounds_of, images_of
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
@@ -100,7 +100,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
             except Exception as error:  # the plain way tells what is wrong with which prompt
                 unshared = str(error)
         parts += _encode(encoder, part, settings)
-    cut = {d for (d, _), shown in decoded.items() if any(s.is_cut for s in heard_in(shown))}
+    cut = {d for (d, _), shown in decoded.items() if any(s.is_cut for s in all_sounds_of(shown))}
     return Done([*refused, *parts], small, unshared, frozenset(cut))
 
 

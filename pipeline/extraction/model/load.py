@@ -29,7 +29,7 @@ from transformers.models.auto.modeling_auto import AutoModelForSeq2SeqLM
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
-from savs.datasets.example import SPLIT
+from savs.datasets.example import SPLIT, first_few
 from savs.foundation.network import hub_problem
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.encoders.embedding import (
@@ -429,13 +429,12 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:
     if missing := sorted(map(str, absent)):
-        more = " ..." if len(missing) > MOST_NAMES else ""
         leave_out = ""
         if all(POOLER in weight.split(".") for weight in missing):
             leave_out = ', or leave the pooler out: `model_kwargs` {"add_pooling_layer": false}'
         raise ModelError(
             f"{len(missing)} weights of {name} are not in its files, or not of their shape, and"
-            f" would be random: {', '.join(missing[:MOST_NAMES])}{more}; get the whole checkpoint"
+            f" would be random: {first_few(missing, MOST_NAMES)}; get the whole checkpoint"
             f"{leave_out}"
         )
 

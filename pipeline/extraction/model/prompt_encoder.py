@@ -23,7 +23,7 @@ import torch
 from savs.datasets.example import SPLIT
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.foundation.errors import SavsError
-from savs.foundation.own_code import calling, place_of
+from savs.foundation.plugin_calls import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint

@@ -22,7 +22,7 @@ from savs.pipeline.running.formatting import (
     points,
     used_of,
 )
-from savs.pipeline.running.output_files import output_files
+from savs.pipeline.running.output_files import new_file
 
 HERE = Path(__file__).parent
 """Folder of what all pages share: `page.html`, `pictures.html`, `style.css`."""
@@ -43,10 +43,10 @@ def write_page(out: Path, folder: Path, template: str, *, script: str = "", **va
     ParameterError if `out` is no HTML file; OutputError if it cannot be written.
     """
     require_page(out)
-    with output_files({"out": out}, force=True) as files:
+    with new_file(out) as partial:
         text = render(folder, template, script=script, **values)
         # names of files need not be UTF-8
-        files["out"].write_bytes(text.encode("utf-8", "backslashreplace"))
+        partial.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def render(

@@ -11,7 +11,7 @@ from savs.datasets.asked import asked_questions
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import real_path
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.evaluation.stage_two import find_selection
 from savs.pipeline.evaluation.suggest import (
@@ -27,7 +27,7 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
 from savs.pipeline.running.option_texts import parse_result
 from savs.pipeline.running.options import Option
-from savs.pipeline.running.output_files import cells_of_lists, check_free, output_files
+from savs.pipeline.running.output_files import cells_of_lists, new_file
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.selection.training_data import StoredTraining
@@ -114,6 +114,10 @@ def suggest(
     form = "" if place is None else place.suffix.lower()
     if place is not None and form not in FORMS:
         raise ParameterError(f"`out` is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
+    if place is not None and place.is_dir():
+        raise OutputError(f"{place} is a folder; pass the name of a file as `out`")
+    if place is not None and place.exists() and not force:
+        raise OutputError(f"{place} exists; remove it, or pass another `out`")
     if media_root is not None and form != PAGE:
         raise ParameterError("`media_root` is for the pictures of a page; pass `out` FILE.html")
     if is_predictions(store):
@@ -129,13 +133,12 @@ def suggest(
         chosen = _selection(opened, selection, readout, reporting)
         suggestions = suggest_from_store(opened, chosen, n, subtask=subtask)
     if place is not None and form == PAGE:
-        check_free(place, "out", force=force)
         write_suggestions(as_store(store), suggestions, out=place, media_root=media_root)
     elif place is not None:
-        with output_files({"out": place}, force=force) as paths:
+        with new_file(place, replace=force) as partial:
             table = suggestions.table
             text = table.write_ndjson() if form == ".jsonl" else cells_of_lists(table).write_csv()
-            paths["out"].write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8")
     return suggestions
 
 

@@ -135,6 +135,8 @@ def test_images_without_a_class_are_no_class(tmp_path: Path, name: str) -> None:
         Example(f"{name}/2.png", "unlabelled", 0, None, QUESTION, (f"{name}/2.png",)),
         Example(f"{name}/cat/3.jpg", "unlabelled", 1, None, QUESTION, (f"{name}/cat/3.jpg",)),
     ]
+    (note,) = folder_notes(root)  # a photo of another format would be lost without a word
+    assert note.endswith(f"left out: {name}/notes.txt")
 
 
 def test_a_folder_without_one_of_that_name_is_unlabelled_as_a_whole(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def test_images_have_columns_of_any_name(tmp_path, columns, rows, media) -> None
 TEXT = {"question": "Q?", "label": "x"}
 
 
-@pytest.mark.parametrize("name", ["a.png", "below/a.JPG", "a.mp4"])
-@pytest.mark.parametrize("column", ["path", "Photo", "image_file"])
+@pytest.mark.parametrize("name", ["a.png", "below/a.JPG", "a.mp4", "https://h/a.jpg?w=5"])
+@pytest.mark.parametrize("column", ["path", "Photo", "image_file", "url"])
 def test_a_column_of_images_is_not_left_unread(tmp_path: Path, column: str, name: str) -> None:
     path = written(tmp_path, TEXT | {column: name})
     with pytest.raises(OptionError) as error:
@@ -82,7 +82,9 @@ def test_a_column_of_images_is_not_left_unread(tmp_path: Path, column: str, name
     assert (example.media, example.category) == ((), name)
 
 
-@pytest.mark.parametrize("more", [{"path": "a.txt"}, {"note": "a.png"}, {"path": 5}, {}])
+@pytest.mark.parametrize(
+    "more", [{"path": "a.txt"}, {"note": "a.png"}, {"path": 5}, {"url": "http://[a"}, {}]
+)
 def test_texts_need_no_image(tmp_path: Path, more: dict[str, Any]) -> None:
     (example,) = read(general(), written(tmp_path, TEXT | more))
     assert example.media == ()

@@ -35,6 +35,18 @@ def test_an_example_is_there_once_a_prompt_side_by_side():
     assert without_prompt(ids).to_list() == ["a", "a", "b#1", "b#1"]
 
 
+def test_media_follow_the_marks_of_each_prompt():
+    """A sound and an image in the order of another prompt would be read as each other."""
+    one = example(prompt="Is <audio> the sound of <image>?", media=("a.wav", "a.png"))
+    prompts = (one.prompt, "Does <image> fit <audio>?", "What is it?")
+    found = [(e.prompt, e.media, e.sounds) for e in under_each_prompt([one], prompts)]
+    assert found == [
+        (prompts[0], ("a.wav", "a.png"), (True, False)),
+        (prompts[1], ("a.png", "a.wav"), (False, True)),
+        ("<audio>What is it?", ("a.png", "a.wav"), (False, True)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("subtask", "prompts", "message"),
     [

@@ -60,6 +60,14 @@ def test_a_folder_stands_for_the_parquet_files_below_it(root: Path) -> None:
     ]
 
 
+def test_a_folder_has_the_files_of_linked_folders_and_no_hidden_ones(tmp_path: Path) -> None:
+    for name in ("far/b.parquet", "root/a.parquet", "root/.kept/c.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "root/link").symlink_to(tmp_path / "far")
+    assert names(find_files(tmp_path / "root")) == ["a.parquet", "link/b.parquet"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "below", "found"),
     [

@@ -63,6 +63,13 @@ def test_the_clusters_of_a_table_are_those_of_its_groups_and_media(rows) -> None
     assert clusters_of(table).to_list() == cluster_ids(ties)
 
 
+def test_a_medium_with_the_name_of_a_group_is_not_in_it() -> None:
+    schema = {"group": pl.String} | dict.fromkeys(("media", "media_sha256"), pl.List(pl.String))
+    rows = [("1.jpg", ["a.jpg"], []), (None, ["group 1.jpg"], [])]
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    assert clusters_of(table).to_list() == ["0", "1"]
+
+
 def test_boxes_of_an_image_are_one_cluster_by_content_or_by_name() -> None:
     schema = {"group": pl.String} | dict.fromkeys(("media", "media_sha256"), pl.List(pl.String))
     rows = [

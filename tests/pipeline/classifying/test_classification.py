@@ -116,6 +116,17 @@ def test_a_folder_below_a_hidden_one_has_its_images(tmp_path) -> None:
     assert [*MediaNames(OF_IMAGES).of(str(folder))] == [str(folder / "a.jpg")]
 
 
+def test_images_in_linked_folders_are_named_as_in_training(tmp_path):
+    photos = tmp_path / "photos"
+    for folder in (photos, tmp_path / "far"):
+        folder.mkdir()
+        (folder / "a.jpg").touch()
+    (photos / "link").symlink_to(tmp_path / "far")
+    (photos / "link" / "back").symlink_to(photos)
+    found = [*MediaNames(OF_IMAGES).of(str(photos))]
+    assert found == [str(photos / name) for name in ("a.jpg", "link/a.jpg")]
+
+
 @pytest.mark.thorough
 def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, tmp_path) -> None:
     shutil.copy(made.images[0], tmp_path / "a.jpg")

@@ -6,12 +6,12 @@ import pytest
 
 from savs.foundation import files as whole_files
 from savs.pipeline.errors import OutputError
-from savs.pipeline.running.output_files import output_files
+from savs.pipeline.running.output_files import new_file
 
 
 def write_half(page: Path) -> None:
-    with output_files({"--out": page}) as files:
-        files["--out"].write_text("half")
+    with new_file(page) as file:
+        file.write_text("half")
         raise OSError("full")
 
 
@@ -22,9 +22,15 @@ def test_new_folders_go_where_writing_fails(tmp_path) -> None:
             write_half(tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["old"]
     page = tmp_path / "new/deep/page.html"
-    with output_files({"--out": page}) as files:
-        files["--out"].write_text("whole")
+    with new_file(page) as file:
+        file.write_text("whole")
     assert page.read_text() == "whole"
+
+
+def test_a_folder_that_cannot_be_looked_at_is_an_output_that_cannot_be_written(tmp_path) -> None:
+    page = tmp_path / ("a" * 300) / "page.html"
+    with pytest.raises(OutputError, match="cannot be written: File name too long"), new_file(page):
+        pass
 
 
 def test_an_old_file_stays_until_the_new_one_has_its_name(tmp_path, monkeypatch) -> None:
@@ -36,7 +42,7 @@ def test_an_old_file_stays_until_the_new_one_has_its_name(tmp_path, monkeypatch)
         publish(partial, path, replace=replace)
 
     monkeypatch.setattr(whole_files, "publish", look)
-    with output_files({"--out": page}, force=True) as files:
-        files["--out"].write_text("new")
+    with new_file(page) as file:
+        file.write_text("new")
     assert seen == ["old"]
     assert page.read_text() == "new"

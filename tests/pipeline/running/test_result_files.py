@@ -24,7 +24,7 @@ from savs.stores import ResultError, StoreWriteError
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:
-    for call in (read_json, lambda path, command: copy_result(path, tmp_path / "d", command)):
+    for call in (read_json, lambda path, _: copy_result(path, tmp_path / "d")):
         with pytest.raises(ResultError, match=r"c does not exist; run `savs select`"):
             call(tmp_path / "c", SELECT)
 

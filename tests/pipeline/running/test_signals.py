@@ -33,7 +33,7 @@ try:
         try: os.kill(os.getpid(), signal.SIGINT)
         finally:
             pool.submit(fail).result()
-            fitting = threading.Thread(target=signals.raise_if_asked)
+            fitting = threading.Thread(target=signals.raise_if_interrupted)
             fitting.start()
             fitting.join()
     while True: threading.Event().wait(1)
