@@ -7,7 +7,6 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from number_stores import make_numbers
 from PIL import Image
 from random_stores import draw_problem, write_problem
 from reported import Page, save_random_result
@@ -75,13 +74,6 @@ def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
     flagged = {card.id for card in odd if "atypical" in card.facts}
     assert flagged == {*least[:4]}
     assert gallery.count("wrong") >= 20
-
-
-def test_a_number_without_an_interval_is_not_shown_as_wrong(tmp_path):
-    store, *_ = make_numbers(tmp_path / "s")
-    save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "s/results/ridge")
-    cards = gallery_part(read_results([tmp_path / "s/results/ridge"]), 5, None).cards
-    assert [(card.is_right, card.shown.verdict) for card in cards] == [(True, "")] * 5
 
 
 def test_votes_are_counts_or_probabilities():
