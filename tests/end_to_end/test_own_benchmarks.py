@@ -132,7 +132,7 @@ def test_metrics_that_fail_are_the_file_s_fault(savs, folder) -> None:
     ("code", "message"),
     [
         ("x = 1", "mine.py defines no BENCHMARK; docs/guide/own-benchmark.md has an example"),
-        ("x = 1\n\n1 / 0", "mine.py line 3 fails when it runs: ZeroDivisionError"),
+        ("def f():\n    1 / 0\n\nf()", "mine.py line 2 fails when it runs: ZeroDivisionError"),
         ("x = (\n", "mine.py line 1 fails when it runs: SyntaxError"),
         ("import sys\nsys.exit(0)", "mine.py line 2 fails when it runs: SystemExit"),
         ("BENCHMARK = 5", "mine.py: its BENCHMARK is a int, expected a savs.datasets.Benchmark"),

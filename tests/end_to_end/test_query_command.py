@@ -68,6 +68,8 @@ def test_many_rows_are_cut_and_counted(savs, tmp_path) -> None:
     make_store(tmp_path / "many", values, ["a"] * 40, values, ["a"] * 40, shard_rows=40)
     done = savs("query", tmp_path / "many", "SELECT id FROM examples")
     assert done.stderr == "80 rows, the first and last 25 shown\n"
+    whole = savs("query", tmp_path / "many", "SELECT id FROM examples LIMIT 50")
+    assert whole.stderr == "50 rows\n"
     assert "train:24" in done.stdout
     assert "train:25" not in done.stdout
     assert "test:14" not in done.stdout

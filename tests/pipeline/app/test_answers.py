@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from label_stores import LABELS, make_many
 from reported import ATTACK
 
 import savs
@@ -14,6 +15,7 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.app.answers import (
     MOST_FILES,
     Answer,
+    Answers,
     answer,
     answers_page,
     attention_page,
@@ -99,6 +101,16 @@ def test_what_decided_is_said_where_most_heads_say_another_class(found, votes, m
         page = answers_page(replace(found, answers=(one,)), RISK)
         assert decided_by(one, found.selection.readout) in page
         assert "<details open" not in page
+
+
+@pytest.mark.parametrize(("predicted", "more"), [(1, 16), (5, 15)])
+def test_the_predicted_labels_are_shown_among_the_four_likeliest(tmp_path, predicted, more) -> None:
+    store, *_ = make_many(tmp_path / "s")  # of 20 labels
+    selection = savs.select(store, heads=2)
+    said = Said("", labels=tuple(LABELS[:predicted]), probabilities=np.linspace(0.9, 0.1, 20))
+    one = Answer("a.png", said=said)
+    found = Answers((), "?", selection, selection.tasks[0], (one,), {}, 1.0, loaded=False)
+    assert f"{more} less probable labels" in answers_page(found, RISK)
 
 
 def test_the_model_is_loaded_once(workspace, made, found) -> None:

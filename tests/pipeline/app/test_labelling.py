@@ -175,6 +175,8 @@ def test_many_alike_images_are_labelled_and_undone_at_once(labelling, workspace)
         *(list(TRUTH), len(TRUTH)),
     )
     assert [example.id for example in batch] == table["id"].to_list()[:BATCH]
+    least_sure = savs.suggest(workspace.store(), workspace.selection(), 1).table["id"][0]
+    assert batch[0].id == least_sure
     assert not {example.id for example in labelling.next_batch(two, None)} & {
         example.id for example in batch
     }, "another browser gets others"

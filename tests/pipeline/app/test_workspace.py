@@ -15,6 +15,7 @@ def test_a_classifier_that_changed_on_the_disk_is_read_again(workspace) -> None:
     first = workspace.selection()
     assert workspace.selection() is first
     assert len(first.tasks[0].heads) == 4
+    assert len(workspace.fitted().trained[None].selection.heads) == 4
     save_selection(select(workspace.store(), heads=2), workspace.folder)
     assert len(workspace.selection().tasks[0].heads) == 2
     assert len(workspace.fitted().trained[None].selection.heads) == 2

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.prediction_table import (
     Output,
     Predicted,
     TableForm,
     in_cells,
+    outputs_of,
     write_predictions,
 )
 from savs.pipeline.errors import OutputError
@@ -66,6 +68,11 @@ def test_a_full_disk_names_the_output_and_keeps_the_table(tmp_path, suffix) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert out.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_file_that_is_given_twice_is_refused_however_it_is_spelled(tmp_path) -> None:
+    with pytest.raises(ParameterError, match=r"`out` names .*a\.csv twice; pass each file once"):
+        outputs_of([tmp_path / "a.csv", tmp_path / "sub" / ".." / "a.csv"], None)
 
 
 def test_a_pipe_and_another_name_are_refused(tmp_path) -> None:

@@ -100,10 +100,12 @@ def test_equal_names_keep_their_files_and_a_rerun_copies_nothing(tmp_path, monke
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     given = write(tmp_path / "in", "a/1.jpg", "b/1.jpg", "c/1.jpg", "2.jpg", "bad.jpg")
+    os.utime(tmp_path / "in/a/1.jpg", (3_000_000, 2_000_000))  # read after it was written
     said = {"a/1.jpg": "cat", "b/1.jpg": "cat", "c/1.jpg": "dog", "2.jpg": "dog", "bad.jpg": None}
     out = tmp_path / "out"
     done = sort(out, given, said, unsure=["2.jpg"])
     assert (done.files, done.copied, done.unsure) == (4, 4, 1)
+    assert (out / "cat/1.jpg").stat().st_mtime == 2_000_000  # that of the original
     found = tree(out)
     (other,) = {name for name in found if name.startswith("cat/1-")}
     assert found == {

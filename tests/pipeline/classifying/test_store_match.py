@@ -83,6 +83,12 @@ def test_features_of_another_program_are_compared(folder):
     assert median == pytest.approx(1e-6, rel=0.2)
 
 
+def test_a_store_of_coarser_numbers_is_compared_as_coarsely(folder):
+    found = compared(folder, imported(folder, "half", as_array(folder).astype(np.float16)))
+    assert found.facts["store"].endswith("float16")
+    assert found.checks[0].passed
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [

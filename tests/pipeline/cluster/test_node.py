@@ -16,10 +16,12 @@ import polars as pl
 import pytest
 from held import SIZE, Hold
 
+from savs.pipeline.cli.node_run import _with_progress
 from savs.pipeline.cluster.node import Node, _end, exit_code, with_options
 from savs.pipeline.running.launchers import Rank
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
+from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
@@ -192,6 +194,18 @@ def test_processes_are_killed_when_their_end_is_interrupted(monkeypatch) -> None
             with pytest.raises(KeyboardInterrupt):
                 _end([process])
         assert process.wait() == -signal.SIGKILL
+
+
+def test_rows_are_those_of_the_shards_that_this_run_has_made(tmp_path) -> None:
+    values = np.ones((2, 5, 3), np.float32)
+    store = make_store(tmp_path / "s", values, "ababa", values[:, :4], "abab", shard_rows=2)
+    (store.path / "train-00002.h5").rename(tmp_path / "waits")  # the fifth of five rows
+
+    def run(tick) -> list[int]:
+        (tmp_path / "waits").rename(store.path / "train-00002.h5")
+        return [0]
+
+    assert _with_progress([store.path], run).rows == 1
 
 
 @pytest.mark.costly

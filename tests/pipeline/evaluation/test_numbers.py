@@ -193,6 +193,11 @@ def test_a_skipped_example_counts_as_the_mean(tmp_path):
     assert errors[4] == pytest.approx(abs(numbers[TRAIN + 4] - numbers[:TRAIN].mean()))
     assert any("with the mean of the training numbers" in note for note in result.notes)
     assert any("there are no intervals" in note for note in result.notes)
+    calibrated = savs.calibrate(store, savs.select(store, heads=2)).selection
+    result = savs.evaluate(store, calibrated)
+    coverage = result.metrics[-1]
+    assert (coverage.name, coverage.units) == ("interval coverage", TEST)  # one is outside
+    assert coverage.value == result.predictions["correct"].mean()
 
 
 def test_levels_that_training_lacks_are_named(tmp_path):

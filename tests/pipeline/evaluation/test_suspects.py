@@ -1,6 +1,7 @@
 """Flipped labels are found by the classifier of the others."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -44,6 +45,20 @@ def test_flipped_labels_are_the_suspects(store, readout):
     votes = folds.predictions.filter(id="train:3")["votes"][0]
     scores = {vote["class"]: vote["score"] for vote in votes}
     assert row["margin"] == scores["b"] - scores["a"] > 0
+
+
+def test_of_equal_strengths_the_greatest_margin_comes_first(store):
+    selection = select(store, heads=5)
+    folds = evaluate(store, selection, on="folds")
+    assert suspects(store, selection, folds)["id"].to_list() == ["train:3", "train:8"]
+    votes = folds.predictions["votes"].to_list()
+    votes[8] = [{**vote, "score": 2 * vote["score"]} for vote in votes[8]]
+    more = folds.table.with_columns(votes=pl.Series(votes, dtype=folds.predictions["votes"].dtype))
+    found = suspects(store, selection, replace(folds, table=more))
+    assert found.select("id", "strength", "margin").rows() == [
+        ("train:8", 1.0, 10.0),
+        ("train:3", 1.0, 5.0),
+    ]
 
 
 def test_strength_is_the_share_of_margins_that_are_not_larger():

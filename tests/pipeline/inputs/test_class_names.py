@@ -43,6 +43,7 @@ def test_templates_have_the_mark(tmp_path) -> None:
     assert read_templates(file) == ("a {class}", "the {class}.")
     for text, message in (
         ("a {class}\na cat\n", r"t\.txt:2: .*has no \{class\}"),
+        ("\n\na cat\n", r"t\.txt:3: .*has no"),
         ("", "no template"),
     ):
         file.write_text(text)

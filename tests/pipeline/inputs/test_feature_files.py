@@ -78,6 +78,15 @@ def test_types_are_kept_or_become_float32(tmp_path, found, stored):
     np.testing.assert_array_equal(kept, values[:, 1].swapaxes(0, 1).astype(np.float32))
 
 
+def test_heads_of_two_types_are_stored_in_one_that_loses_no_digit(tmp_path):
+    exact = np.ascontiguousarray(VALUES[:, 0, 0])
+    rounded = exact.astype(ml_dtypes.bfloat16)
+    save_file({"L0.H0": exact, "L0.H1": rounded}, tmp_path / "x.safetensors")
+    file = open_features(tmp_path / "x.safetensors")
+    assert file.dtype == "float32"
+    np.testing.assert_array_equal(file.read(0, N)[0][0], exact)
+
+
 def test_columns_of_other_names_are_heads_in_their_order(tmp_path):
     frame = {"id": [1, 2], "b": [[1.0, 2.0], [3.0, 4.0]], "a": [[5.0], [6.0]]}
     pl.DataFrame({"id": frame["id"], "b": frame["b"]}).write_parquet(tmp_path / "x.parquet")

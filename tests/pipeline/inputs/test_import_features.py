@@ -49,6 +49,14 @@ def test_rows_in_their_order_become_a_store(tmp_path, files):
     assert [json.loads(text) for text in test["extra"]] == [{"note": i} for i in range(8, 12)]
 
 
+def test_a_number_and_a_truth_value_are_not_the_same_note(tmp_path, files, inputs):
+    notes = [1, True, 1.0] * 4
+    rows = [{"label": "ab"[n // 6], "split": "train", "note": notes[n]} for n in range(N)]
+    store = import_features(files[0], inputs.rows("notes.jsonl", rows), out=tmp_path / "s").store
+    found = [json.loads(text)["note"] for text in store.examples("train")["extra"]]
+    assert list(map(repr, found)) == list(map(repr, notes))
+
+
 def test_ids_match_rows_in_another_order(tmp_path, inputs):
     names = [f"e{i}" for i in range(N)]
     pl.DataFrame({"id": names, "v": VALUES[:, 0].tolist()}).write_parquet(tmp_path / "x.parquet")

@@ -8,6 +8,7 @@ from readout_cases import CASES, Case, assert_choices, draw
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.readouts import READOUTS, ridge
+from savs.pipeline.readouts.answers import ANSWERS_FITTED
 from savs.pipeline.readouts.calm import (
     CALM,
     POSTERIOR,
@@ -362,6 +363,19 @@ def test_calm_as_published_equals_its_formula(options, seed):
     fitted = readout.fit(case.train, case.labels, case.classes, case.widths)
     np.testing.assert_allclose(fitted.weights, slow_weights, atol=2e-4)
     np.testing.assert_allclose(fitted.scores(case.test).scores, slow, atol=3e-4)
+
+
+def test_the_scale_and_the_offsets_of_answers_are_where_likelihood_and_prior_balance():
+    rng = np.random.default_rng(0)
+    answers, labels = -rng.exponential(2, (30, 3)).astype(np.float32), np.arange(30) % 3
+    answers[labels == 2, 2] += 3
+    fitted = ANSWERS_FITTED.fit(answers[None], labels, list("abc"), [3])
+    logits = fitted.scale * answers.astype(np.float64) + fitted.offsets
+    slopes = np.array([slowly.softmax(row, 1.0) for row in logits]) - np.eye(3)[labels]
+    # a normal prior around 0: standard deviation 1 of log s, and 2 nats of an offset
+    np.testing.assert_allclose(slopes.sum(axis=0), -fitted.offsets / 2**2, atol=1e-3)
+    (scale,) = fitted.scale
+    assert scale * (slopes * answers).sum() == pytest.approx(-np.log(scale), abs=1e-3)
 
 
 def test_calm_as_published_weighs_heads_for_a_class_of_one_example_too():

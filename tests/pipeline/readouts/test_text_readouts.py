@@ -113,6 +113,17 @@ def test_tuned_settings_come_from_the_training_examples_alone(tmp_path) -> None:
     assert found[1] > 0.8
 
 
+def test_an_example_that_is_left_out_is_not_in_the_cache_that_names_it() -> None:
+    # An odd example of the first class lies at 50 degrees to its text, nearer to the other: only
+    # a cache that has the example itself puts it right, so no setting is better than the plain one.
+    angles = np.deg2rad([0, 0, 0, 0, 50, 90, 90, 90, 90, 90])
+    features = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)[None]
+    texts = ClassTexts(np.eye(2, dtype=np.float32)[None], SCALE)
+    tuned = TEXT_READOUTS["tip-adapter-cv"]
+    fitted = tuned.fit(features, np.repeat([0, 1], 5), ["a", "b"], [2], texts)
+    assert fitted.settings.tolist() == [SCALE, 1, 1]
+
+
 @pytest.mark.parametrize("beta", [1.0, 20.0])
 def test_classes_of_equal_texts_and_examples_go_to_the_first_in_tip_adapter(beta) -> None:
     rng = np.random.default_rng(0)

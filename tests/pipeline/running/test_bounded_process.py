@@ -1,6 +1,6 @@
 """A table that is made in a process of its own, whose end says nothing about the table."""
 
-import os
+import signal
 from importlib import import_module
 
 import pytest
@@ -34,6 +34,7 @@ def test_a_table_is_returned_however_its_process_would_have_ended(tmp_path, monk
         frame_within_limits(aborting.refused)
 
 
-def test_a_process_that_aborts_before_it_is_done_has_no_table() -> None:
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGKILL])
+def test_a_process_that_is_ended_for_its_memory_has_no_table(number) -> None:
     with pytest.raises(BoundError, match="more memory than the limit"):
-        frame_within_limits(os.abort)
+        frame_within_limits(signal.raise_signal, number)

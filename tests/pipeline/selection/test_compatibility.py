@@ -1,12 +1,14 @@
-"""A selection on examples with another prompt than its training examples had."""
+"""A selection on examples with another prompt, or a model of another name, than in training."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from savs import evaluate, select
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.compatibility import require_match
 from savs.stores import FeatureStore
 from stores import make_store
 
@@ -43,6 +45,18 @@ def test_another_prompt_in_another_store_is_refused_unless_it_is_allowed(tmp_pat
     assert any(note.startswith("2 of 4 examples have another prompt") for note in notes)
     same = evaluate(store_of(tmp_path / "c", ["Dog?"] * 6, ["Cat?"] * 4), selection)
     assert not any("prompt" in note for note in same.notes)
+
+
+def test_a_model_of_another_name_is_the_same_if_its_weights_are_known_to_be(tmp_path) -> None:
+    selection = select(store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4), heads=1)
+    facts = dict(selection.source.model)
+    running = replace(selection.source, model=facts | {"name": "other"})
+    notes = require_match(selection, running, allow_other_prompt=False)
+    assert notes == ["model.name: 'toy' in the classifier, 'other' now"]
+    unknown = replace(selection.source, model=facts | {"weights": None})
+    running = replace(unknown, model=dict(unknown.model) | {"name": "other"})
+    with pytest.raises(SelectionError, match=r"another model, .*\n  model\.name: 'toy' in"):
+        require_match(replace(selection, source=unknown), running, allow_other_prompt=False)
 
 
 def test_another_number_of_images_is_another_prompt(tmp_path) -> None:

@@ -54,6 +54,7 @@ def test_sure_answers_are_the_labels_and_no_label_is_read(tmp_path, least):
     sums = -rng.exponential(3, (60, 3))
     sums[:3] = -9 + 8 * np.eye(3)  # classes appear in the order a, b, c
     sums[4] = -2  # a tie of all
+    sums[5] = -1, -1, -200  # of two, which have 0.5 each
     first = list("abc") + ["a"] * 57
     store = answered(tmp_path / "one", labels=first, sums=sums)
     (task,) = AnsweredTraining(store, least).tasks()

@@ -83,6 +83,15 @@ def test_with_a_risk_the_unsure_come_first(predicted) -> None:
     assert [row.kinds for row in content.cards] == ["unsure", "unsure", ""]
 
 
+def test_of_numbers_the_widest_intervals_come_first(predicted) -> None:
+    rows = [
+        {"id": f"{high} wide", "probability": None, "margin": None, "low": 0.0, "high": high}
+        for high in (2.0, 4.0, 1.0)
+    ]
+    content = page_content(predicted(rows), Path("new.html"), 2)
+    assert shown(content) == ["4.0 wide", "2.0 wide"]
+
+
 def test_a_page_is_bounded_however_many_predictions_there_are(predicted, tmp_path) -> None:
     rows = [{"id": f"{n}", "prediction": f"class {n}"} for n in range(2000)]
     rows += [{"id": f"bad {n}", "prediction": None, "reason": "r" * 50} for n in range(2000)]

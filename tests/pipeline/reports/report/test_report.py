@@ -12,6 +12,9 @@ from text_stores import draw_text_store
 from savs import compare, evaluate, report, save_evaluation, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import OutputError, ReportError
+from savs.pipeline.reports.pages.charts import grid_path
+from savs.pipeline.reports.report.classes import classes_part
+from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.running.formatting import percent, points, probability
 from savs.stores import ResultError
 
@@ -93,6 +96,15 @@ def test_every_metric_is_shown_as_it_is(page, vote):
         )
         for metric in metrics_of(vote)["metrics"]
     ]
+
+
+def test_the_grid_of_a_large_matrix_has_a_row_for_each_class_with_examples(tmp_path):
+    (result,) = read_results([save_random_result(tmp_path / "vote", 40, 25)])
+    with_examples = result.predictions()["label"].n_unique()
+    (matrix,) = classes_part(result, None).matrices
+    columns = len(matrix.columns)  # classes that were only predicted are some of them
+    assert with_examples < columns
+    assert matrix.lines == grid_path(columns, with_examples)
 
 
 def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
