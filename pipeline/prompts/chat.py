@@ -115,8 +115,9 @@ def conversation_inputs(
         turns += [_turn(processor, pieces), _turn(processor, (label,), role="assistant")]
     if question is not None:
         turns.append(_turn(processor, question))
-    if any(JOINED in one for one in turns):
-        turns = [one | {JOINED: True} for one in turns]
+    places = media_places(processor)
+    if places is not None and any(JOINED in one for one in turns):
+        turns = [one if JOINED in one else _as_joined(places, one) for one in turns]
     return _apply(processor, [turns], prompts, answer=question is not None)
 
 
@@ -284,6 +285,21 @@ def _turn(processor: Any, pieces: Pieces, role: str = "user") -> dict[str, Any]:
         pieces = _without_repeated_space(places, pieces)
     turn: dict[str, Any] = {"role": role, "content": [_content(piece) for piece in pieces]}
     return turn | ({JOINED: True} if is_joined else {})
+
+
+def _as_joined(places: MediaPlaces, turn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a turn that need not be joined so that it reads the same in a conversation that is.
+
+    The template writes its own white space between pieces; where they are joined, it does not.
+    """
+    letters = {kind.word: kind.letter for kind in KINDS_OF_MEDIA} | {"text": TEXT}
+    spaces = places.spaces("".join(letters[piece["type"]] for piece in turn["content"]))
+    content = [
+        part
+        for piece, space in zip(turn["content"], [*spaces, ""], strict=False)
+        for part in (piece, _content(space))
+    ]
+    return {**turn, "content": content, JOINED: True}
 
 
 def _without_repeated_space(places: MediaPlaces, pieces: Pieces) -> Pieces:

@@ -79,7 +79,7 @@ class MediaPlaces:
         self.template = template
         self._marks: dict[str, str | None] = {}
         self._moved: dict[str, bool] = {}
-        self._spaces: dict[str, str] = {}
+        self._spaces: dict[str, list[str]] = {}
 
     def mark_of(self, kind: str) -> str | None:
         """Return what the template writes for one medium of a kind; None if that cannot be seen."""
@@ -131,12 +131,22 @@ class MediaPlaces:
 
         A text that follows brings its own: `<image>\nWhat is this?` has one line break, not two.
         """
-        if kind not in self._spaces:
-            mark = self.mark_of(kind)
-            form = re.compile(re.escape(mark) + r"(\s*)" + _WORD.pattern) if mark else None
-            between = form.search(self._render(kind + TEXT)) if form else None
-            self._spaces[kind] = between[1] if between else ""
-        return self._spaces[kind]
+        return self.spaces(kind + TEXT)[0]
+
+    def spaces(self, kinds: str) -> list[str]:
+        """Return the white space that the template writes between the pieces of a prompt.
+
+        There is none where pieces are moved or cannot be seen, or something else is between them.
+        """
+        if kinds not in self._spaces:
+            marks = self._marks_of(kinds)
+            wanted = [_word(n) if kind == TEXT else marks[kind] for n, kind in enumerate(kinds)]
+            if None in wanted:
+                return [""] * (len(kinds) - 1)
+            form = r"(\s*)".join(map(re.escape, map(str, wanted)))
+            between = re.search(form, self._render(kinds))
+            self._spaces[kinds] = [*between.groups()] if between else [""] * (len(kinds) - 1)
+        return self._spaces[kinds]
 
     def moves(self, probes: Sequence[str] = PROBES) -> bool:
         """Return whether some prompt must be joined, and can be."""

@@ -18,6 +18,7 @@ QUERIES = {
     "some rows": lambda t: t.filter(pl.col("b") == "x"),
     "rows by a column that is not kept": lambda t: t.filter(pl.col("b") == "x").select("a"),
     "the first rows": lambda t: t.head(4),
+    "fewer rows than a frame has": lambda t: t.head(2),
     "the first rows of some": lambda t: t.head(4).filter(pl.col("b") == "x"),
     "no row": lambda t: t.head(0),
     "a count": lambda t: t.select(pl.len()),

@@ -56,6 +56,16 @@ def test_the_equal_error_rate_is_that_of_the_roc_curve(seed):
     assert equal_error_units(scores, positive).mean() == pytest.approx(expected, abs=1e-12)
 
 
+def test_an_equal_error_rate_with_skipped_examples_has_finite_units():
+    # At the threshold 2 two of four positive examples are below, three of four negative ones not.
+    # The finite scores of both classes are equal, and so are their densities there: each share
+    # counts a half, and a unit is 5/8 + 8 / 2 / 4 (its own share less that of its class).
+    scores = np.array([2, 4, 0, -np.inf, 2, 0, 4, np.inf])
+    units = equal_error_units(scores, np.arange(8) < 4)
+    expected = [0.125, 0.125, 1.125, 1.125, 0.875, -0.125, 0.875, 0.875]
+    assert units.tolist() == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("rate_units", [equal_error_units, false_positive_units])
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
 def test_the_standard_error_of_an_error_rate_is_that_of_new_samples(spread, rate_units):

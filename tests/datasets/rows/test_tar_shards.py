@@ -82,6 +82,14 @@ def test_other_members_are_fields_or_left_out(tmp_path):
     assert second == {"cls": "3", "label": "3", "__key__": "d/k"}  # another key: it begins anew
 
 
+def test_members_win_over_fields_of_their_name(tmp_path):
+    facts = json.dumps({"image": "of the crawl.jpg", "label": "7", "cls": "8", "__key__": "k"})
+    path = shard(tmp_path / "0.tar", [("s0.json", facts.encode()), *PAIRS[:2]])
+    medium = PackedMedium("0.tar#0/s0.jpg")
+    expected = {"image": medium, "jpg": medium, "cls": "1", "label": "1", "__key__": "s0"}
+    assert values(path) == [expected]
+
+
 @pytest.mark.parametrize("place", ["test/classnames.txt", "classnames.txt"])
 def test_numbers_are_named_by_the_file_of_classes(tmp_path, place):
     shard(tmp_path / "test" / "0.tar", PAIRS)

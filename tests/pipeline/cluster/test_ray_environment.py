@@ -17,4 +17,5 @@ def test_actors_get_the_variables_of_models_storages_and_options(monkeypatch) ->
     found = _environment(3, 8)
     assert given.items() <= found.items()
     assert (found["RANK"], found["WORLD_SIZE"]) == ("3", "8")
+    assert (found["LOCAL_RANK"], found["LOCAL_WORLD_SIZE"]) == ("0", "1")  # it sees its own GPUs
     assert "SECRET_OF_ANOTHER_PROGRAM" not in found

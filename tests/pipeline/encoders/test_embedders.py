@@ -195,6 +195,15 @@ def test_rows_without_the_place_that_is_read_are_skipped(run, inputs) -> None:
     assert "read at <|vision_start|> ... <|vision_end|>, which the prompt lacks" in reason
 
 
+def test_a_batch_is_refused_if_one_prompt_lacks_the_place_that_is_read(tiny_model) -> None:
+    recipe = '{"prompt": "{image}{prompt}", "read": "<|vision_end|>"}'
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32", embedding=recipe)
+    shown, text = (picture(60, 100), "What is it?"), ("What is it?",)
+    assert model.inputs([shown, shown])["input_ids"].shape[0] == 2
+    with pytest.raises(ValueError, match=r"read at <\|vision_end\|>, which the prompt lacks"):
+        model.inputs([shown, text])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -8,6 +8,7 @@ from savs.datasets import Example, MediaFolder
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.line.prepare import pieces_of
+from savs.pipeline.prompts.chat import conversation_inputs
 from savs.stores import StoreMismatchError
 
 QWEN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -70,6 +71,25 @@ def test_images_stand_at_their_marks(tiny_model, example, family, case):
         turn = turn.replace("{i}\n", "{i}")
     text = form.format(turn.replace("{i}", image))
     assert ids_of(model, *given) == ids_by_hand(model, text, *given)
+
+
+ANSWERS = {"llava": " a ", "llava_onevision": "a<|im_end|>\n", "llava_next": " a</s> "}
+"""Family -> what its template writes after the turn of a question that is answered `a`."""
+
+
+@pytest.mark.parametrize("last_is_joined", [True, False])
+@pytest.mark.parametrize("family", ANSWERS)
+def test_each_turn_of_a_conversation_reads_as_it_does_alone(tiny_model, family, last_is_joined):
+    """The template is kept from moving the image of one turn, and breaks the line in the other."""
+    processor = load_model(str(tiny_model(family))).encoder.processor
+    image = Image.new("RGB", (30, 60))
+    cases = [((image, "\nWhat?"), "<image>\nWhat?"), (("Is ", image, " red?"), "Is <image> red?")]
+    first, last = cases if last_is_joined else cases[::-1]
+    form = TURNS[family][0]
+    text = form.format(first[1]) + ANSWERS[family] + form.format(last[1])
+    expected = processor(text=[text], images=[[image, image]], return_tensors="pt")
+    found = conversation_inputs(processor, [(first[0], "a")], last[0])
+    assert found["input_ids"].tolist() == expected["input_ids"].tolist()
 
 
 @pytest.mark.parametrize("case", CASES)

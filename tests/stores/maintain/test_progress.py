@@ -87,3 +87,7 @@ def test_a_writer_shows_what_it_does_at_once(tmp_path, toy) -> None:
             time.sleep(0.01)
         assert found[0].rank == 3
         assert replace(found[0], last_sign_s=0.0).rows == 0
+        writer.claims.signs.note("checking", device="cuda:1")
+        while (found := look(tmp_path).writers)[0].state != "checking":
+            time.sleep(0.01)
+        assert (found[0].rank, found[0].device) == (3, "cuda:1")

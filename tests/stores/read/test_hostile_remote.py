@@ -164,6 +164,17 @@ def test_no_redirect_leads_from_elsewhere_into_a_private_network(serving) -> Non
         open_store(serving(moved))
 
 
+def test_a_redirect_to_an_address_without_a_host_stays_at_the_server(folder, serving) -> None:
+    def moved(handler: Any, data: bytes, first: int, end: int) -> None:
+        if handler.path.startswith("/there/"):
+            honest(handler, data, first, end)
+        else:
+            handler.head(302, 0, Location=f"/there{handler.path}")
+
+    there = open_store(serving(moved))
+    np.testing.assert_array_equal(there.features("test"), open_store(folder).features("test"))
+
+
 @pytest.mark.parametrize(("status", "told"), [(403, "403 Forbidden"), (503, "503 Service")])
 def test_a_server_that_refuses_is_not_one_without_a_store(serving, status: int, told: str) -> None:
     address = serving(honest)

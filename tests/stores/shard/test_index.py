@@ -14,8 +14,10 @@ from savs.stores import (
     StoreCorruptError,
     open_store,
 )
+from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import EXAMPLE_COLUMNS
 from savs.stores.maintain.verify import verify
+from savs.stores.shard.index import read_index, write_index
 from stores import identity, write_store
 
 SHARD = "train-00001.h5"
@@ -153,6 +155,18 @@ def test_the_index_ends_the_file_whatever_its_size(tmp_path, toy, heads, rows) -
     store = open_store(tmp_path)
     np.testing.assert_array_equal(store.features("train"), toy.values("train", 0)[:, :5])
     assert verify(tmp_path).problems == ()
+
+
+@pytest.mark.parametrize("length", [2**14 - 30, 2**14 - 29, 2**14 - 28, 2**14, 2**14 + 1])
+def test_an_index_about_as_long_as_what_is_read_at_once_is_read(tmp_path, length) -> None:
+    """Its text, `length` bytes, has a trailer of 29 after it; 2**14 bytes are read at once."""
+    empty = b'{"attributes":{"note":""},"arrays":{}}'
+    note = "x" * (length - len(empty))
+    path = tmp_path / "train-00000.h5"
+    path.write_bytes(b"features" * 2000 + write_index({"note": note}, {}).tobytes())
+    assert path.stat().st_size == 16_000 + length + TRAILER_BYTES
+    with RawFile(path) as file:
+        assert read_index(file).table.attributes == {"note": note}
 
 
 def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:

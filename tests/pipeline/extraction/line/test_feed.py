@@ -139,6 +139,17 @@ def test_a_video_has_the_tokens_of_what_the_model_gets(plan, inputs, video, toke
     assert only.jobs[0].requests[0].tokens == len("Q") + tokens
 
 
+@pytest.mark.parametrize("marks", ["<image><audio>", "<audio><image>"])
+def test_a_video_that_is_shown_and_heard_is_read_as_both(inputs, marks):
+    (inputs.root / "x.mp4").write_bytes(encode("mp4", [plain(PALETTE[0])] * 12, sound=True))
+    example = Example("e", "test", 0, "a", f"{marks}Q", ("x.mp4", "x.mp4"))
+    folder = MediaFolder(inputs.root, rules=MediaRules(video_frames=4, video="native"))
+    ((media,),) = [found.values() for found in windows([example], lambda _: folder)]
+    shown, heard = media if marks.startswith("<image>") else media[::-1]
+    assert (len(shown.sizes), shown.is_video, shown.seconds) == (4, True, None)
+    assert (heard.sizes, heard.is_video, heard.seconds > 1) == ([], False, True)
+
+
 def test_a_job_carries_the_media_of_its_requests_alone(plan, inputs):
     names = [inputs.image(f"{n}.png", n) for n in range(3)]
     (only,) = plan(*(("Q", (name,)) for name in names), batch=2)

@@ -93,6 +93,10 @@ def test_code_that_is_no_use_or_not_there_is_named(code, text, source, message) 
     ("change", "message"),
     [
         (("block.in_features // 2", "1 // 0"), "line 7: find_heads raises ZeroDivisionError"),
+        (
+            ("(model):", "(model):\n    f()\n\n\ndef f():\n    1 / 0 #"),
+            "line 10: find_heads raises Z",
+        ),
         (("return [", "raise SystemExit(0) #"), "line 7: find_heads raises SystemExit: 0"),
         (("return [", "["), "find_heads gives None, expected a list of HookPoint"),
         (("return [", "return [] #"), r"find_heads gives \[\], expected a list of HookPoint"),

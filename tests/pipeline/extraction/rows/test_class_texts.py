@@ -42,6 +42,22 @@ def test_the_heads_are_those_of_the_text_alone(store_of, tiny_model) -> None:
     assert evaluate(store, select(store, heads=3, readout="hec-vt")).metrics[0].units == 5
 
 
+def test_classes_are_given_before_the_questions_of_their_own_subtask(inputs, store_of) -> None:
+    tasks = {"animal": ("Which animal?", "ab"), "colour": ("Which colour?", "cd")}
+    rows = [
+        {"question": question, "label": label, "subtask": task}
+        for task, (question, labels) in tasks.items()
+        for label in labels
+    ]
+    path = inputs.rows("rows.jsonl", rows)
+    texts = store_of(train=path, test=path, classes="labels").examples("classes")
+    assert texts.select("subtask", "label", "prompt").rows() == [
+        (task, label, f"You are given an image of a {label}\n{question}")
+        for task, (question, labels) in tasks.items()
+        for label in labels
+    ]
+
+
 def test_a_store_without_classes_is_as_before_and_cannot_get_them(store_of) -> None:
     bare = store_of()
     assert list(bare.manifest.plan.splits) == ["train", "test"]
