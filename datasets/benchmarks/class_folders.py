@@ -9,7 +9,7 @@ from pathlib import Path
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, marked_media, measure
 from savs.datasets.errors import OptionError, SourceError
-from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.files import files_below, list_folder
 from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
@@ -268,7 +268,7 @@ def _benchmark(name: str, kind: FolderKind, suffix: str) -> Benchmark:
         options={"question": kind.question},
         about=About(
             task=f"classification of your own {noun}s, sorted into folders",
-            metrics=("accuracy", "balanced accuracy"),
+            metrics=(*CLASS_METRICS,),
             sizes="yours",
             source="yours",
             licence="yours",

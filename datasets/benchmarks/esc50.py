@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.example import AUDIO_MARK
-from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 
 QUESTION = "What caption does the given audio belong to?"
@@ -62,7 +62,7 @@ ESC50 = Benchmark(
     reads=SCORED,
     about=About(
         task="classification of sounds of 5 s, fifty classes",
-        metrics=("accuracy", "balanced accuracy"),
+        metrics=(*CLASS_METRICS,),
         sizes="2,000 clips in 5 folds; 40 per class",
         source="Piczak, ACM Multimedia 2015; github.com/karolpiczak/ESC-50",
         licence="CC BY-NC 3.0",

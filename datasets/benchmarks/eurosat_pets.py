@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 
 
@@ -37,7 +37,7 @@ EUROSAT = Benchmark(
     reads=SCORED,
     about=About(
         task="classification of satellite images, ten classes, four options per question",
-        metrics=("accuracy", "balanced accuracy"),
+        metrics=(*CLASS_METRICS,),
         sizes="train 200 (20 per class), test 27,000",
         source="Helber et al., arXiv 1709.00029; files of github.com/chancharikmitra/SAVs",
         licence="MIT",
@@ -57,7 +57,7 @@ PETS = replace(
     summary="which breed of cat or dog is this?",
     about=About(
         task="classification of pets, 35 labels of 37 breeds, four options per question",
-        metrics=("accuracy", "balanced accuracy"),
+        metrics=(*CLASS_METRICS,),
         sizes="train 20 per class, as the reference ships it",
         source="Parkhi et al., Cats and Dogs, CVPR 2012; files of github.com/chancharikmitra/SAVs",
         licence="CC BY-SA 4.0",

@@ -13,6 +13,7 @@ from savs.datasets.errors import OptionError
 from savs.datasets.example import with_sounds
 from savs.datasets.label_kinds import OPTION, kind_of
 from savs.datasets.metrics.metrics import (
+    CLASS_METRICS,
     SCORED,
     Classes,
     Units,
@@ -271,7 +272,7 @@ GENERAL = Benchmark(
     reads=SCORED,
     about=About(
         task="classification of your own images, videos or sounds, with questions",
-        metrics=("accuracy", "balanced accuracy", "accuracy of each subtask, and their mean"),
+        metrics=(*CLASS_METRICS, "accuracy of each subtask, and their mean"),
         sizes="yours",
         source="yours",
         licence="yours",

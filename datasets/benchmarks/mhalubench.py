@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 
 
@@ -39,7 +39,7 @@ MHALUBENCH = Benchmark(
     aliases=("MHalu",),
     about=About(
         task="hallucination: is a claim about an image true?",
-        metrics=("accuracy", "balanced accuracy"),
+        metrics=(*CLASS_METRICS,),
         sizes="train 40 (20 per class, as the reference ships it)",
         source="Chen et al., arXiv 2402.03190; files of github.com/chancharikmitra/SAVs",
         licence="not stated in the files",

@@ -11,7 +11,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, calm_prompt
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
-from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_headless
 from savs.foundation.bounds import whole_number
@@ -47,7 +47,7 @@ def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
 
 ABOUT = About(
     task="classification of sounds of 10 s, 309 classes",
-    metrics=("accuracy", "balanced accuracy"),
+    metrics=(*CLASS_METRICS,),
     sizes="199,000 clips when published, 15,446 to test",
     source="Chen et al., arXiv 2004.14368; github.com/hche11/VGGSound",
     licence="CC BY 4.0",
