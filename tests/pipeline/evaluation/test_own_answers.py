@@ -113,6 +113,12 @@ def test_a_text_is_the_label_that_it_equals_but_for_white_space_and_case(tmp_pat
     assert "2 generated texts are none of the labels; they count as wrong" in result.notes
 
 
+def test_without_labels_no_text_is_right_or_wrong(tmp_path):
+    result = evaluate(store_with_texts(tmp_path, ["dog", "a dog"], [None, None]), "generated")
+    assert result.predictions["prediction"].to_list() == ["dog", "a dog"]
+    assert result.predictions["correct"].to_list() == [None, None]
+
+
 def test_other_texts_are_counted_over_all_subtasks(tmp_path):
     subtasks = {"cat": "animal", "dog": "animal", "red": "colour", "blue": "colour"}
     texts, labels = ["a cat", "dog", "blue", "green"], ["cat", "dog", "blue", "red"]
