@@ -128,9 +128,10 @@ def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     scores[label_numbers >= 0, label_numbers[label_numbers >= 0]] = 1
     whole = predicted(part, labels, ClassScores(scores, label_numbers.clip(min=0), scores))
     other = pl.Series("is_other", label_numbers < 0)
+    is_wrong = pl.when(pl.col("label").is_not_null()).then(False)  # without a label, null
     return whole.with_columns(
         prediction=pl.when(other).then("text").otherwise("prediction"),
-        correct=pl.when(other).then(False).otherwise("correct"),
+        correct=pl.when(other).then(is_wrong).otherwise("correct"),
         is_other=other,
         probability=pl.lit(None, pl.Float32),  # a text has none
     )

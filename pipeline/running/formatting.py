@@ -129,6 +129,8 @@ def measured(value: float | None, scale: str) -> str:
     --------
     >>> measured(0.25, "share"), measured(0.25, "error"), measured(12345.6, "error")
     ('25.0 %', '0.2500', '12,346')
+    >>> measured(-12345.6, "fit")
+    '-12,346'
     """
     if value is None or scale == "share":
         return percent(value) + (" %" if value is not None else "")

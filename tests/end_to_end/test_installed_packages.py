@@ -63,7 +63,7 @@ MODULE = READOUT + textwrap.dedent(
 
 
     def run(command, arguments, say, tick):
-        say("run by mine")
+        say(f"run by mine: {arguments}")
         tick()
         os.environ.update(RANK="0", WORLD_SIZE="1")
         return [command(arguments)]
@@ -187,9 +187,10 @@ def test_benchmark_model_and_engine_of_a_package(with_package, inputs, tmp_path)
     out = tmp_path / "store"
     done = with_package(
         *("extract", "cards", "--train", inputs.rows("rows.jsonl", rows), "--model", "demo"),
-        *("--recipe", "blocks", "--engine", "here", "--out", out),
+        *("--recipe", "blocks", "--engine", "here,workers=0", "--out", out),
     )
     assert "run by mine" in done.stderr
+    assert "'--engine', 'local,workers=0'" in done.stderr
     shown = json.loads(with_package("show", out, "--json").stdout)
     assert shown["benchmark"]["name"] == "cards"
     listed = json.loads(with_package("benchmarks", "--json").stdout)

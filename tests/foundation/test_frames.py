@@ -68,3 +68,23 @@ def test_a_column_of_addresses_is_refused_and_of_another_extension_its_bytes(
     else:
         assert scan_parquet(path).collect().select(ROWS.columns).equals(ROWS)
     assert not (tmp_path / "canary").exists()
+
+
+NESTED = {
+    "list": lambda column: column.implode(),
+    "array": lambda column: column.reshape((1, -1)),
+    "struct": lambda column: column.to_frame("field").to_struct("payload"),
+}
+
+
+@pytest.mark.parametrize("nest", NESTED.values(), ids=NESTED)
+def test_addresses_within_a_value_are_refused(tmp_path, nest) -> None:
+    class Extended(pl.BaseExtension):
+        def __init__(self) -> None:
+            super().__init__("_POLARS_PYTHON_OBJECT", pl.Binary, "")
+
+    column = nest(pl.Series("payload", [b"12345678"] * 2).ext.to(Extended()))
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"payload": column}).write_parquet(path)
+    with pytest.raises(pl.exceptions.SchemaError, match="column 'payload' holds addresses"):
+        scan_parquet(path)

@@ -93,6 +93,8 @@ def test_heads_are_chosen_by_the_rows_of_the_fit_alone(shots, store) -> None:
     assert (
         len(savs.SavsFeatures(heads=2, scoring="kfold", **GIVEN).fit(images, numbers).heads_) == 2
     )
+    with pytest.raises(SelectionError, match="no scoring is called 'none'"):
+        savs.SavsFeatures(heads=2, scoring="none", **GIVEN).fit(images, labels)
 
 
 def test_images_stand_beside_columns_of_a_table(shots) -> None:

@@ -86,6 +86,19 @@ def test_captions_cost_their_texts_and_the_examples_of_their_threshold(scenes, t
     assert found["seconds"] == pytest.approx(sum(map(store.seconds, splits)), abs=1e-3)
 
 
+def test_captions_of_all_classes_cost_no_training_examples(inputs, tmp_path):
+    pytest.importorskip("torch")
+    rows = [
+        {"image": inputs.image(f"{n}.png", n), "question": "Which? (a) Left (b) Right"}
+        | {"label": f"({'ab'[n]})"}
+        for n in range(2)
+    ]
+    files = {split: inputs.rows(f"{split}.jsonl", rows) for split in ("train", "test")}
+    store = extract("mmvp", **files, model="demo-clip", out=tmp_path / "s").store
+    # two images, each with "Which? Left" and "Which? Right"
+    assert evaluate(store, "captions").cost["forwards"] == 2 + 2
+
+
 @pytest.mark.thorough
 def test_a_run_records_its_own_cost(scenes, tmp_path):
     files = {"train": scenes.train, "test": scenes.test, "model": "demo", "dtype": "float32"}

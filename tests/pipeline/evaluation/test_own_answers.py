@@ -82,12 +82,15 @@ def test_facts_of_another_writer_are_refused_by_name(tmp_path):
         evaluate(store, "zero-shot")
 
 
-def store_with_texts(folder, texts, labels, train=("Red fox", "dog"), values=None):
-    """Write a one-head store whose test rows have the given generated texts."""
+def store_with_texts(folder, texts, labels, train=("Red fox", "dog"), values=None, subtasks=None):
+    """Write a one-head store whose test rows have the given generated texts.
+
+    `subtasks` has the subtask of each label, if there are some.
+    """
     outputs = {"generated": {"tokens": 16, "ends": [2]}}
     what = replace(identity(grid=(LayerGrid(0, (0,), 2),)), outputs=outputs)
     rows = {
-        split: [{"label": label} for label in own]
+        split: [{"label": label, "subtask": (subtasks or {}).get(label)} for label in own]
         for split, own in (("train", train), ("test", labels))
     }
     features = {split: {0: np.ones((1, len(own), 2), np.float32)} for split, own in rows.items()}
@@ -108,6 +111,20 @@ def test_a_text_is_the_label_that_it_equals_but_for_white_space_and_case(tmp_pat
     assert result.predictions["correct"].to_list() == [True, False, False, False]
     assert (result.readout, result.metrics[0].value, result.skipped) == ("generated", 0.25, 0)
     assert "2 generated texts are none of the labels; they count as wrong" in result.notes
+
+
+def test_without_labels_no_text_is_right_or_wrong(tmp_path):
+    result = evaluate(store_with_texts(tmp_path, ["dog", "a dog"], [None, None]), "generated")
+    assert result.predictions["prediction"].to_list() == ["dog", "a dog"]
+    assert result.predictions["correct"].to_list() == [None, None]
+
+
+def test_other_texts_are_counted_over_all_subtasks(tmp_path):
+    subtasks = {"cat": "animal", "dog": "animal", "red": "colour", "blue": "colour"}
+    texts, labels = ["a cat", "dog", "blue", "green"], ["cat", "dog", "blue", "red"]
+    store = store_with_texts(tmp_path, texts, labels, train=subtasks, subtasks=subtasks)
+    notes = evaluate(store, "generated").notes
+    assert "2 generated texts are none of the labels; they count as wrong" in notes
 
 
 def test_any_text_comes_back_as_it_was_up_to_its_limit(tmp_path):

@@ -45,6 +45,12 @@ def test_cosine_of_a_zero_vector_is_zero():
     np.testing.assert_allclose(found, [[[0, 0], [0.96, 0]]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e20])
+def test_cosines_of_vectors_whose_squares_leave_the_range_of_float32(scale):
+    long = np.float32([[[3, 4]]]) * np.float32(scale)
+    np.testing.assert_allclose(cosines(long, np.float32([[[4, 3]]])), [[[0.96]]], rtol=1e-6)
+
+
 @pytest.mark.thorough
 @given(small_integers, st.data())
 @settings(max_examples=200, deadline=None)

@@ -287,6 +287,14 @@ def test_threads_of_a_process_hold_a_name_one_after_the_other(claimants) -> None
     assert (len(most), max(most)) == (60, 1)
 
 
+def test_a_sweep_removes_all_claims_of_who_is_gone_and_none_of_others(tmp_path, claimants) -> None:
+    for generation in range(2):
+        leave_claim(tmp_path, NAME, ended(), generation)
+    leave_claim(tmp_path, "train-00001.h5", elsewhere())
+    claimants[0].sweep()
+    assert files(tmp_path) == {"train-00001.h5.0"}
+
+
 def test_links_and_pipes_among_claims_are_not_followed(tmp_path, claimants) -> None:
     (tmp_path / "mine").write_text("mine")
     folder = tmp_path / "claims"

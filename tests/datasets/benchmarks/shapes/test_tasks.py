@@ -236,6 +236,12 @@ def test_each_scene_of_composition_shows_a_novel_kind() -> None:
     assert set.union(*novel) == NOVEL
 
 
+def test_false_statements_of_composition_name_novel_kinds_too() -> None:
+    said = [set(named_kinds(item)) for (item,) in units("composition") if item.label == "No"]
+    assert set.union(*said) & NOVEL
+    assert set.union(*said) - NOVEL
+
+
 def test_false_statements_share_a_colour_or_a_shape_with_the_scene() -> None:
     near = []
     for (item,) in units("exists"):
