@@ -11,7 +11,7 @@ Only `knn` and `tip-adapter` are no linear map and have classes of their own, se
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -57,13 +57,6 @@ class ClassScores:
     def part(self, rows: Array | slice) -> "ClassScores":
         """Return those of some examples."""
         return ClassScores(self.scores[rows], self.choice[rows], self.soft[rows])
-
-    def as_shares(self) -> "ClassScores":
-        """Return votes as their shares, on the scale of probabilities, which stay as they are."""
-        if self.scores.shape[1] == 1:  # a number
-            return self
-        total = self.scores.sum(axis=1, keepdims=True)
-        return replace(self, scores=self.scores / np.maximum(total, 1))
 
     @classmethod
     def joined(cls, parts: Sequence["ClassScores"]) -> "ClassScores":

@@ -142,15 +142,12 @@ def _shares(
 
 
 def _mixed(chosen: Mapping[int, int], by_readout: Sequence[LeftOut]) -> LeftOut:
-    """Return the folds of a task, each as the readout that was chosen in its turn classified it.
-
-    Of several readouts votes are shares, so that margins of all examples are on one scale.
-    """
+    """Return the folds of a task, each as the readout that was chosen in its turn classified it."""
     first = by_readout[0]
     if not first.folds:
         return first
-    turns = dict.fromkeys(first.fold.tolist())
-    pieces = [by_readout[chosen[turn]].scores.part(first.fold == turn) for turn in turns]
-    scores = ClassScores.joined(pieces)
-    is_mixed = len({chosen[turn] for turn in turns}) > 1
-    return replace(first, scores=scores.as_shares() if is_mixed else scores)
+    pieces = [
+        by_readout[chosen[turn]].scores.part(first.fold == turn)
+        for turn in dict.fromkeys(first.fold.tolist())
+    ]
+    return replace(first, scores=ClassScores.joined(pieces))

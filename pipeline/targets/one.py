@@ -30,6 +30,7 @@ from savs.pipeline.statistics.per_class import (
     measure_parts,
 )
 from savs.pipeline.targets.calibration import (
+    TOTAL,
     Calibration,
     calibrate_task,
     calibration_of,
@@ -312,9 +313,16 @@ class OneClass(Target):
     def ranked(self, predictions: pl.DataFrame, tables: Tables) -> pl.DataFrame:
         """Return examples with the `temperature` that makes probabilities of their votes.
 
-        Left-out examples have no calibration, and give that of their subtask themselves.
+        Left-out examples have no calibration, and give that of their subtask themselves. Where
+        the folds have several readouts, votes of some are shares for `margin` and `shown`, as the
+        probabilities of others are.
         """
         known = super().ranked(predictions, tables)
+        total = pl.col("votes").list.eval(pl.element().struct.field("score").sum()).list.first()
+        is_count = known.select(total > TOTAL).to_series()
+        if is_count.any() and not is_count.all():
+            share = pl.when(is_count).then(pl.col("margin") / total).otherwise("margin")
+            known = known.with_columns(margin=share, in_shares=pl.lit(True))
         temperatures: dict[str, float | None] = {}
         for one in tables.get("confidence", ()):
             temperatures |= one["temperatures"] or {}

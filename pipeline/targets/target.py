@@ -329,7 +329,12 @@ class Target(ABC):
             labels=() if row["label"] is None else (row["label"],),
             predictions=(row["prediction"],),
             verdict="right" if row["correct"] else "wrong",
-            shares=best_votes(row["votes"] or [], row["probability"], row.get("temperature")),
+            shares=best_votes(
+                row["votes"] or [],
+                row["probability"],
+                row.get("temperature"),
+                in_shares=row.get("in_shares", False),
+            ),
         )
 
     def of_one_task(self, ranked: pl.DataFrame, tables: Tables) -> pl.DataFrame:
@@ -453,16 +458,22 @@ def best_votes(
     votes: Sequence[Mapping[str, Any]],
     probability: float | None = None,
     temperature: float | None = None,
+    *,
+    in_shares: bool = False,
 ) -> tuple[Share, ...]:
-    """Return the classes with the most votes, from a prediction's `votes`; see `vote_shares`."""
+    """Return the classes with the most votes, from a prediction's `votes`; see `vote_shares`.
+
+    A number of votes is told as such, or as its share, `in_shares`.
+    """
     is_vote = are_counts(votes)
     total = sum(vote["score"] for vote in votes)
     shares = vote_shares(votes, probability, None if is_vote else temperature)
+    is_counted = is_vote and not in_shares
     return tuple(
         Share(
             vote["class"],
             share,
-            f"{vote['score']:g} of {total:g}" if is_vote else f"{100 * share:.0f} %",
+            f"{vote['score']:g} of {total:g}" if is_counted else f"{100 * share:.0f} %",
         )
         for vote, share in zip(votes[:MOST_VOTES], shares, strict=False)
         if vote["score"] > 0

@@ -124,10 +124,7 @@ def _gives(selection: Selection, fit: FoldFit, known: pl.DataFrame) -> bool:
     rows = pl.Series("row", fit.fold.task.rows[fit.fold.out]).cast(known.schema["row"])
     of_rows = rows.to_frame().join(known, on="row", how="left", maintain_order="left")
     task = replace(fit.selection, decision=fit.fold.task.decision or fit.selection.decision)
-    return any(
-        selection.target.gives(task, scores, of_rows)
-        for scores in (fit.scores, fit.scores.as_shares())  # of a result that mixes readouts
-    )
+    return selection.target.gives(task, fit.scores, of_rows)
 
 
 def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> dict[str, Evidence]:
