@@ -143,11 +143,8 @@ def package_facts(text: str, installed: str | None) -> tuple[str, str | None, st
     from packaging.requirements import Requirement
 
     requirement = Requirement(text)
-    extra, versions, problem = (
-        _EXTRA.search(str(requirement.marker or "")),
-        str(requirement.specifier),
-        None,
-    )
+    extra = _EXTRA.search(str(requirement.marker or ""))
+    versions, problem = str(requirement.specifier), None
     if installed is None and extra is None:
         problem = f"{requirement.name} is not installed, expected {versions or 'any version'}"
     elif installed is not None and not requirement.specifier.contains(installed, prereleases=True):

@@ -108,7 +108,8 @@ def _text_answers(store: FeatureStore, classes: Classes) -> tuple[list[pl.DataFr
         matched = _matched(part, labels)
         others += len(matched.filter("is_other"))
         parts.append(matched)
-    note = f"{others:,} generated texts are none of the labels; they count as wrong"
+    counted = "; they count as wrong" if examples["label"].count() else ""
+    note = f"{others:,} generated texts are none of the labels{counted}"
     return parts, [note] if others else []
 
 
@@ -128,10 +129,10 @@ def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     scores[label_numbers >= 0, label_numbers[label_numbers >= 0]] = 1
     whole = predicted(part, labels, ClassScores(scores, label_numbers.clip(min=0), scores))
     other = pl.Series("is_other", label_numbers < 0)
-    is_wrong = pl.when(pl.col("label").is_not_null()).then(False)  # without a label, null
     return whole.with_columns(
         prediction=pl.when(other).then("text").otherwise("prediction"),
-        correct=pl.when(other).then(is_wrong).otherwise("correct"),
+        # without a label it is null, as it is of other texts
+        correct=pl.when(other & pl.col("label").is_not_null()).then(False).otherwise("correct"),
         is_other=other,
         probability=pl.lit(None, pl.Float32),  # a text has none
     )

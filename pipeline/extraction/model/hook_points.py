@@ -5,7 +5,7 @@ to the residual stream. Where a norm follows a block before its output is added,
 gives is read: it is what the stream gets.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -178,44 +178,47 @@ def missing_sites(model: Any, heads: tuple[HookPoint, ...]) -> dict[str, str]:
     return reasons
 
 
-Numbered = Sequence[tuple[int, nn.Module]]
-"""Layers of a decoder that were loaded, with their numbers."""
+Modules = list[tuple[int, nn.Module]]
+"""Modules with the numbers of their layers."""
 
 
-def _modules(model: Any, site: Site) -> Iterator[tuple[int, nn.Module]]:
-    """Yield each layer and the module whose output is a site."""
+def _modules(model: Any, site: Site) -> Modules:
+    """Return the modules whose output is a site, layer by layer."""
     layers = decoder_layers(model)
     if layers is None:
         raise ModelError(
             f"{type(model).__name__} has no list of decoder layers, where {site.name} would be"
         )
-    # a layer that was not loaded has no weights
-    there = [(n, layer) for n, layer in enumerate(layers) if any(True for _ in layer.parameters())]
-    yield from MODULES[site.name](model, there)
+    return FINDERS[site.name](model, layers)
 
 
-def _residual_modules(model: Any, layers: Numbered) -> Numbered:
+def _loaded(layers: nn.ModuleList) -> Modules:
+    """Return the layers that have weights: one that was not loaded has none."""
+    return [(n, layer) for n, layer in enumerate(layers) if any(True for _ in layer.parameters())]
+
+
+def _residual(model: Any, layers: nn.ModuleList) -> Modules:
     if hasattr(model.config.get_text_config(decoder=True), SEVERAL_STREAMS):
         raise ModelError(
             f"{type(model).__name__} keeps several residual streams (AltUp), none of which is the"
             f" whole; leave out the site {RESIDUAL}"
         )
-    return layers
+    return _loaded(layers)
 
 
-def _attention_modules(model: Any, layers: Numbered) -> Numbered:
+def _attention(model: Any, layers: nn.ModuleList) -> Modules:
     projections = {p.grid.layer: p.module for p in find_hook_points(model)}
     return [
         (number, _norm_after(layer, AFTER_ATTENTION) or projections[number])
-        for number, layer in layers
+        for number, layer in _loaded(layers)
         if number in projections
     ]
 
 
-def _mlp_modules(model: Any, layers: Numbered) -> Numbered:
+def _mlp(model: Any, layers: nn.ModuleList) -> Modules:
     modules = []
-    for number, layer in layers:
-        module = _norm_after(layer, AFTER_MLP) or _mlp(layer)
+    for number, layer in _loaded(layers):
+        module = _norm_after(layer, AFTER_MLP) or _mlp_of(layer)
         if module is None:
             raise ModelError(
                 f"{type(model).__name__}: layer {number}, a {type(layer).__name__}, has no MLP"
@@ -234,16 +237,15 @@ def _norm_after(layer: nn.Module, names: Sequence[str]) -> nn.Module | None:
     return None
 
 
-def _mlp(layer: nn.Module) -> nn.Module | None:
+def _mlp_of(layer: nn.Module) -> nn.Module | None:
     named = (getattr(layer, name, None) for name in MLP_NAMES)
     linear = [part for part in layer.children() if isinstance(part, nn.Linear)]
     return next((part for part in named if part is not None), linear[-1] if linear else None)
 
 
-def _final_norm(model: Any, _: Numbered) -> Numbered:
+def _final_norm(model: Any, layers: nn.ModuleList) -> Modules:
     """Return the norm next to the layers: the last part of which all weights are vectors."""
-    width, layers = _hidden_width(model), decoder_layers(model)
-    assert layers is not None
+    width = _hidden_width(model)
     for parent in model.get_decoder().modules():
         if any(part is layers for part in parent.children()):
             norms = [
@@ -260,13 +262,11 @@ def _final_norm(model: Any, _: Numbered) -> Numbered:
     )
 
 
-MODULES: dict[str, Callable[[Any, Numbered], Numbered]] = {
-    RESIDUAL: _residual_modules,
-    ATTENTION: _attention_modules,
-    MLP: _mlp_modules,
-    NORM: _final_norm,
-}
-"""Site -> the modules whose output it is, by layer; `norm` counts as one after the last."""
+FINDERS = {RESIDUAL: _residual, ATTENTION: _attention, MLP: _mlp, NORM: _final_norm}
+"""Site -> what finds its modules in a model and the layers of its decoder.
+
+`norm` counts as one layer after the last.
+"""
 
 
 def _hidden_width(model: Any) -> int:

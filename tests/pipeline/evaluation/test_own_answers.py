@@ -117,6 +117,7 @@ def test_without_labels_no_text_is_right_or_wrong(tmp_path):
     result = evaluate(store_with_texts(tmp_path, ["dog", "a dog"], [None, None]), "generated")
     assert result.predictions["prediction"].to_list() == ["dog", "a dog"]
     assert result.predictions["correct"].to_list() == [None, None]
+    assert "1 generated texts are none of the labels" in result.notes
 
 
 def test_other_texts_are_counted_over_all_subtasks(tmp_path):
