@@ -463,7 +463,7 @@ def best_votes(
 ) -> tuple[Share, ...]:
     """Return the classes with the most votes, from a prediction's `votes`; see `vote_shares`.
 
-    A number of votes is told as such, or as its share, `in_shares`.
+    A number of votes stays one, or is written as its share, `in_shares`.
     """
     is_vote = are_counts(votes)
     total = sum(vote["score"] for vote in votes)
