@@ -194,15 +194,16 @@ def answer(
     classes
         A possible answer; repeat it for each (default: Yes and No).
     levels
-        A level of a scale, the lowest first: gives the expected level, from 1; repeatable.
+        A level of a scale, the lowest first; repeat it for each: gives the expected level, from 1.
     answers
-        Labels, or what stands for them in a list: letters, numbers (default: labels).
+        What the model answers with: labels, or the letters or numbers of a list of them.
 
         A list comes after the question. It is for answers that are long, or that have no words.
     model
         Model: a Hugging Face id, a local folder, or demo.
     out
-        Output file as of `savs classify`, or the folder of the features; repeatable.
+        Output: .csv, .jsonl, .parquet, or .html for a page with pictures; or the folder of the
+        features; repeatable.
 
         Without a folder the features are kept nowhere. An output is written anew by each run.
     sort_into
@@ -217,7 +218,7 @@ def answer(
         scale. It assumes that classes are about equally frequent. With a folder of features it is
         computed once, and recorded with the images that it came from.
     retry_skipped
-        Try the skipped images of the folder again.
+        Try skipped examples again.
     force
         Replace outputs that another command wrote.
     verbose

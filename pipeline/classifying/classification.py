@@ -86,16 +86,16 @@ def classify(
         A new folder, or one of an earlier run. The files of the input stay as they are. See
         `SortedFolder`.
     risk
-        Conformal prediction sets that lack the truth, or that share of true labels, at most this
-        often, such as 0.05.
+        Add conformal prediction sets that miss the truth at most this often, such as 0.05 (of many
+        labels: this share of the true ones).
 
         And the column `unsure`.
     n
         Predictions on an HTML page: the least sure ones (default: 500).
     retry_skipped
-        Try the skipped examples of `out` again.
+        Try skipped examples again.
     force
-        Replace `out`.
+        Replace `out` and the features next to it.
     question
         One prompt for all images (default: the classifier's).
     subtask

@@ -92,7 +92,7 @@ def export(
     out
         Output: a folder for classifier, space, store, else a file.
     heads
-        Heads to use: those of `selection`, all, a list, or those of a saved selection.
+        Heads to use: chosen (those of the result), all, a list, or those of a saved selection.
     selection
         Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
         one).

@@ -150,7 +150,7 @@ def train(
     question
         The prompt of all images, or several.
     model
-        Model: a Hugging Face id, a local folder, or demo.
+        Model: a Hugging Face id, with @ also a branch, tag or commit; a local folder; or demo.
     out
         Folder of features and classifier (default: photos-savs for photos).
 
@@ -161,7 +161,7 @@ def train(
         Readout, see `savs select --readout` (default: the best of vote, posterior and lda by
         cross-validation; of numbers ridge).
     heads
-        Heads to use: the N best, all, a list, or those of a saved selection.
+        Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
     allow_removed
         Train although a class, or more than half of the images, is gone since.
     verbose

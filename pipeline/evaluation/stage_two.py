@@ -250,7 +250,9 @@ def evaluate(
     drop_leaks: Annotated[bool, Option(level="more")] = False,
     partial: Annotated[bool, Option(level="python")] = False,
     allow_other_prompt: Annotated[bool, Option(level="python")] = False,
-    benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
+    benchmark: Annotated[
+        str | Path | Benchmark | None, Option(level="more", metavar="FILE.py")
+    ] = None,
     on: Annotated[Literal["test", "folds"] | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
 ) -> Evaluation:
@@ -278,8 +280,8 @@ def evaluate(
 
         In Python nothing is saved by default; True is the default of the command.
     risk
-        Conformal prediction sets that lack the truth, or that share of true labels, at most this
-        often, such as 0.05.
+        Add conformal prediction sets that miss the truth at most this often, such as 0.05 (of many
+        labels: this share of the true ones).
 
         See `Calibration.sets`; without a selection, one is calibrated.
     folds

@@ -94,7 +94,7 @@ def import_features(
         str | Path | None, Option(name="labels", metavar="FILE", is_positional=False)
     ] = None,
     *,
-    out: Annotated[str | Path, Option(metavar="DIR")],
+    out: Annotated[str | Path, Option(metavar="STORE")],
     model: Annotated[str | None, Option(metavar="NAME")] = None,
     split: Annotated[str | None, Option(metavar="train|test|unlabelled|classes")] = None,
     logit_scale: Annotated[float | None, Option(level="python")] = None,

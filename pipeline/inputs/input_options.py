@@ -130,8 +130,8 @@ class InputOptions:
     test: Annotated[
         str | Path | None,
         Option(
-            "Test examples: a file, folder or hf:// data set; or the rows of `train` with this"
-            " value (default: none).",
+            "Test examples: a file, folder or hf:// data set; or the rows of the training file with"
+            " this value (default: none).",
             metavar="FILE|COLUMN=VALUE",
             parse=parse_test,
             fills={"hold_out": "COLUMN=VALUE"},
@@ -153,7 +153,7 @@ class InputOptions:
     columns: Annotated[
         Mapping[str, str] | None,
         Option(
-            "Map a field of general to a column, e.g. question=prompt. Repeatable.",
+            "Column of a table that has a field, such as question=prompt; repeatable.",
             metavar="FIELD=COLUMN",
             name="column",
             is_repeated=True,
@@ -191,8 +191,8 @@ class InputOptions:
     question: Annotated[
         str | Sequence[str] | None,
         Option(
-            "One prompt for all rows (general, image-folder, audio-folder), or a file of them, one"
-            " per line. Repeat it to combine each row with several.",
+            "One prompt for all rows, which have none of their own; or a file of prompts, one per"
+            " line. Repeat it to combine each row with several.",
             metavar="TEXT|FILE.txt",
             is_repeated=True,
             parse=parse_question,
@@ -206,8 +206,8 @@ class InputOptions:
     shots: Annotated[
         int | None,
         Option(
-            "Draw N training examples per class, from `train` or `test`; or N whole groups of each"
-            " subtask.",
+            "Draw N training examples per class, from the training file or, without one, from"
+            " `test`; or N whole groups of each subtask.",
             metavar="N|groups:N",
             parse=parse_shots,
             fills={"train_groups": "groups:N"},
@@ -273,7 +273,7 @@ class InputOptions:
     stride: Annotated[
         float | int | None,
         Option(
-            "Seconds from one window to the next (default: those of a window).",
+            "Seconds from one window to the next (default: the length of a window).",
             "more",
             metavar="Ns",
             parse=parse_seconds,

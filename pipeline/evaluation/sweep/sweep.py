@@ -98,7 +98,9 @@ def sweep(
     out: Annotated[str | Path | bool | None, Option(metavar="DIR")] = None,
     seed: Annotated[int | None, Option(level="python")] = None,
     scoring: Annotated[str | Path | Scoring | None, Option(level="python")] = None,
-    benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
+    benchmark: Annotated[
+        str | Path | Benchmark | None, Option(level="more", metavar="FILE.py")
+    ] = None,
     reporting: Reporting = SILENT,
 ) -> Sweep:
     """Measure readouts over numbers of heads and shots, on the same draws of training examples.

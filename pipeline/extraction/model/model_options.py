@@ -90,7 +90,7 @@ class ClassifiedKeywords(TypedDict, total=False):
     model_code: Annotated[
         str | Path | None,
         Option(
-            "Code with find_heads or to_inputs of the classifier's model.",
+            "Code with find_heads or to_inputs for the model.",
             "more",
             metavar="FILE.py",
             name="recipe",
@@ -124,7 +124,8 @@ class ModelOptions:
     model: Annotated[
         str | Path,
         Option(
-            "Hugging Face id, with a branch, tag or commit after @; local folder; or demo.",
+            "Model: a Hugging Face id, with @ also a branch, tag or commit; a local folder; or"
+            " demo.",
             metavar="ID[@REVISION]",
             parse=parse_model,
             fills={"revision": "ID@REVISION"},
@@ -133,18 +134,23 @@ class ModelOptions:
     revision: str | None = None
     """Branch, tag or commit on the Hugging Face Hub."""
     dtype: Annotated[
-        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more")
+        str,
+        Option(
+            "Numeric type that the model computes in; auto is that of the checkpoint.",
+            "more",
+            metavar="auto|bfloat16|float16|float32",
+        ),
     ] = "auto"
-    """Numeric type that the model computes in."""
     device: Annotated[
         str,
         Option(
-            "auto (as few GPUs as it needs, or the CPU), balanced (all), cpu, cuda:1 ...",
+            "Where the model runs: auto (on as few GPUs as it needs, or the CPU), balanced (on all"
+            " GPUs), cpu, mps, cuda:1 ...",
             "more",
+            metavar="NAME",
             aliases=("--device-map",),
         ),
     ] = AUTO
-    """Where the model runs; also `mps`."""
     attention: str = AUTO
     """auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ... Attention
     implementation, in transformers' names. With `auto` the model is loaded with its own, and
