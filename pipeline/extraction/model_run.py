@@ -598,8 +598,8 @@ class ModelRun:
         if cuts:
             batches = "1 batch" if cuts == 1 else f"{cuts} batches"
             say(
-                f"{batches} did not fit the memory and ran in pieces; fewer"
-                f" `batch_tokens` than {decided.settled.batching.batch_tokens:,} avoid that"
+                f"{batches} did not fit the memory and ran in pieces; a smaller `batch_size` avoids"
+                f" it, or in Python batch_tokens below {decided.settled.batching.batch_tokens:,}"
             )
         if cut_sounds:
             say(

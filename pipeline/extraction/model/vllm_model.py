@@ -99,8 +99,8 @@ class Engine:
             outputs = self._llm.encode(list(prompts), pooling_task="embed", use_tqdm=False)
         except EngineDeadError as error:
             raise ModelError(
-                "vLLM has ended while it ran prompts, see its messages above; with fewer"
-                " `batch_tokens` it needs less memory"
+                "vLLM has ended while it ran prompts, see its messages above; a smaller"
+                " `batch_size`, or in Python fewer batch_tokens, needs less memory"
             ) from error
         except Exception as error:  # it has a class for each fault of a prompt
             self._forget_media()
