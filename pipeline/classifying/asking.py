@@ -51,7 +51,7 @@ from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.readouts.answers import AnswersFit, among_classes
-from savs.pipeline.running.option_texts import parse_asked
+from savs.pipeline.running.option_texts import parse_asked, parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import write_json
@@ -84,6 +84,8 @@ STEEPEST, HALVINGS = 100.0, 60
 
 class AskKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
     """Further keyword arguments of `ask`."""
+
+    revision: str | None
 
 
 def ask(
@@ -166,7 +168,10 @@ def answer(
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="level")
     ] = None,
     answers: Annotated[str, Option(level="more", metavar="labels|letters|numbers")] = "labels",
-    model: Annotated[str | Path | None, Option(metavar="ID")] = None,
+    model: Annotated[
+        str | Path | None,
+        Option(metavar="ID[@REVISION]", parse=parse_model, fills={"revision": "ID@REVISION"}),
+    ] = None,
     out: Annotated[
         Sequence[str | Path] | None, Option(metavar="FILE|STORE", is_repeated=True)
     ] = None,
@@ -200,7 +205,7 @@ def answer(
 
         A list comes after the question. It is for answers that are long, or that have no words.
     model
-        Model: a Hugging Face id, a local folder, or demo.
+        Model: a Hugging Face id, with @ also a branch, tag or commit; a local folder; or demo.
     out
         Output: .csv, .jsonl, .parquet, or .html for a page with pictures; or the folder of the
         features; repeatable.
