@@ -87,7 +87,7 @@ def suggest(
     out
         Output: a .csv or .jsonl table, or an .html page with the pictures (default: print CSV).
     media_root
-        Folder of the images, for the page (default: thumbnails).
+        Folder of the images, for a page (default: the store's thumbnails).
     force
         Replace `out`.
     subtask
