@@ -150,7 +150,7 @@ class RunOptions:
     name. Images are compared with these texts next to the benchmark's own."""
     append: Annotated[bool, Option("Add new examples to the store that is there.")] = False
     """Those that it has already, by id and content, are left out."""
-    retry_skipped: Annotated[bool, Option("Try skipped examples again.")] = False
+    retry_skipped: Annotated[bool, Option("Extract shards with skipped examples again.")] = False
     shard_rows: int | None = None
     """Examples per file; a killed run loses at most one file (default: 16 to 256). The default is
     that of the store that is there, else enough for many processes to have shards."""

@@ -134,13 +134,9 @@ class ModelOptions:
     revision: str | None = None
     """Branch, tag or commit on the Hugging Face Hub."""
     dtype: Annotated[
-        str,
-        Option(
-            "Numeric type that the model computes in; auto is that of the checkpoint.",
-            "more",
-            metavar="auto|bfloat16|float16|float32",
-        ),
+        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more")
     ] = "auto"
+    """Numeric type that the model computes in."""
     device: Annotated[
         str,
         Option(
@@ -151,6 +147,7 @@ class ModelOptions:
             aliases=("--device-map",),
         ),
     ] = AUTO
+    """Where the model runs; also `mps`."""
     attention: str = AUTO
     """auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ... Attention
     implementation, in transformers' names. With `auto` the model is loaded with its own, and
