@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from savs.pipeline.extraction.effects import changed_fields
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.extraction.run_options import RunOptions
@@ -15,11 +15,6 @@ from savs.pipeline.running.options import Option, options_of
 
 ASKED = "asked"
 """Fact of a run: `benchmark`, and field -> value of the options that are not the default."""
-UNRECORDED = (
-    *("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs"),
-    *("ranks", "compare_with"),
-)
-"""Options that change nothing in a store, that its identity has, or that may hold a secret."""
 UNKNOWN = {"train": "TRAIN", "test": "TEST", "unlabelled": "UNLABELLED"}
 """What stands in a command for rows that were in memory."""
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -36,11 +31,10 @@ def recorded_options(
 ) -> dict[str, Any]:
     """Return what a run records of its options; `benchmark` is a name or a Python file."""
     values = {
-        field.name: getattr(options, field.name)
+        name: value
         for options in (inputs, model, run)
-        for field in fields(options)
-        if field.name not in UNRECORDED
-        and (field.default is MISSING or getattr(options, field.name) != field.default)
+        for name, value, effect in changed_fields(options)
+        if effect.is_recorded
     }
     return {"benchmark": benchmark} | {n: _plain(n, v) for n, v in values.items() if v or v == 0}
 

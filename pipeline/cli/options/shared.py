@@ -32,7 +32,7 @@ def to_typer(name: str, source: "Option", text: str, *, is_argument: bool = Fals
         *source.aliases,
         help=text,
         metavar=source.metavar or (None if source.min is None else "N"),
-        min=source.min,
+        min=source.min if source.parse is None else None,
         rich_help_panel=MORE if source.level == "more" else None,
     )
 
