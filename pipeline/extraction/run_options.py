@@ -67,7 +67,11 @@ class RunOptions:
 
     batch_size: Annotated[
         int | None,
-        Option("Largest number of examples per forward pass (default: 32).", "more", min=1),
+        Option(
+            f"Largest number of examples per forward pass (default: {DEFAULT_BATCH_SIZE}).",
+            "more",
+            min=1,
+        ),
     ] = None
     """In a store that is there, the default is what it was begun with: so for the next four."""
     batch_tokens: Annotated[int | None, Option(level="python", min=1)] = None

@@ -11,6 +11,7 @@ from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.splits.shots import Shots
 from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError
+from savs.pipeline.names import DEFAULT_SEED
 from savs.pipeline.running.option_texts import (
     MANY_LABELS,
     parse_columns,
@@ -216,7 +217,9 @@ class InputOptions:
     default."""
     train_groups: Annotated[int | None, COUNT] = None
     """Draw N complete groups per subtask as training examples. In place of `shots`."""
-    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = 0
+    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = (
+        DEFAULT_SEED
+    )
     """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
         int | None,
