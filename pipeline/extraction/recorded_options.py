@@ -51,8 +51,6 @@ def _plain(name: str, value: Any) -> Any:
         return UNKNOWN[name]
     if isinstance(value, str | Path):
         return str(value) if name == "question" else CREDENTIALS.sub("", str(value))
-    if name == "label_columns":  # one option names all
-        return ",".join(value)
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     return list(value) if isinstance(value, Sequence) else value
@@ -81,16 +79,16 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
 
 
 def python_words(asked: Mapping[str, Any]) -> list[str]:
-    """Return the options of a command that only Python has, as keyword arguments."""
-    in_shell = {"shard_rows", "engine"} | {
-        name for option in OPTIONS.values() for name in option.fills
-    }
+    """Return the options that no text of a shell says, as keyword arguments of Python."""
+    in_shell, unsaid = {"shard_rows", "engine"}, set[str]()
+    for field, option in OPTIONS.items():
+        in_shell |= option.fills.keys()
+        values = {name: asked[name] for name in (field, *option.fills) if name in asked}
+        if option.write is not None and values and _written(option.write, values) is None:
+            unsaid |= values.keys()
     in_shell |= {name for one in PERMISSIONS.values() for name in (one.field, one.amount) if name}
-    return [
-        f"{field}={value!r}"
-        for field, value in asked.items()
-        if field in OPTIONS and OPTIONS[field].level == "python" and field not in in_shell
-    ]
+    of_python = {field for field, option in OPTIONS.items() if option.level == "python"} - in_shell
+    return [f"{field}={value!r}" for field, value in asked.items() if field in of_python | unsaid]
 
 
 def _written(write: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
