@@ -23,7 +23,7 @@ from savs.pipeline.extraction.model.model_texts import (
     write_recipe,
 )
 from savs.pipeline.running.option_texts import TRANSFORMERS, VLLM, parse_model, parse_program
-from savs.pipeline.running.options import Option
+from savs.pipeline.running.options import Option, check_values
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 AUTO, BALANCED = "auto", "balanced"
@@ -120,7 +120,10 @@ class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """A checkpoint and how it is loaded; ModelError for an unknown or contradictory value."""
+    """A checkpoint and how it is loaded; ModelError for an unknown or contradictory value.
+
+    ParameterError for a value out of its range.
+    """
 
     model: Annotated[
         str | Path,
@@ -215,6 +218,7 @@ class ModelOptions:
     ] = None
 
     def __post_init__(self) -> None:
+        check_values(self)
         if isinstance(self.model, Path) and not self.model.is_dir():
             raise ModelError(f"{self.model} is no folder; a name on the hub is text, not a Path")
         if self.dtype not in DTYPES:
