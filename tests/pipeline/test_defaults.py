@@ -27,8 +27,10 @@ def test_the_help_of_python_has_values(name) -> None:
 def test_another_default_is_in_the_texts(monkeypatch) -> None:
     monkeypatch.setattr(names, "DEFAULT_HEADS", 12)
     assert with_defaults("the N best (default: `DEFAULT_HEADS`)") == "the N best (default: 12)"
-    assert with_defaults("`DEFAULT_HEAD_COUNTS`") == "1,5,10,20,50,all"
-    assert with_defaults("`DEFAULT_TRIED_READOUTS`") == "vote, posterior, lda"
+    monkeypatch.setattr(names, "DEFAULT_HEAD_COUNTS", (1, 12, "all"))
+    assert with_defaults("`DEFAULT_HEAD_COUNTS`") == "1,12,all"
+    monkeypatch.setattr(names, "DEFAULT_TRIED_READOUTS", ("vote", "lda"))
+    assert with_defaults("`DEFAULT_TRIED_READOUTS`") == "vote, lda"
     assert with_defaults("`DEFAULT_ELSEWHERE`") == "`DEFAULT_ELSEWHERE`"
 
     @shows_defaults

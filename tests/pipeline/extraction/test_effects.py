@@ -1,16 +1,16 @@
 """What options do to a store is derived from their fields: a new option needs no list elsewhere."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import pytest
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import features_key
-from savs.pipeline.extraction.effects import NOTHING, VALUE, Effect, effects_of
+from savs.pipeline.extraction.effects import NOTHING, Effect, fields_in_identity
 from savs.pipeline.extraction.model.identity import model_settings
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.recorded_options import recorded_options
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -55,9 +55,10 @@ def test_a_new_option_is_recorded_unless_it_says_otherwise() -> None:
 
 def test_what_the_identity_has_by_its_value_may_come_from_a_classifier() -> None:
     """It names no file and no code: who wrote the classifier may choose it."""
-    effects = effects_of(ModelOptions)
-    named = {field.name for field in fields(ModelOptions) if effects[field.name].features == VALUE}
-    assert named == {"placeholders"}
+    hints, named = get_type_hints(ModelOptions), fields_in_identity(ModelOptions)
+    assert "placeholders" in named
+    assert not {*named} & {*PlacingKeywords.__annotations__}
+    assert not [name for name in named if "Path" in str(hints[name])]
 
 
 @dataclass(frozen=True, slots=True)
