@@ -53,6 +53,10 @@ class Entry(NamedTuple):
         nbytes = math.prod(self.shape) * np.dtype(self.dtype).itemsize
         return bool(self.crc32) and self.offset + nbytes <= size_bytes
 
+    def extent(self) -> list[Any]:
+        """Return what HDF5 declares of the array, see `extent`."""
+        return [self.offset, self.dtype, [*self.shape]]
+
     def whole(self) -> Piece:
         """Return where the array lies."""
         return Piece(self.offset, int(self.crc32[:8], 16))

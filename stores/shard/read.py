@@ -174,7 +174,7 @@ class Shard:
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"):
             declared, heads = hdf5_table(self._file.file, where)
-        indexed = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
+        indexed = {name: entry.extent() for name, entry in self._index.table.arrays.items()}
         attributes = dict(self._index.table.attributes)
         arrays = declared["arrays"]
         end = arrays.pop(INDEX, [0, "", [0]])
