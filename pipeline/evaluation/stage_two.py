@@ -294,8 +294,8 @@ def evaluate(
         Heads that were taken from elsewhere (`heads_from`) are only fitted again. Without test
         examples it is 5 by default.
     selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
+        Selection to use: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
     drop_leaks
         Exclude test examples that share an image with training.
 
