@@ -49,7 +49,7 @@ from savs.pipeline.extraction.rows.appending import as_examples, stored_rows
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import NewImageKeywords
-from savs.pipeline.names import PAGE_SUFFIXES
+from savs.pipeline.names import PAGE_SUFFIXES, shows_defaults
 from savs.pipeline.readouts.answers import AnswersFit, among_classes
 from savs.pipeline.running.option_texts import parse_asked, parse_model
 from savs.pipeline.running.options import Option
@@ -154,6 +154,7 @@ def ask(
     return done.predictions
 
 
+@shows_defaults
 def answer(
     inputs: Annotated[Rows, Option(metavar="INPUT...", is_repeated=True)],
     *,
@@ -214,7 +215,7 @@ def answer(
     sort_into
         Copy each file into a folder of its answer. Replaces no file.
     n
-        Predictions on an HTML page: the least sure ones (default: 500).
+        Predictions on an HTML page: the least sure ones (default: `DEFAULT_PREDICTIONS`).
     offset
         Take off how often the model prefers each class over these images anyway.
 

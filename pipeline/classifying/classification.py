@@ -9,6 +9,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewVideoKeywords
+from savs.pipeline.names import shows_defaults
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.option_texts import OTHER_MODEL, TRANSFORMERS, parse_classifiers
 from savs.pipeline.running.options import Option, sort_keywords
@@ -23,6 +24,7 @@ class ClassifyKeywords(NewVideoKeywords, PlacingKeywords, BatchKeywords, total=F
     """Further keyword arguments of `classify`."""
 
 
+@shows_defaults
 def classify(
     classifier: Annotated[
         "str | Path | Mapping[str, str | Path]",
@@ -91,7 +93,7 @@ def classify(
 
         And the column `unsure`.
     n
-        Predictions on an HTML page: the least sure ones (default: 500).
+        Predictions on an HTML page: the least sure ones (default: `DEFAULT_PREDICTIONS`).
     retry_skipped
         Try skipped examples again.
     force

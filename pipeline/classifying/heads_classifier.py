@@ -16,6 +16,7 @@ from savs.datasets.many_labels import text_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.names import DEFAULT_READOUT, shows_defaults
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import choose_heads
@@ -26,6 +27,7 @@ from savs.stores.format.layout import grid_widths, holder, pick
 from savs.stores.format.manifest import FeatureSource
 
 
+@shows_defaults
 class HeadsClassifier(ClassifierMixin, BaseEstimator):
     """Few-shot classifier of numeric features of heads, with the conventions of scikit-learn.
 
@@ -34,7 +36,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     heads
-        How many heads to keep; None for 20, or all if there are fewer.
+        How many heads to keep; None for `DEFAULT_HEADS`, or all if there are fewer.
     readout
         `vote`, `lda` or another built-in readout, a Python file, or a `Readout`.
     scoring
@@ -63,7 +65,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         heads: int | None = None,
-        readout: str | Path | Readout = "vote",
+        readout: str | Path | Readout = DEFAULT_READOUT,
         scoring: str = "resubstitution",
         head_dim: int | None = None,
     ) -> None:

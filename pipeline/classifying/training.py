@@ -39,7 +39,7 @@ from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOpt
 from savs.pipeline.extraction.run_options import RunOptions, TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
-from savs.pipeline.names import IMPORTED
+from savs.pipeline.names import IMPORTED, shows_defaults
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.option_texts import parse_model
@@ -121,6 +121,7 @@ class TrainOptions(TrainInputKeywords, ModelKeywords, TrainRunKeywords, total=Fa
     """What `train` passes on to `extract`."""
 
 
+@shows_defaults
 def train(
     source: Annotated[Rows, Option(metavar="IMAGES|STORE")],
     *,
@@ -158,8 +159,8 @@ def train(
         of this source become the present ones: only new and edited images are read. Examples of
         other sources stay.
     readout
-        Readout, see `savs select --readout` (default: the best of vote, posterior and lda by
-        cross-validation; of numbers ridge).
+        Readout, see `savs select --readout` (default: the best of
+        `DEFAULT_TRIED_READOUTS` by cross-validation; of numbers `DEFAULT_READOUT_OF_NUMBERS`).
     heads
         Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
     allow_removed

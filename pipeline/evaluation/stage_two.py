@@ -34,7 +34,7 @@ from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.heads.folds import FOLDS as DEFAULT_FOLDS
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS
+from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS, shows_defaults
 from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.option_texts import parse_folds, parse_target
@@ -70,6 +70,7 @@ class Selected(Selection):
     """That it was made from."""
 
 
+@shows_defaults
 def select(
     store: AnyStore | Training,
     *,
@@ -106,7 +107,8 @@ def select(
 
         Its train split is read; in Python, also training examples in memory.
     heads
-        Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
+        Heads to use: the N best (default: `DEFAULT_HEADS`), all, a list, or those of a saved
+        selection.
 
         All if there are fewer. A list is best first, and only fitted: `(layer, head)` each, a text
         such as `L12.H7,L13.H0`, or a selection or its folder, which may be of another task. Of the
@@ -114,7 +116,8 @@ def select(
     readout
         Rule fitted on the heads: vote, posterior, calm, lda, hec-v, mahalanobis, logistic, ridge,
         knn, neurons; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv,
-        lp-plus-plus, hec-t, hec-vt, hec-vt-cv; or a Python file (default: vote; of numbers ridge).
+        lp-plus-plus, hec-t, hec-vt, hec-vt-cv; or a Python file (default:
+        `DEFAULT_READOUT`; of numbers `DEFAULT_READOUT_OF_NUMBERS`).
 
         Also an object.
     out
@@ -235,6 +238,7 @@ def select(
 _suspects = suspects  # a parameter of `select` has this name
 
 
+@shows_defaults
 def evaluate(
     store: AnyStore,
     method: Annotated[
@@ -270,7 +274,7 @@ def evaluate(
         Of a complete extraction, or of a running one with `partial`.
     method
         Readout, see `savs select --readout`, or the model's own answers: zero-shot, zero-shot-mean,
-        icl, generated (default: the readout of the store's result, or vote).
+        icl, generated (default: the readout of the store's result, or `DEFAULT_READOUT`).
 
         In Python also a selection. Names that need none are `zero-shot`, `zero-shot-mean`, `icl`
         and `generated`, see `OwnAnswers`, and `captions` of a dual encoder's store, see
@@ -292,8 +296,8 @@ def evaluate(
         Heads that were taken from elsewhere (`heads_from`) are only fitted again. Without test
         examples it is 5 by default.
     selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
+        Selection to use: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
     drop_leaks
         Exclude test examples that share an image with training.
 

@@ -11,6 +11,7 @@ from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.splits.shots import Shots
 from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError
+from savs.pipeline.names import DEFAULT_SEED
 from savs.pipeline.running.option_texts import (
     MANY_LABELS,
     parse_columns,
@@ -27,15 +28,11 @@ from savs.pipeline.running.option_texts import (
     write_test,
     write_video,
 )
-from savs.pipeline.running.options import Option
+from savs.pipeline.running.options import Option, check_values
 
 TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
 """The form of labels that are not classes."""
-COUNTS = (
-    *("shots", "train_groups", "limit"),
-    *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
-)
-"""Fields that are None or at least 1."""
+COUNT = Option(level="python", min=1)
 LONGEST_WINDOW_S = 86_400
 
 
@@ -209,6 +206,7 @@ class InputOptions:
             "Draw N training examples per class, from the training file or, without one, from"
             " `test`; or N whole groups of each subtask.",
             metavar="N|groups:N",
+            min=1,
             parse=parse_shots,
             fills={"train_groups": "groups:N"},
             write=write_shots,
@@ -217,9 +215,11 @@ class InputOptions:
     """Drawn from `train`, or, without it, from `test`, whose other examples are then classified:
     those that share a group or an identical image stay in the same split. All of `train` by
     default."""
-    train_groups: int | None = None
+    train_groups: Annotated[int | None, COUNT] = None
     """Draw N complete groups per subtask as training examples. In place of `shots`."""
-    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = 0
+    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = (
+        DEFAULT_SEED
+    )
     """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
         int | None,
@@ -228,6 +228,7 @@ class InputOptions:
             " of longer sounds (default: skip those above 600 s).",
             "more",
             metavar="N|Ns|N,Ns",
+            min=1,
             parse=parse_limit,
             fills={"audio_max_seconds": "Ns"},
             write=write_limit,
@@ -257,7 +258,7 @@ class InputOptions:
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
     the store's identity, if it is given or there are videos."""
-    video_frames: int | None = None
+    video_frames: Annotated[int | None, COUNT] = None
     """Frames per video (default: 8). Evenly spaced in time."""
     window: Annotated[
         float | int | None,
@@ -279,28 +280,25 @@ class InputOptions:
             parse=parse_seconds,
         ),
     ] = None
-    jpeg_draft: int | None = None
+    jpeg_draft: Annotated[int | None, COUNT] = None
     """Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not equal.
     Several times as fast for photos far above the model's limit, with slightly other values. Part
     of the store's identity."""
-    max_image_pixels: int | None = None
+    max_image_pixels: Annotated[int | None, COUNT] = None
     """Skip larger images and videos (default: 67108864 pixels). More takes more memory. A WebP may
     have half as many, all frames of a video together four times as many."""
-    audio_max_seconds: int | None = None
+    audio_max_seconds: Annotated[int | None, COUNT] = None
     """Cut sounds after N seconds (default: skip longer ones than 600 s). The first N seconds stay,
     and the run says how many sounds it cut. Part of what a store is of."""
     fetch_urls: bool = False
     """Download media from http(s) URLs; extract caches them in STORE.fetched."""
-    fetch_gb: int | None = None
+    fetch_gb: Annotated[int | None, COUNT] = None
     """Gigabytes to download in one run at most (default: 100)."""
     allow_private_addresses: bool = False
     """Also download from private networks and this machine."""
 
     def __post_init__(self) -> None:
-        for name in COUNTS:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ParameterError(f"`{name}` is {value}, expected at least 1")
+        check_values(self)
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
         if not kind_of(self.labels).can_be_drawn and self.shots is not None:

@@ -21,6 +21,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.names import DEFAULT_READOUT_OF_NUMBERS, DEFAULT_SHOTS_OF_NUMBERS
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.readouts.ridge import score_numbers
@@ -172,10 +173,10 @@ class Numbers(Target):
     heading = "Numbers"
     decides = "number"
     kinds_of_task = False
-    default_readout = "ridge"
+    default_readout = DEFAULT_READOUT_OF_NUMBERS
     default_scoring = "kfold"
-    tried_readouts = compared_readouts = ("ridge",)
-    tried_shots = (8, 16, 32, 64)
+    tried_readouts = compared_readouts = (DEFAULT_READOUT_OF_NUMBERS,)
+    tried_shots = DEFAULT_SHOTS_OF_NUMBERS
     schema = NUMBER_SCHEMA
     tables: ClassVar = {"ranges": RangeRow}
     new_schema = NUMBERS_SCHEMA

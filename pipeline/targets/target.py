@@ -25,6 +25,7 @@ from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import lead
 from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.names import DEFAULT_READOUT, DEFAULT_SHOTS, DEFAULT_TRIED_READOUTS
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.running.formatting import listed
@@ -91,16 +92,16 @@ class Target(ABC):
     """What the strength of a suspect is."""
     has_mean_over_data_sets: ClassVar[bool] = True
     """Whether headlines of different data sets have a mean: errors have units."""
-    default_readout: ClassVar[str] = "vote"
+    default_readout: ClassVar[str] = DEFAULT_READOUT
     default_scoring: ClassVar[str] = "resubstitution"
-    tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
+    tried_readouts: ClassVar[tuple[str, ...]] = DEFAULT_TRIED_READOUTS
     """What `savs train` chooses the readout from: these are fast."""
     compared_readouts: ClassVar[tuple[str, ...]] = ("vote", "lda", "neurons", "logistic")
     """What `savs compare STORE` measures, the simplest first, where a store has what it needs."""
     tried_with_answers: ClassVar[tuple[str, ...]] = ()
     """What it compares where a store keeps what the model says of each class; the last is taken.
     Empty where that is no answer."""
-    tried_shots: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
+    tried_shots: ClassVar[tuple[int, ...]] = DEFAULT_SHOTS
     """Numbers of training examples that `savs sweep` measures, and all."""
     tasks_share_rows: ClassVar[bool] = False
     """Whether an example is in several tasks."""

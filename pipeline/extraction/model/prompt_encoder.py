@@ -20,14 +20,13 @@ from typing import Any
 
 import torch
 
-from savs.datasets.example import SPLIT
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.foundation.errors import SavsError
 from savs.foundation.plugin_calls import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
-from savs.pipeline.extraction.model.model_options import ADDED_MODELS
+from savs.pipeline.extraction.model.model_options import ADDED_MODELS, ModelOptions, plain_name
 from savs.pipeline.inputs.plugins import load_file
 from savs.pipeline.prompts.chat import chat_inputs, conversation_inputs
 from savs.pipeline.prompts.media import IMAGES, KINDS_OF_MEDIA, SOUNDS, Kind, Pieces
@@ -126,8 +125,8 @@ RAW_IMAGES = {"do_rescale": False, "do_normalize": False}
 class PromptEncoder:
     """Makes prompts into a model's inputs; made by `load_encoder`."""
 
-    name: str
-    """Hub id, or a folder's own name."""
+    options: ModelOptions
+    """What was asked for of the model, with the commit of the hub: the same in all processes."""
     processor: Any
     """The processor, or the tokenizer of a model that reads text alone."""
     to_inputs: ToInputs = chat_inputs
@@ -138,10 +137,6 @@ class PromptEncoder:
     """Commit of the checkpoint where it came from the hub."""
     code: OwnCode = NO_CODE
     """The user's code that replaces a step."""
-    pixels: Mapping[str, int] | None = None
-    """`min_pixels` and `max_pixels`, where they were given."""
-    placeholders: str = SPLIT
-    """What is done with the marks of images in a prompt: `split` or `keep`."""
     form: PromptForm | None = None
     """The prompt form in place of a chat template, the user's or a built-in one."""
     image_mark: str | None = None
@@ -156,6 +151,11 @@ class PromptEncoder:
     """Name -> digest of the files that tokens and pixels depend on, see `prompt_files`."""
     adapter_files: str | None = None
     """Digest of the files of the adapter, where one is put on the model."""
+
+    @property
+    def name(self) -> str:
+        """Hub id, or a folder's own name."""
+        return plain_name(str(self.options.model))
 
     @property
     def tokenizer(self) -> Any:
