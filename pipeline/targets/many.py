@@ -311,13 +311,13 @@ class ManyLabels(Target):
         self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
     ) -> pl.DataFrame:
         """Return all training examples; thresholds and probabilities come from the other folds."""
-        values, states = _margins(parts, examples.height)
-        turns = np.full(states.shape, -1)
+        turns = np.full((len(parts), examples.height), -1)
         for label, part in enumerate(parts):
             turns[label, part.rows] = part.fold
-        logits = np.zeros(states.shape, np.float32)
-        called = np.full(states.shape, -1, np.int8)
-        for turn in np.unique(turns[turns >= 0]):
+        logits = np.zeros(turns.shape, np.float32)
+        called = np.full(turns.shape, -1, np.int8)
+        for turn in np.unique(turns[turns >= 0]).tolist():
+            values, states = _margins([part.in_turn(turn) for part in parts], examples.height)
             others = np.where(turns == turn, UNKNOWN, states).astype(np.int8)
             rules = rules_of(fit_rules(values, others, selection.precision))
             for label, rule in enumerate(rules):

@@ -334,9 +334,9 @@ class Numbers(Target):
         tables = []
         for task, part in zip(selection.tasks, parts, strict=True):
             rule = _rule_of(task)
-            errors, reaches = _errors(part, rule), np.full(len(part.fold), np.nan)
-            for turn in np.unique(part.fold):
-                others = part.fold != turn
+            reaches = np.full(len(part.fold), np.nan)
+            for turn in np.unique(part.fold).tolist():
+                errors, others = _errors(part.in_turn(turn), rule), part.fold != turn
                 reach = fit_reach(errors[others], part.clusters[others])
                 reaches[~others] = np.nan if reach is None else reach
             tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
