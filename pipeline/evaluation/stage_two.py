@@ -33,7 +33,7 @@ from savs.pipeline.evaluation.results import (
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.heads.folds import FOLDS as DEFAULT_FOLDS
 from savs.pipeline.heads.scoring import Scoring
-from savs.pipeline.inputs.plugins import stored_benchmark
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
 from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS
 from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.running.formatting import counted

@@ -12,8 +12,8 @@ from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.many_labels import count_labels
 from savs.foundation.errors import ParameterError
+from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import ENDS, Source, find_video, video_ms
 
 BLINK = find_benchmark("blink")
