@@ -14,7 +14,8 @@ from itertools import zip_longest
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.many_labels import states_unknown, text_of
+from savs.datasets.label_texts import text_of
+from savs.datasets.many_labels import states_unknown
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame

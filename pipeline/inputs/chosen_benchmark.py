@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import benchmark_problem
 from savs.datasets.benchmarks.options import adapt, as_stored
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, Labels
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.running.user_files import load_file
 from savs.stores import FeatureStore
@@ -19,7 +19,7 @@ def choose_benchmark(
     benchmark: str | Path | Benchmark,
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
-    labels: Mapping[str, Any] | None = None,
+    labels: Labels = A_CLASS_EACH,
 ) -> Benchmark:
     """Return the benchmark of a name, that of a Python file, or the one given.
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import MANY, states_of
+from savs.datasets.label_texts import states_of
 from savs.datasets.many_labels import (
     PRESENT,
     SIDES,
@@ -26,6 +26,7 @@ from savs.datasets.many_labels import (
 from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.ranking import average_precision_units
+from savs.datasets.rows.label_kinds import MANY
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.frames import schema_of
@@ -127,9 +128,9 @@ predicted, 0 where it is not, -1 where nothing is said of it."""
 class ManyLabels(Target):
     """An example has any of many labels."""
 
-    name = MANY
+    name, kind = "many", MANY
     noun = "many labels"
-    decides = "label"
+    decides, decision = "label", LabelRule
     part = "label"
     headline = "mAP"
     doubted = "doubtful"

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from msgspec import Meta
 
-from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text, parse_number
+from savs.datasets.label_texts import MOST, number_text, parse_number
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
+from savs.datasets.rows.label_kinds import Numbers as NumbersOfRows
 from savs.foundation.arrays import Array
 from savs.foundation.frames import schema_of
 from savs.pipeline.errors import SelectionError
@@ -170,7 +171,7 @@ class Numbers(Target):
     headline = "MAE"
     estimated_as = "cross-validated MAE"
     heading = "Numbers"
-    decides = "number"
+    decides, decision = "number", NumberRule
     kinds_of_task = False
     default_readout = "ridge"
     default_scoring = "kfold"
@@ -495,7 +496,8 @@ class Numbers(Target):
 class Regression(Numbers):
     """An example has any number."""
 
-    name, noun, is_ordinal = REGRESSION, "a number", False
+    name, noun, is_ordinal = "regression", "a number", False
+    kind = NumbersOfRows("a number", ("regression",), can_be_drawn=False)
     is_filtered = False
     given_as = "number"
 
@@ -513,7 +515,8 @@ class Regression(Numbers):
 class Ordinal(Numbers):
     """An example has one of a few levels."""
 
-    name, noun, is_ordinal = ORDINAL, "a number on a scale", True
+    name, noun, is_ordinal = "ordinal", "a number on a scale", True
+    kind = NumbersOfRows("a number", ("ordinal",))
 
     def wrong_name(self, name: str) -> str:
         """Return what a level must be."""

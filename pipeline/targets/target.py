@@ -2,9 +2,8 @@
 
 A target says what a fit learns (`tasks`), which examples are left out together (`folds`), what
 left-out examples decide (`decide`), which columns predictions have (`columns`), and how they are
-measured (`measure`). It knows rows and scores, and nothing of commands, of a store's files or of
-pages. `one.py`, `many.py` and `numbers.py` hold the targets; nobody else asks which kind a label
-is.
+measured (`measure`). Its `kind` reads the labels of rows. It knows rows and scores, and nothing of
+commands, of a store's files or of pages. Nobody else asks which kind a label is.
 """
 
 import io
@@ -17,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import KINDS, OPTION, TARGET
 from savs.datasets.metrics.metrics import Classes
+from savs.datasets.rows.label_kinds import CLASS, OPTION, LabelKind
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.frames import scan_parquet
@@ -31,6 +30,7 @@ from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Metric
 from savs.pipeline.targets.calibration import are_counts, vote_shares
+from savs.pipeline.targets.catalogue import TARGET, TARGETS
 from savs.pipeline.targets.tables import Rows
 from savs.pipeline.targets.tasks import (
     Decision,
@@ -66,13 +66,17 @@ class Target(ABC):
     """A kind of label."""
 
     name: ClassVar[str]
-    """In config.json, and as `--task`."""
+    """In config.json."""
+    kind: ClassVar[LabelKind] = CLASS
+    """How rows spell labels, and what their text names."""
     noun: ClassVar[str]
     """What an example has: `one label`."""
     part: ClassVar[str] = "subtask"
     """What a task is."""
     decides: ClassVar[str]
     """The `kind` of its decisions."""
+    decision: ClassVar[type[Decision]]
+    """Their class, without arrays."""
     headline: ClassVar[str] = "accuracy"
     """What a classifier is measured by."""
     estimated_as: ClassVar[str] = "cross-validated (%)"
@@ -167,7 +171,7 @@ class Target(ABC):
         `selected` are the tasks of a selection that is used on it, if there is one. A target of an
         installed package is named with the labels, which do not tell it.
         """
-        if self.name in KINDS:
+        if self.name in TARGETS:
             return store
         facts = store.benchmark
         options = facts.get("options", {})
