@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import first_few
-from savs.datasets.label_texts import states_of
+from savs.datasets.label_texts import states_of, text_of
 from savs.datasets.many_labels import (
     PRESENT,
     SIDES,
@@ -55,6 +55,8 @@ from savs.pipeline.targets.label_rules import (
 from savs.pipeline.targets.one import VOTES_SHOWN, names_of
 from savs.pipeline.targets.tables import Rows, labels_table, pairs_table
 from savs.pipeline.targets.target import (
+    Cells,
+    Counts,
     Target,
     in_schema,
     packed,
@@ -78,6 +80,7 @@ from savs.pipeline.targets.tasks import (
     Shown,
     Tables,
     Tasks,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -327,6 +330,23 @@ class ManyLabels(Target):
                 called[label, out] = logits[label, out] >= rule.least_logit
         names = [str(task.subtask) for task in selection.tasks]
         return _with_labels(examples, names, logits, called)
+
+    def given(self, label: str | Sequence[str], before: Sequence[str | None]) -> Any:
+        """Return the text of the labels that are marked; others that were unknown stay unknown."""
+        if isinstance(label, str):
+            return label
+        unknown = [name for text in before for name in states_unknown(text)]
+        return text_of({**dict.fromkeys(unknown), **dict.fromkeys(label, True)})
+
+    def learned_together(self, tasks: Sequence[TaskSelection], counts: Counts) -> Cells:
+        """Return the labels with their thresholds."""
+        rules = rules_of([task.decision for task in tasks])
+        rows = [
+            [task.subtask, of_task and of_task[SIDES[1]], percent(rule.threshold)]
+            for task, of_task, rule in zip(tasks, counts, rules, strict=True)
+        ]
+        header = ("label", "training examples that have it")
+        return (*header, "predicted from this probability on (%)"), rows
 
     def facts(self, decision: Decision | None) -> dict[str, Any]:
         """Return the threshold."""

@@ -56,6 +56,10 @@ from savs.pipeline.targets.tasks import (
 )
 from savs.stores import FeatureStore, Head
 
+Counts = Sequence[Mapping[str, int] | None]
+"""Training examples of each class, of each task; None where they are not known."""
+Cells = tuple[Sequence[str], list[list[Any]]]
+"""Header and rows of a table."""
 LEVEL = 1
 """Level of zstd, the fastest: tables are read again soon."""
 SEEN = 512
@@ -391,6 +395,10 @@ class Target(ABC):
         """Return names and values of what a task without classes learned."""
         return []
 
+    def learned_together(self, tasks: Sequence[TaskSelection], counts: Counts) -> Cells:
+        """Return the header and the rows of a table of tasks that share rows."""
+        return ("label", "examples"), [[task.subtask, task.examples] for task in tasks]
+
     def facts(self, decision: Decision | None) -> dict[str, Any]:
         """Return what `savs select --json` says of a decision."""
         return {"temperature": getattr(decision, "temperature", None)}
@@ -398,6 +406,13 @@ class Target(ABC):
     def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
         """Return examples with the `label` that they are counted by; maybe several rows each."""
         return examples
+
+    def given(self, label: str | Sequence[str], before: Sequence[str | None]) -> Any:
+        """Return the label that a person gave to examples, as a file or a dictionary has it.
+
+        It is what a page sends; examples had the labels `before`.
+        """
+        return label
 
     def wrong_name(self, name: str) -> str:
         """Return why no class can be called so; empty if one can."""
