@@ -21,7 +21,6 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
-from savs.datasets.label_kinds import label_kind
 from savs.datasets.rows.files import TABLES_OF_FOLDERS, files_below
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError, command
@@ -50,6 +49,7 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
 from savs.pipeline.selection.selection import Heads, Selection
 from savs.pipeline.selection.selection_file import write_selection
+from savs.pipeline.targets import labels_of
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
@@ -201,7 +201,7 @@ def train(
         store = as_store(source)
         facts = store.manifest.identity.benchmark
         once = under_one_prompt(store.examples("train"), stored_prompts(facts))
-        notes = label_doubts(once, kind=label_kind(facts))
+        notes = label_doubts(once, kind=labels_of(facts).kind)
     else:
         store, skipped, notes = _extract(
             source, out, model, allow_removed, reporting, {**options, "question": question}

@@ -12,7 +12,6 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
-from savs.datasets.label_kinds import label_kind
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import real_path
@@ -33,7 +32,7 @@ from savs.pipeline.evaluation.results import (
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.heads.folds import FOLDS as DEFAULT_FOLDS
 from savs.pipeline.heads.scoring import Scoring
-from savs.pipeline.inputs.plugins import stored_benchmark
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
 from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS, shows_defaults
 from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.running.formatting import counted
@@ -48,7 +47,7 @@ from savs.pipeline.selection.selection_config import selection_run
 from savs.pipeline.selection.selection_file import write_selection
 from savs.pipeline.selection.training_data import Training
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.targets import target_of
+from savs.pipeline.targets import labels_of, target_of
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import CAPTIONS, RESULTS
@@ -202,7 +201,7 @@ def select(
     opened = as_store(store)
     facts = opened.benchmark
     once = under_one_prompt(opened.examples("train"), stored_prompts(facts))
-    doubts = [] if pseudo_labels is not None else label_doubts(once, kind=label_kind(facts))
+    doubts = [] if pseudo_labels is not None else label_doubts(once, kind=labels_of(facts).kind)
     for line in refuse_doubts(doubts, strict=strict):
         reporting.say(f"note: {line}")
     selection = choose_heads(opened, **choice)

@@ -7,13 +7,12 @@ from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS, WITH_SOUND
-from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, CLASSES, OPTION, Labels
 from savs.datasets.splits.shots import Shots
 from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError
 from savs.pipeline.names import DEFAULT_SEED
 from savs.pipeline.running.option_texts import (
-    MANY_LABELS,
     parse_columns,
     parse_limit,
     parse_question,
@@ -29,9 +28,8 @@ from savs.pipeline.running.option_texts import (
     write_video,
 )
 from savs.pipeline.running.options import Option, check_values
+from savs.pipeline.targets.catalogue import TARGETS, TASKS, kind_of_task, labels_of
 
-TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
-"""The form of labels that are not classes."""
 COUNT = Option(level="python", min=1)
 LONGEST_WINDOW_S = 86_400
 
@@ -161,9 +159,9 @@ class InputOptions:
     task: Annotated[
         str | None,
         Option(
-            "Kind of label (default: one class): many-labels (lists), many-labels:| (texts such as"
-            " cat|dog), many-labels:A,B (a column each, 1 or 0), ordinal (levels 1-5), regression"
-            " (any number), or positive:CLASS (one class, ranked).",
+            "Kind of label (default: one class):"
+            f" {', '.join(known.task for known in TARGETS.values() if known.task)}, or"
+            " positive:CLASS (one class, ranked).",
             metavar="KIND",
             parse=parse_task,
             fills={
@@ -301,9 +299,9 @@ class InputOptions:
         check_values(self)
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
-        if not kind_of(self.labels).can_be_drawn and self.shots is not None:
+        if not self.labels.kind.can_be_drawn and self.shots is not None:
             raise ParameterError(
-                "`shots` are drawn per class, and `task` regression has none; give `train` and"
+                f"`shots` are drawn per class, and `task` {self.task} has none; give `train` and"
                 " `test`, or `hold_out` or `train_groups`"
             )
         if self.hold_out is not None and (self.train is None) == (self.test is None):
@@ -339,8 +337,8 @@ class InputOptions:
         return Windows(round(1000 * self.window), round(1000 * stride))
 
     @property
-    def labels(self) -> dict[str, Any] | None:
-        """The form of labels; None for a class each."""
+    def labels(self) -> Labels:
+        """What labels are."""
         return labels_form(
             task=self.task,
             positive=self.positive,
@@ -362,20 +360,15 @@ def labels_form(
     positive: str | None,
     label_separator: str | None,
     label_columns: Sequence[str] | None,
-) -> dict[str, Any] | None:
-    """Return what labels are, as a store's identity says it; None for a class each.
+) -> Labels:
+    """Return what labels are.
 
     OptionError if two ways are chosen, the task is unknown, a separator or the positive class is
     empty, or a column is named twice.
     """
+    if task is not None and task not in TASKS:
+        raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
     chosen: list[dict[str, Any]] = []
-    if task is not None:
-        if task not in TASKS:
-            raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
-        if task != MANY_LABELS:
-            chosen.append({"form": task})
-        elif label_separator is None and label_columns is None:  # else these say how
-            chosen.append({"form": "list"})
     if positive is not None:
         if not positive.strip():
             raise OptionError("`positive` is empty; pass a class")
@@ -390,12 +383,16 @@ def labels_form(
                 f"`label_columns` is {','.join(label_columns)!r}, expected columns, each once"
             )
         chosen.append({"form": "columns", "columns": list(label_columns)})
+    if task is not None:
+        forms = kind_of_task(task).forms
+        if not any(form["form"] in forms for form in chosen):  # else these say how it is spelt
+            chosen.append({"form": forms[0]})
     if len(chosen) > 1:
         raise OptionError(
             "`task`, `positive`, `label_separator` and `label_columns` say what labels are; give"
             " one of them"
         )
-    return chosen[0] if chosen else None
+    return labels_of({"options": {OPTION: chosen[0]}}) if chosen else A_CLASS_EACH
 
 
 def require_media_root(media_root: str | Path | None) -> None:

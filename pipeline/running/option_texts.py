@@ -74,8 +74,8 @@ def parse_task(text: str) -> Fields:
     if kind == "positive":
         return {"positive": rest}
     raise ValueError(
-        f"expected {MANY_LABELS}, {MANY_LABELS}:| (the text between labels), {MANY_LABELS}:A,B (a"
-        " column for each label), ordinal, regression, or positive:CLASS"
+        f"expected a kind of label alone, such as {MANY_LABELS} or ordinal; {MANY_LABELS}:| (the"
+        f" text between labels), {MANY_LABELS}:A,B (a column for each label), or positive:CLASS"
     )
 
 

@@ -49,7 +49,7 @@ from savs.pipeline.evaluation.sweep.table import (
 )
 from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
-from savs.pipeline.inputs.plugins import stored_benchmark
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
 from savs.pipeline.names import (
     DEFAULT_DRAWS,
     DEFAULT_HEAD_COUNTS,

@@ -27,11 +27,11 @@ from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.model_options import ADDED_MODELS, ModelOptions, plain_name
-from savs.pipeline.inputs.plugins import load_file
 from savs.pipeline.prompts.chat import chat_inputs, conversation_inputs
 from savs.pipeline.prompts.media import IMAGES, KINDS_OF_MEDIA, SOUNDS, Kind, Pieces
 from savs.pipeline.prompts.media_places import takes
 from savs.pipeline.prompts.prompt_form import PromptForm
+from savs.pipeline.running.user_files import load_file
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""

@@ -15,8 +15,8 @@ from savs.pipeline.extraction.model import model_options
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_extraction import estimate
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     StoreMismatchError,
