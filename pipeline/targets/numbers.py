@@ -444,6 +444,11 @@ class Numbers(Target):
         """Return the errors of ranges."""
         return [ranges_table(tables["ranges"])] if len(tables.get("ranges", ())) else []
 
+    def range_of(self, predictions: Sequence[str]) -> str:
+        """Return the least and the greatest number."""
+        ends = (end(predictions, key=float) for end in (min, max)) if predictions else ()
+        return " to ".join(dict.fromkeys(ends))
+
     def counted(self, predictions: pl.DataFrame) -> Table:
         """Return the least, the median and the greatest number."""
         numbers = predictions["value"].drop_nulls()

@@ -419,6 +419,10 @@ class Target(ABC):
         """Return why no class can be called so; empty if one can."""
         return ""
 
+    def range_of(self, predictions: Sequence[str]) -> str:
+        """Return the different predictions of new images, in a line."""
+        return listed(predictions)
+
     def levels(self, labels: pl.Series) -> list[str]:
         """Return all levels of a scale that examples have, ascending; nothing without a scale."""
         return []

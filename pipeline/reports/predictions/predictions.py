@@ -26,7 +26,7 @@ from savs.pipeline.reports.predictions.timelines import (
     find_clips,
     strip_images,
 )
-from savs.pipeline.running.formatting import counted, listed
+from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.selection_config import model_heads
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import calibration_of
@@ -113,10 +113,12 @@ class PredictionContent:
     def heading(self) -> str:
         """The number of predictions, and the classes."""
         names = list(dict.fromkeys(name for _, name, _ in self.counts))
-        what = listed(names)
-        if names and not self.target.has_classes:
-            what = " to ".join(dict.fromkeys(f(names, key=float) for f in (min, max)))
-        return f"{counted(self.predictions, 'prediction')}: {what}"
+        return f"{counted(self.predictions, 'prediction')}: {self.target.range_of(names)}"
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether predictions are numbers with an interval, not classes with votes."""
+        return has_intervals(self.target)
 
     @property
     def what_votes_are(self) -> str:
@@ -225,7 +227,7 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
             [*islice(windows, len(numbers))],
             strips,
             temperature=temperatures.get(subtask),
-            classes=classes.get(subtask, []) if target.has_classes else None,
+            classes=None if has_intervals(target) else classes.get(subtask, []),
         )
         for (clip, subtask), numbers in first.items()
     )
@@ -249,6 +251,11 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
         clips=len(clips),
         notes=tuple(images.notes()),
     )
+
+
+def has_intervals(target: Target) -> bool:
+    """Return whether predictions are numbers with an interval, not classes with votes."""
+    return ENDS.keys() <= target.new_schema.keys()
 
 
 def _rows(table: pl.LazyFrame, numbers: pl.Series) -> pl.DataFrame:
