@@ -28,8 +28,9 @@ settings.load_profile("any machine")  # `just fuzz` takes "deep", `just check` "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add how many cases of a test run, for `just check`."""
+    """Add how many cases of a test run, for `just check`, and the writing of kept texts."""
     parser.addoption("--cases", type=int, help="run the first N cases of each test alone")
+    parser.addoption("--keep-outputs", action="store_true", help="write tests/data/outputs anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -175,6 +175,7 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
             expanded_bytes(tables["predictions"], file.stat().st_size)
     if "votes" in there and _mentions(sql, "votes"):
         selection = load_config(there["votes"])
-        require_fit(selection, store.manifest, store.path, of=there["votes"].parent)
-        tables["votes"] = heads_frame(selection.seen(store), selection.heads)
+        seen = selection.seen(store)
+        require_fit(selection, seen.manifest, store.path, of=there["votes"].parent)
+        tables["votes"] = heads_frame(seen, selection.heads)
     return tables

@@ -11,6 +11,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, first_of_best, leads
 from savs.pipeline.heads.neurons import likeness
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
+from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore, Head, head_name
 from savs.stores.format.layout import holder
 from savs.stores.read.store import AnyStore, as_store
@@ -42,10 +43,11 @@ def heads_frame(
     one shard's heads. Columns `HEAD_VOTE_SCHEMA`.
 
     HeadNotFoundError if the store does not hold one of the heads; StoreIncompleteError if a planned
-    shard is missing; SelectionError if a subtask has no training examples. Of a store that is
-    opened with `partial`, such subtasks are left out.
+    shard is missing; SelectionError if an example has not one class of several, or a subtask has no
+    training examples. Of a store that is opened with `partial`, such subtasks are left out.
     """
     store = as_store(store)
+    target_of(store.benchmark).require("a table of votes", store.path)
     wanted = list(store.heads if heads is None else heads)
     return lazy_frames(lambda: _frames(store, wanted, split), HEAD_VOTE_SCHEMA, "savs head votes")
 

@@ -159,6 +159,7 @@ class ManyLabels(Target):
         "SavsRegressor": "use SavsClassifier",
         "the model's own answer": "use a readout, such as vote",
         "a readout of class names": "use a readout that learns from examples",
+        "a table of votes": "use `savs explain`, which shows what heads say of each example",
         "`pseudo_labels`": "omit it: it gives each example one class",
         "an explanation of left-out examples": "evaluate on test examples",
         "`sort_into`": "omit it, or write a table",

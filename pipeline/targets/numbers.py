@@ -198,6 +198,7 @@ class Numbers(Target):
         "a risk": "omit `risk`: intervals hold 95 %",
         "the model's own answer": "use ridge",
         "a readout of class names": "use a readout that learns from examples",
+        "a table of votes": "use `savs explain`, which shows what heads say of each example",
         "`pseudo_labels`": "omit it: it gives each example one class",
         "an attention map": "omit `attention_maps`",
         "`sort_into`": "omit it, or write a table",

@@ -1,0 +1,215 @@
+"""What commands printed and wrote, as text that is kept and compared.
+
+A text of `tests/data/outputs` has every command of a case, its exit code and what it printed, and
+after these every file that was written: tables row by row, JSON field by field, pages tag by tag,
+arrays by what sums them up. Numbers may differ by one unit of the last digit shown, since
+processors round in different orders.
+"""
+
+import difflib
+import html.parser
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import compare_outputs
+import h5py
+import numpy as np
+import polars as pl
+from safetensors.numpy import load_file
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
+SHORTENED = [
+    (r"data:[\w/+.-]+;base64,[\w+/=]+", "data:..."),
+    (r"\b[0-9a-f]{40,64}\b", "DIGEST"),
+    (r"savs-[0-9a-f]{12,}", "savs-DIGEST"),
+]
+"""Pattern and what stands for it: pictures, and digests that hold times or versions."""
+UNSTABLE = [
+    *(pattern for pattern, _ in compare_outputs.DROPPED_FIELDS),
+    r"(@run|runs/\d+)/(command|folder|cwd|host)",
+    r":versions/",
+]
+"""Pattern of `FILE:FIELD` that differs from run to run or between machines."""
+FIRST_ROWS = 4
+
+
+def number(value: float) -> str:
+    """Return a number with four digits that count; all digits of a whole one."""
+    return f"{value:#.4g}" if value != int(value or 0) or abs(value) > 1e15 else f"{value:.1f}"
+
+
+def worded(value: Any) -> Any:
+    """Return a value of a table or of JSON with short numbers."""
+    if isinstance(value, float):
+        return number(value) if np.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {name: worded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | pl.Series):
+        return [worded(part) for part in value]
+    return value
+
+
+def array_line(values: Any) -> str:
+    """Return what sums up an array: type, shape, and for numbers mean, spread, first and last."""
+    array = np.asarray(values)
+    about = f"{array.dtype}{list(array.shape)}"
+    if array.dtype.kind not in "iufb" or not array.size:
+        return f"{about} {array.tolist()!r:.200}"
+    flat = array.astype(np.float64).ravel()
+    weights = np.linspace(1, 2, len(flat))  # so that an order counts, too
+    numbers = [np.nanmean(flat), np.nanstd(flat), np.nanmean(flat * weights), *flat[:3], flat[-1]]
+    return f"{about} {' '.join(map(number, numbers)) if np.isfinite(numbers).all() else numbers}"
+
+
+def cells_line(cells: Any) -> str:
+    """Return what sums up a column: as an array if it has numbers, else its texts and order."""
+    cells = list(cells.values()) if isinstance(cells, dict) else list(cells)
+    numbers = [cell for cell in cells if isinstance(cell, float)]
+    if numbers:
+        return f"{len(cells) - len(numbers)} empty, {array_line(numbers)}"
+    texts = [str(worded(cell)) for cell in cells]
+    if any(isinstance(cell, list | dict) for cell in cells):  # may hold numbers that are rounded
+        return f"{len(texts)} cells, the first {texts[0]:.200}, the last {texts[-1]:.200}"
+    order = zlib.crc32("\n".join(texts).encode())
+    return (
+        f"{len(set(texts))} of {len(texts)} differ, in order {order:08x}: {sorted(set(texts))[:3]}"
+    )
+
+
+class Tags(html.parser.HTMLParser):
+    """Collect a page tag by tag: names, attributes that a reader can see or follow, and texts."""
+
+    SEEN = ("title", "href", "alt", "id", "class", "name", "value", "aria-label", "checked", "open")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self.lines: list[str] = []
+        self.skips = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what can be seen of a tag."""
+        self.skips = tag if tag in ("style", "script") else ""
+        seen = [f"{name}={value}" for name, value in attrs if name in self.SEEN]
+        if seen:
+            self.lines.append(f"<{tag} {' '.join(seen)}>")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Read on after a style or script."""
+        self.skips = ""
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        if data.strip() and not self.skips:
+            self.lines.append(" ".join(data.split()))
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the content of a file, a line each part."""
+    if path.suffix in (".json", ".out") and path.read_text()[:1] in ("{", "["):
+        yield from flat(worded(json.loads(path.read_text())))
+    elif path.suffix == ".parquet":
+        table = pl.read_parquet(path)
+        for row in table.head(FIRST_ROWS).iter_rows():
+            yield " | ".join(str(worded(cell)) for cell in row)
+        for name in table.columns:
+            yield f"{name} {table.schema[name]}: {cells_line(table[name].to_list())}"
+    elif path.suffix == ".html":
+        page = Tags()
+        page.feed(path.read_text("utf-8"))
+        yield from page.lines
+    elif path.suffix == ".npz":
+        with np.load(path) as arrays:
+            for name in sorted(arrays):
+                yield f"{name}: {array_line(arrays[name])}"
+    elif path.suffix == ".safetensors":
+        for name, array in sorted(load_file(path).items()):
+            yield f"{name}: {array_line(array)}"
+    elif path.suffix == ".h5":
+        yield from shard_lines(path)
+    elif path.suffix in (".csv", ".jsonl", ".txt", ".md", ".toml", ".svg", ".out", ".err", ".json"):
+        yield from path.read_text("utf-8").splitlines()
+    else:
+        yield f"{path.stat().st_size > 0}"
+
+
+def flat(value: Any, place: str = "") -> Iterator[str]:
+    """Yield places and values in lists and objects of JSON; a list of plain values is one line."""
+    for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+        where = f"{place}/{name}" if place else str(name)
+        is_plain = isinstance(part, list) and not any(isinstance(p, dict | list) for p in part)
+        if isinstance(part, dict | list) and part and not is_plain:
+            yield from flat(part, where)
+        else:
+            yield f"{where}: {part}"
+
+
+def shard_lines(path: Path) -> Iterator[str]:
+    """Yield attributes and datasets of a shard, columns of JSON as those of a table."""
+    with h5py.File(path) as file:
+        for name, item in [("", file), *visited(file)]:
+            for key, value in item.attrs.items():
+                text = value.decode() if isinstance(value, bytes) else str(value)
+                fields = flat(json.loads(text), key) if text[0] == "{" else [f"{key}: {text}"]
+                yield from (f"{name}@{field}" for field in fields)
+            if isinstance(item, h5py.Dataset) and name != "index":  # offsets and sums of the others
+                is_json = name.startswith(("examples/", "skipped/"))
+                cells = json.loads(item[()].tobytes()) if is_json else None
+                yield f"{name}: {array_line(item[()]) if cells is None else cells_line(cells)}"
+
+
+def visited(file: h5py.File) -> list[tuple[str, Any]]:
+    """Return all that a file holds, by name."""
+    found: list[tuple[str, Any]] = []
+    file.visititems(lambda name, item: found.append((name, item)))
+    return found
+
+
+def told(path: Path, root: Path) -> list[str]:
+    """Return the content of a file without what must differ between runs or machines."""
+    name, lines = path.relative_to(root), []
+    for line in lines_of(path):
+        place = line.partition(": ")[0]
+        if any(re.search(pattern, f"{name}:{place}") for pattern in UNSTABLE):
+            continue
+        line = compare_outputs.plain(line.replace("\n", "\\n"), root)
+        for pattern, instead in SHORTENED:
+            line = re.sub(pattern, instead, line)
+        if not any(re.search(pattern, line) for pattern, _ in compare_outputs.DROPPED_LINES):
+            lines.append(line.rstrip())
+    return lines
+
+
+def same(one: str, two: str) -> bool:
+    """Return whether two lines say the same, up to a unit of the last digit of numbers."""
+    if one == two:
+        return True
+    if NUMBER.sub("#", one) != NUMBER.sub("#", two):
+        return False
+    return all(map(near, NUMBER.findall(one), NUMBER.findall(two)))
+
+
+def near(one: str, two: str) -> bool:
+    """Return whether two texts of numbers are a unit of the last digit apart; whole ones equal."""
+    if one == two:
+        return True
+    if "." not in one or "." not in two:
+        return False
+    units = [
+        10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+        for mantissa, _, exponent in (text.partition("e") for text in (one, two))
+    ]
+    return abs(float(one) - float(two)) <= 1.01 * max(units)
+
+
+def differences(kept: list[str], now: list[str]) -> list[str]:
+    """Return a diff of lines that say something else; none if all say the same."""
+    if len(kept) == len(now) and all(map(same, kept, now)):
+        return []
+    if len(kept) == len(now):  # else lines that differ by rounding stand in the diff, too
+        now = [old if same(old, new) else new for old, new in zip(kept, now, strict=True)]
+    return [line.rstrip() for line in difflib.unified_diff(kept, now, "kept", "now", n=1)]
