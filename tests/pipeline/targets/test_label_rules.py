@@ -106,6 +106,14 @@ def test_folds_spread_each_label_and_keep_clusters_whole():
     assert np.ptp(np.bincount(part)) <= 12
 
 
+def test_of_equally_good_thresholds_the_highest_is_taken_and_a_precision_may_just_be_reached():
+    # from 3 on 1 of 1 is right and 1 of 2 found, from 0 on 2 of 4 and 2 of 2: both an F1 of 2/3
+    assert fit_threshold(np.array([3.0, 2, 1, 0]), np.array([True, False, False, True])) == 2.5
+    positive = np.arange(25) < 14  # 14 / 25 is .56, and .56 * 25 more than 14 in floats
+    assert fit_threshold(np.zeros(25), positive, 0.56) == 0
+    assert fit_threshold(np.zeros(25), positive, 0.57) == np.inf
+
+
 @pytest.mark.parametrize(
     ("risk", "least"), [(0.005, -MOST), (0.01, 1), (0.29, 29), (0.299, 29), (0.5, 50)]
 )
