@@ -543,6 +543,9 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
     assert (report.answered, report.wrong) == (None, None)
     table = confidence_tables(found.confidence[0].to_json())[-1].text()
     assert "true labels outside the prediction set" in table
+    (first, *_) = confidence_tables(found.confidence[0].to_json())
+    assert "pairs; probabilities are calibrated" in first.notes[0]
+    assert any("of all pairs of an example and a label" in line for line in first.details)
     assert "answered" not in table
 
 
