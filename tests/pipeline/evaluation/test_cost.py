@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from text_stores import draw_text_store
+from text_stores import draw_text_store, make_text_store
 
 from savs import evaluate, extract, select
 from savs.pipeline.evaluation.cost import answers_cost
@@ -41,6 +41,19 @@ def test_a_selection_of_another_store_costs_the_examples_that_it_was_fitted_on(t
     more = make_store(tmp_path / "more", values, list("ababababa"), values[:, :4], list("abab"))
     cost = {"forwards": 4 + 4, "seconds": None, "bytes": 8 * 12 * 4}
     assert evaluate(more, select(small)).cost == cost
+
+
+def test_without_the_texts_that_were_read_no_cost_is_known(tmp_path):
+    """Two stores without training examples; the second one has no texts, either."""
+    values = np.random.default_rng(0).normal(size=(1, 4, 6)).astype(np.float32)
+    features = {"train": values[:, :0], "test": values, "classes": values[:, :2]}
+    labels = {"train": [], "test": list("abab"), "classes": list("ab")}
+    texts = make_text_store(tmp_path / "texts", features, labels, ["file"] * 2)
+    del features["classes"], labels["classes"]
+    plain = make_text_store(tmp_path / "plain", features, labels, [])
+    selection = select(texts, readout="clip")
+    assert evaluate(texts, selection).cost["forwards"] == 4 + 2
+    assert {*evaluate(plain, selection).cost.values()} == {None}
 
 
 def rows_of(counts):

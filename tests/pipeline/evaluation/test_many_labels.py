@@ -23,8 +23,11 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.evaluation.tables import confidence_tables
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
+from savs.pipeline.selection.left_out import leave_out
 from savs.pipeline.targets.label_logits import LabelLogits
-from savs.pipeline.targets.label_rules import NEVER, PLAIN, kept_levels
+from savs.pipeline.targets.label_rules import NEVER, PLAIN, fit_rules, kept_levels
+from savs.pipeline.targets.many import CALLED, LOGITS, PAIRS_KEPT
+from savs.pipeline.targets.tasks import Measuring
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 
@@ -99,8 +102,8 @@ def test_one_product_a_head_gives_each_labels_own_margin(many, readout):
     heads = selection.heads
     features = store.features("test", heads)
     widths = {head: 4 if head[0] else 6 for head in heads}
-    logits = LabelLogits(selection, widths).of(features)
-    for task, found in zip(selection.tasks, logits, strict=True):
+    margins = LabelLogits(selection, widths).of(features)
+    for task, found in zip(selection.tasks, margins, strict=True):
         width = max(4 if layer else 6 for layer, _ in task.heads)
         soft = task.fitted.scores(features[[heads.index(h) for h in task.heads], :, :width]).soft
         assert found == pytest.approx(soft[:, 1] - soft[:, 0], abs=3e-5)
@@ -205,6 +208,74 @@ def test_suspects_are_labels_that_were_changed(many, tmp_path):
     assert savs.label(noisy.store, corrected).changes.height == corrected.height
 
 
+def logits(shares):
+    shares = np.asarray(shares, np.float64)
+    return np.log(shares) - np.log1p(-shares)
+
+
+def test_suspects_of_a_label_are_those_that_are_known_and_wrongly_predicted(many):
+    store, _, _ = many
+    selection = savs.calibrate(store, savs.select(store, heads=3)).selection
+    unruled, silent, *others = selection.tasks
+    never = replace(silent, decision=replace(silent.decision, threshold=NEVER))
+    selection = replace(selection, tasks=(replace(unruled, decision=None), never, *others))
+    table = savs.evaluate(store, selection).predictions
+    parts = [*selection.target.contradicted(selection, table)]
+    found = {part["subtask"][0]: part for part in parts if part.height}
+    assert not found.keys() & {unruled.subtask, silent.subtask}
+    shares = np.array(table["probabilities"].to_list())
+    rows = table.select("id", "labels", "unknown", "predicted", "label").to_dicts()
+    for number, task in enumerate(others, start=2):
+        name = task.subtask
+        margins = np.abs(logits(shares[:, number]) - logits(task.decision.threshold))
+        is_known = np.array([name not in row["unknown"] for row in rows])
+        is_wrong = np.array([(name in row["labels"]) != (name in row["predicted"]) for row in rows])
+        wrong = np.flatnonzero(is_wrong & is_known)
+        right = margins[~is_wrong & is_known]
+        part = found[name]
+        assert part["id"].to_list() == [rows[row]["id"] for row in wrong]
+        assert part["margin"].to_list() == pytest.approx(margins[wrong], abs=1e-4)
+        assert part["strength"].to_list() == pytest.approx(
+            [(right <= margins[row]).mean() for row in wrong]
+        )
+        for row, changed in zip(wrong, part["prediction"], strict=True):
+            text, is_there = rows[row]["label"], name in rows[row]["predicted"]
+            assert changed == with_label(text, name, is_there=is_there)
+
+
+@pytest.mark.parametrize("precision", [None, 0.6])
+def test_a_fold_is_judged_by_the_rules_of_the_others_and_a_new_example_by_those_of_all(
+    many, precision
+):
+    """Each label by hand; the slope of all is for margins as large as those of the whole fit."""
+    store, _, _ = many
+    selection = savs.select(store, heads=2, readout="lda", precision=precision)
+    parts = leave_out(store, selection, 3, for_calibration=True)
+    table = selection.target.left_out(selection, store.examples("train"), parts)
+    found, called = (np.array(table[name].to_list()) for name in (LOGITS, CALLED))
+    values = [
+        store.features("train", task.heads)[:, part.task.rows]
+        for task, part in zip(selection.tasks, parts, strict=True)
+    ]
+    decisions = selection.target.decide(selection, parts, lambda: values, 90)
+    for number, (part, decision) in enumerate(zip(parts, decisions, strict=True)):
+        margins = part.scores.soft[:, 1] - part.scores.soft[:, 0]
+        states = part.labels.astype(np.int8)
+        for fold in range(3):
+            kept, out = part.fold != fold, part.fold == fold
+            (rule,) = fit_rules(margins[None, kept], states[None, kept], precision)
+            expected = rule.slope * margins[out] + rule.intercept
+            assert found[part.rows[out], number] == pytest.approx(expected, abs=1e-4)
+            clear = np.abs(expected - rule.least_logit) > 1e-3
+            said = called[part.rows[out], number] == 1
+            assert (said == (expected >= rule.least_logit))[clear].all()
+        (rule,) = fit_rules(margins[None], states[None], precision)
+        seen = selection.tasks[number].fitted.scores(values[number])
+        whole, folds = (np.abs(s.soft[:, 1] - s.soft[:, 0]).mean() for s in (seen, part.seen))
+        assert decision.slope == pytest.approx(rule.slope * folds / whole, rel=1e-3)
+        assert decision.threshold == pytest.approx(rule.threshold)
+
+
 def test_folds_choose_everything_anew_and_share_examples(many):
     store, _, _ = many
     selection = savs.calibrate(store, savs.select(store, heads=3)).selection
@@ -248,6 +319,7 @@ def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
     )
     selection = savs.calibrate(store, savs.select(store)).selection
     assert [task.decision is None for task in selection.tasks] == [False, True]
+    assert "but for 1 labels with too few examples" in selection.target.limits(selection, str)[1]
     result = savs.evaluate(store, selection)
     assert any(
         "too few independent examples to fit a threshold for 1 label ('b')" in note
@@ -328,7 +400,7 @@ def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggest
     for row in evaluation.predictions.iter_rows(named=True):
         thresholds = evaluation.tables["per_label"]["threshold"]
         apart = [
-            abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
+            abs(logits(p) - logits(t))
             for p, t in zip(row["probabilities"], thresholds, strict=True)
         ]
         distances[row["id"]] = min(apart)
@@ -384,6 +456,46 @@ def test_a_split_that_was_skipped_whole_is_measured_as_missed(tmp_path):
     assert {m.name: m.value for m in result.metrics}["exact match"] == 0
 
 
+def test_probabilities_and_pairs_are_counted_where_they_are_known(tmp_path):
+    """A skipped example has no probability, and an unknown label is in no pair."""
+    store, states, _ = make_many(tmp_path / "some", skipped={"test": [0]})
+    plain = savs.select(store, heads=2)
+    result = savs.evaluate(store, savs.calibrate(store, plain).selection)
+    (trusted,) = result.confidence
+    assert trusted.examples == (states[91:] >= 0).sum()
+    assert trusted.temperatures == {}  # calibrated by other numbers
+    assert savs.evaluate(store, plain).confidence[0].temperatures is None
+    rows = result.predictions.drop_nulls("prediction").to_dicts()
+    everything = result.predictions.to_dicts()
+    assert result.tables["pairs"].height == PAIRS_KEPT
+    for pair in result.tables["pairs"].iter_rows(named=True):
+        both = {pair["label"], pair["other"]}
+        assert pair["n"] == sum(both <= {*row["labels"]} for row in everything)
+        said = [row for row in rows if both <= {*row["predicted"]}]
+        assert pair["predicted"] == sum(not both & {*row["unknown"]} for row in said)
+    assert result.tables["pairs"]["n"].is_sorted(descending=True)
+    found = result.target.estimates({}, result.tables, plain.tasks)
+    for row in result.tables["per_label"].iter_rows(named=True):
+        metric = found[row["label"]]
+        assert (metric.value, metric.units) == (row["average_precision"], row["n"])
+
+
+def test_intervals_of_labels_are_wider_where_fits_share_examples(many):
+    """Of the same predictions, by the variance of the folds' means in that of independent ones."""
+    store, _, _ = many
+    selection = savs.calibrate(store, savs.select(store, heads=2)).selection
+    parts = leave_out(store, selection, 3)
+    examples = store.examples("train")
+    table = selection.target.left_out(selection, examples, parts)
+    table = table.with_columns(cluster=examples["group"]).lazy()
+    widths = []
+    for inflation in (1, 4):
+        how = Measuring(metrics=lambda *_: [], inflation=inflation)
+        row = selection.target.measure(table, selection, {}, how).tables["per_label"][0]
+        widths.append((row["average_precision"] - row["low"]).item())
+    assert widths[1] > 1.3 * widths[0]
+
+
 def test_a_skipped_example_without_labels_is_not_right(tmp_path):
     train = ['["a"]', "[]", '["a"]', "[]"]
     values = np.float32([[[1, 0], [0, 1]] * 2])
@@ -391,12 +503,15 @@ def test_a_skipped_example_without_labels_is_not_right(tmp_path):
         tmp_path / "s",
         identity(grid=(LayerGrid(0, (0,), 2),), options=MANY),
         {"train": {0: values}, "test": {0: values}},
-        {"train": [{"label": text} for text in train], "test": [{"label": "[]"}] * 4},
+        {
+            "train": [{"label": text} for text in train],
+            "test": [{"label": text} for text in ("[]", "[]", '{"a":null}', "[]")],
+        },
         skipped={"test": [1]},
     )
     result = savs.evaluate(store, savs.select(store, heads=1))
-    # the direction of the first and the third one is that of label a, which they lack
-    assert result.predictions["correct"].to_list() == [False, False, False, True]
+    # the direction of the first and the third one is that of label a, which the first one lacks
+    assert result.predictions["correct"].to_list() == [False, False, True, True]
     assert result.predictions["prediction"].to_list() == ['["a"]', None, '["a"]', "[]"]
 
 
@@ -410,10 +525,11 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
     names = [task.subtask for task in selection.tasks]
     missed, true, sizes = 0, 0, []
     for row in found.predictions.iter_rows(named=True):
-        logits = np.log(p := np.array(row["probabilities"], np.float64)) - np.log1p(-p)
         expected = [
             name
-            for name, logit, task in zip(names, logits, selection.tasks, strict=True)
+            for name, logit, task in zip(
+                names, logits(row["probabilities"]), selection.tasks, strict=True
+            )
             if logit >= task.decision.kept[19] - 1e-4
         ]
         assert set(row["prediction_set"]) == set(expected)
@@ -427,6 +543,9 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
     assert (report.answered, report.wrong) == (None, None)
     table = confidence_tables(found.confidence[0].to_json())[-1].text()
     assert "true labels outside the prediction set" in table
+    (first, *_) = confidence_tables(found.confidence[0].to_json())
+    assert "pairs; probabilities are calibrated" in first.notes[0]
+    assert any("of all pairs of an example and a label" in line for line in first.details)
     assert "answered" not in table
 
 

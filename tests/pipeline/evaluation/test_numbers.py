@@ -15,6 +15,7 @@ import savs
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suggest import CANDIDATES
 from savs.pipeline.evaluation.suspects import suspects
@@ -22,6 +23,7 @@ from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.targets.numbers import NumberRule, fit_reach
+from savs.pipeline.targets.tasks import Measuring
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 
@@ -161,6 +163,14 @@ def test_left_out_intervals_come_from_the_other_folds(stores):
     assert metrics["RMSE"].value == pytest.approx(
         np.sqrt(np.square(table["value"].to_numpy() - numbers[:TRAIN]).mean())
     )
+    alone, shared = (
+        result.target.measure(
+            table.lazy(), result.selection, {}, Measuring(metrics=lambda *_: [], inflation=factor)
+        ).tables["ranges"]
+        for factor in (1, INFLATION)
+    )
+    assert result.tables["ranges"].equals(shared)
+    assert (shared["low"] < alone["low"]).all()
     one_out = savs.evaluate(store, savs.select(store, heads=3), on="folds", folds="loo")
     assert "40-fold" in one_out.notes[0]
 
@@ -192,7 +202,7 @@ def test_a_skipped_example_counts_as_the_mean(tmp_path):
     errors = result.units[0].scores["score"]
     assert errors[4] == pytest.approx(abs(numbers[TRAIN + 4] - numbers[:TRAIN].mean()))
     assert any("with the mean of the training numbers" in note for note in result.notes)
-    assert any("there are no intervals" in note for note in result.notes)
+    assert any(f"there are no intervals for {TEST - 1} ex" in note for note in result.notes)
     calibrated = savs.calibrate(store, savs.select(store, heads=2)).selection
     result = savs.evaluate(store, calibrated)
     coverage = result.metrics[-1]
@@ -315,6 +325,8 @@ def test_suspects_are_the_numbers_farthest_from_what_the_others_say(tmp_path):
     assert table["margin"].to_list() == sorted(table["margin"], reverse=True)
     errors = savs.evaluate(store, selection, on="folds").predictions
     errors = errors.select(error=pl.col("value") - pl.col("label").cast(pl.Float64))["error"]
+    shares = [(errors.abs() <= margin + 1e-3).mean() for margin in table["margin"]]
+    assert table["strength"].to_list() == pytest.approx(shares)
     low, high = errors.quantile(0.25, "linear"), errors.quantile(0.75, "linear")
     far = (errors < low - 1.5 * (high - low)) | (errors > high + 1.5 * (high - low))
     assert table.height == far.sum()

@@ -12,6 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
+    most_alike,
     nearest_chain,
     suggest_from_predictions,
     suggest_from_store,
@@ -99,6 +100,11 @@ def test_each_subtask_has_its_own(tmp_path):
     assert found.table["subtask"].to_list() == ["x", "x", "y", "y"]
     assert found.table["images"][0].to_list()[1] == "z.png"
     assert suggest(store, selection, 2, subtask="y").table["subtask"].to_list() == ["y", "y"]
+    names = [f"test:{i}" for i in range(1, 12, 2)]
+    alike = most_alike(store, selection, "test", names, 3, subtask="y")
+    assert alike.height == 3
+    assert {*alike["id"]} < {*names}
+    assert alike["prediction"].null_count() == 0
     with pytest.raises(SelectionError, match="no subtask 'w'; it has: x, y"):
         suggest(store, selection, 2, subtask="w")
 
@@ -116,6 +122,8 @@ def test_a_file_of_predictions_gives_the_smallest_margins(tmp_path):
     found = suggest_from_predictions(tmp_path / "p.csv", 2)
     assert found.table["id"].to_list() == ["2", "4"]
     assert found.table["images"].to_list() == [["b.png", "c.png"], ["e.png"]]
+    whole = suggest_from_predictions(tmp_path / "p.csv", 9).table
+    assert whole["id"].to_list() == ["2", "4", "1"]  # the third has no prediction
     lists = rows.with_columns(media=pl.Series([["a"], ["b"], ["d"], ["e"]]))
     for name, write in (("p.parquet", lists.write_parquet), ("p.jsonl", lists.write_ndjson)):
         write(tmp_path / name)

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from savs import evaluate, select
+from savs import evaluate, label, select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.compatibility import require_match
+from savs.pipeline.selection.compatibility import appended_since, older_note, require_match
+from savs.pipeline.selection.training_data import LABELS, labels_digest
 from savs.stores import FeatureStore
+from savs.stores.format.manifest import PlacedRow
 from stores import make_store
 
 
@@ -76,3 +78,29 @@ def test_of_several_training_prompts_none_is_compared(tmp_path) -> None:
     selection = select(store_of(tmp_path / "a", ["A?", "B?"] * 2, ["A?"] * 4), heads=1)
     result = evaluate(store_of(tmp_path / "b", ["A?", "B?"] * 3, ["C?"] * 4), selection)
     assert not any("prompt" in note for note in result.notes)
+
+
+def test_a_selection_of_other_examples_is_not_older_than_a_store(tmp_path) -> None:
+    store = store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4)
+    selection = select(store, heads=1)
+    changed = label(store, {"train:0": "b"}).store.manifest
+    assert "labels or files changed" in older_note(selection, changed)[0]
+    other = replace(selection, train="0" * 64)
+    assert appended_since(other, changed) == 0
+    assert older_note(other, changed) == []
+    # of labels that came to test examples alone: all that is planned for training came since
+    (note,) = older_note(replace(selection, train=f"{LABELS}{'0' * 64}"), changed)
+    assert "store: 4 training examples were appended since" in note
+
+
+def test_each_change_of_a_training_example_counts_and_none_of_another_split(tmp_path) -> None:
+    manifest = store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4).manifest
+
+    def changed(split: str, to: str | None = "train", **other: str | None) -> list[str]:
+        row = PlacedRow(f"{split}:0", to, **{"label": "b", **other})
+        return labels_digest(replace(manifest, rows={split: {f"{split}:0": row}}))
+
+    cases = [{}, {"label": "a"}, {"group": "g"}, {"to": "test"}, {"to": None}]
+    found = [*(changed("train", **one) for one in cases), changed("test")]
+    assert len({*map(tuple, found)}) == len(found)
+    assert changed("test", to="test") == changed("test", to=None) == []

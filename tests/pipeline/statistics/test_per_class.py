@@ -102,3 +102,10 @@ def test_dependent_folds_widen_the_interval_of_examples_of_one_cluster(measure):
     pairs = predictions_of(rows).with_columns(cluster=pl.int_range(8).floordiv(2).cast(pl.String))
     found = measure(pairs, inflation=1.5)
     assert found["low"].to_list() == pytest.approx([wilson_interval(1, 2 / 1.5)[0]] * 2)
+
+
+def test_equal_confusions_are_in_the_order_in_which_they_appear_first():
+    names = [f"c{(7 * i) % 30}" for i in range(30)]
+    rows = [(None, name, "other") for name in names]
+    found = count_confusions(predictions_of([*rows, rows[-1]]))
+    assert found["label"].to_list() == [names[-1], *names[:-1]]

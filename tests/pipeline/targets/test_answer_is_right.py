@@ -18,7 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import target_named
-from savs.pipeline.targets.answer_is_right import RIGHT, WRONG, kept_units
+from savs.pipeline.targets.answer_is_right import RIGHT, WRONG, answer_metrics, kept_units
 from savs.stores import LayerGrid, ResultError
 from stores import identity, write_store
 
@@ -44,7 +44,10 @@ def answered(folder, *, seed=0, pull=2.0, subtask=None, skipped=None, texts=Fals
         values = rng.normal(size=(len(grid.heads), n, grid.head_dim))
         values[0] += pull * right[:, None] * rng.normal(size=grid.head_dim)
         features[grid.layer] = np.float32(values)
-    rows = [{"label": label, "extra": '{"place": "here"}'} for label in labels]
+    rows = [
+        {"label": label, "extra": '{"place": "here"}', "group": f"g{i}", "category": f"c{i % 2}"}
+        for i, label in enumerate(labels)
+    ]
     if subtask is not None:
         rows = [{**row, "subtask": subtask[i % len(subtask)]} for i, row in enumerate(rows)]
     values, outputs = np.float32(sums), {"answers": {name: [5, 2] for name in NAMES}}
@@ -84,6 +87,11 @@ def test_labels_say_whether_answers_are_right(tmp_path, texts) -> None:
     assert [one["labelled"] for one in extra] == store.examples("train")["label"].to_list()
     assert seen.skipped("test")["label"].to_list() == [None, None]
     assert target_named(OWN).of_store(seen) is seen
+    kept_columns = ["id", "group", "category", "subtask", "media", "prompt"]
+    assert train.select(kept_columns).equals(store.examples("train").select(kept_columns))
+    selection = savs.select(store, target=OWN, heads=2)
+    assert selection.answers == ("generate" if texts else "labels")
+    assert sorted(selection.answer_labels) == [(None, name) for name in NAMES if not texts]
     np.testing.assert_array_equal(seen.features("train"), store.features("train"))
     assert store.examples("test")["label"].is_in(NAMES).all()
 
@@ -98,6 +106,9 @@ def test_labels_that_came_later_count(tmp_path) -> None:
     seen = target_named(OWN).of_store(labelled).examples("train")
     assert seen.filter(id=f"train:{wrong}")["label"].item() == RIGHT
     assert any(older in note for note in savs.evaluate(labelled, selection).notes)
+    moved = savs.label(labelled, {"test:0": said[TRAIN]}).store
+    seen = target_named(OWN).of_store(moved).examples("train")
+    assert seen.filter(id="test:0")["label"].item() == RIGHT
 
 
 def by_hand(table: pl.DataFrame) -> dict[str, float]:
@@ -155,6 +166,14 @@ def test_subtasks_have_heads_and_metrics_of_their_own(tmp_path) -> None:
     single = [found[f"ROC-AUC, {name}"].value for name in ("one", "two")]
     assert found["ROC-AUC, macro"].value == pytest.approx(np.mean(single))
     assert [*found][-2:] == ["ROC-AUC, one", "ROC-AUC, two"]
+    # where all answers are right, or wrong, nothing is told apart
+    table = savs.evaluate(store, selection).predictions.lazy()
+    classes = {"one": (WRONG, RIGHT), "two": (WRONG, RIGHT)}
+    is_right = pl.col("label") == RIGHT
+    some = answer_metrics(table.filter((pl.col("subtask") == "one") | is_right), classes)
+    assert [units.name for units in some][::5] == ["ROC-AUC, macro", "ROC-AUC, one"]
+    assert some[0].scores["score"].mean() == pytest.approx(single[0])
+    assert answer_metrics(table.filter(is_right), classes) == []
 
 
 def test_a_report_has_the_commands_that_learn_it_again(tmp_path) -> None:

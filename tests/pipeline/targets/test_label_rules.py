@@ -8,7 +8,9 @@ from sklearn.metrics import f1_score, precision_score
 from savs.pipeline.heads.folds import label_folds
 from savs.pipeline.targets.label_rules import (
     LEAST_SLOPE,
+    MOST,
     NEVER,
+    LabelRule,
     fit_rules,
     fit_sigmoids,
     fit_threshold,
@@ -102,3 +104,20 @@ def test_folds_spread_each_label_and_keep_clusters_whole():
     counts = np.stack([np.bincount(part, of == 1, 5) for of in states[1:]])
     assert (counts.max(axis=1) - counts.min(axis=1) <= 4).all()
     assert np.ptp(np.bincount(part)) <= 12
+
+
+def test_of_equally_good_thresholds_the_highest_is_taken_and_a_precision_may_just_be_reached():
+    # from 3 on 1 of 1 is right and 1 of 2 found, from 0 on 2 of 4 and 2 of 2: both an F1 of 2/3
+    assert fit_threshold(np.array([3.0, 2, 1, 0]), np.array([True, False, False, True])) == 2.5
+    positive = np.arange(25) < 14  # 14 / 25 is .56, and .56 * 25 more than 14 in floats
+    assert fit_threshold(np.zeros(25), positive, 0.56) == 0
+    assert fit_threshold(np.zeros(25), positive, 0.57) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("risk", "least"), [(0.005, -MOST), (0.01, 1), (0.29, 29), (0.299, 29), (0.5, 50)]
+)
+def test_a_risk_between_two_percents_is_that_of_the_lower_one(risk, least):
+    kept = tuple(map(float, range(1, 51)))
+    rule = LabelRule(slope=1.0, intercept=0.0, threshold=0.5, kept=kept)
+    assert rule.least_kept(risk) == least

@@ -1,10 +1,15 @@
 """What a person is shown of left-out examples whose folds have several readouts."""
 
+import numpy as np
 import polars as pl
 import pytest
+from number_stores import make_numbers
 
+import savs
 from savs.pipeline.targets import target_named
 from savs.pipeline.targets.one import PREDICTION_SCHEMA
+from savs.pipeline.targets.target import SEEN, scores_of_seen
+from stores import make_store
 
 
 def left_out(*scores: tuple[float, float]) -> pl.DataFrame:
@@ -45,3 +50,42 @@ def test_votes_of_all_folds_are_counted():
         (8, ["14 of 20", "6 of 20"]),
         (2, ["11 of 20", "9 of 20"]),
     ]
+
+
+def test_classes_without_a_vote_are_not_printed():
+    votes = next(c for c in target_named("one").new_columns(left_out()) if c.heading == "votes")
+    of_two = [{"class": "cat", "score": 20.0}, {"class": "dog", "score": 0.0}]
+    assert votes.show(of_two) == "cat 20"
+
+
+@pytest.mark.parametrize("kind", ["one", "regression"])
+def test_scores_must_give_the_margins_and_the_predictions_that_are_known(tmp_path, kind):
+    if kind == "one":
+        values = np.random.default_rng(0).normal(size=(2, 8, 4)).astype("f4")
+        store = make_store(tmp_path / "s", values, list("abab" * 2), values, list("abab" * 2))
+    else:
+        store = make_numbers(tmp_path / "s")[0]
+    selection = savs.select(store, heads=2, readout="lda" if kind == "one" else "ridge")
+    (task,) = selection.tasks
+    known = savs.evaluate(store, selection).predictions
+    width = max(selection.widths()[head] for head in task.heads)
+    scores = task.fitted.scores(store.features("test", task.heads)[:, :, :width])
+    target = selection.target
+    assert target.gives(task, scores, known)
+    if kind == "one":
+        other = known["prediction"].replace({"a": "b", "b": "a"})
+        assert not target.gives(task, scores, known.with_columns(prediction=other))
+        assert not target.gives(task, scores, known.with_columns(pl.col("margin") + 0.01))
+        assert not target.gives(task, scores, known.with_columns(margin=pl.lit(None, pl.Float32)))
+    else:
+        assert not target.gives(task, scores, known.with_columns(pl.col("value") + 1))
+
+
+def test_of_many_examples_of_a_fit_every_nth_is_seen(tmp_path):
+    count = 2 * SEEN + 2
+    values = np.random.default_rng(0).normal(size=(1, count, 3)).astype("f4")
+    labels = list("ab" * (count // 2))
+    store = make_store(tmp_path / "s", values, labels, values[:, :2], labels[:2], shard_rows=2000)
+    fitted = savs.select(store, heads=1, readout="lda").tasks[0].fitted
+    seen = scores_of_seen(fitted, values).soft
+    assert seen == pytest.approx(fitted.scores(values).soft[::3])

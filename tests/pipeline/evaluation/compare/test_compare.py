@@ -15,6 +15,7 @@ from savs.pipeline.evaluation.compare.compare import (
     method_table,
 )
 from savs.pipeline.evaluation.sweep.table import join_sweeps, save_sweep
+from savs.pipeline.evaluation.tables import comparison_tables
 from savs.pipeline.statistics.intervals import wilson_interval
 from savs.pipeline.statistics.paired_tests import (
     holm,
@@ -363,6 +364,7 @@ def test_sweeps_of_several_data_sets_have_a_mean(pair, tmp_path):
     assert means.select("a", "b", "shots", "data_sets").rows() == [
         ("vote", "lda", shots, 2) for shots in (2, 4, 6)
     ]
+    assert "p" in [column.heading for column in comparison_tables(alone)[-1].columns]
     expected = join_sweeps(sweeps).over_stores()
     with pytest.raises(ComparisonError, match="have no readout, number of heads and shots in comm"):
         compare([tmp_path / "of2", tmp_path / "of4"])
