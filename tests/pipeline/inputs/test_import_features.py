@@ -68,6 +68,9 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
     odd = inputs.rows("odd.jsonl", [*ROWS[:-1], {**ROWS[-1], "id": "other"}])
     with pytest.raises(ImportFileError, match=r"1 ids of .*odd.jsonl are not in .*'other'"):
         import_features(tmp_path / "x.parquet", odd, out=tmp_path / "t")
+    nameless = inputs.rows("nameless.jsonl", [*ROWS[:-1], {**ROWS[-1], "id": None}])
+    with pytest.raises(ImportFileError, match=r"1 ids of .* are not in .*'nameless:11'"):
+        import_features(tmp_path / "x.parquet", nameless, out=tmp_path / "t")
     twice = inputs.rows("twice.jsonl", [*ROWS[:-1], ROWS[0]])
     with pytest.raises(ImportFileError, match="has the id 'e0' twice"):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
@@ -123,6 +126,16 @@ def test_digests_that_cannot_be_are_refused(tmp_path, digests, message):
     frame.write_parquet(tmp_path / "x.parquet")
     with pytest.raises(RowError, match=message):
         import_features(tmp_path / "x.parquet", out=tmp_path / "s")
+
+
+def test_a_medium_of_the_test_split_may_have_the_name_of_another_one(tmp_path):
+    rows = {"label": ["a", "b"] * 2, "split": ["train"] * 2 + ["test"] * 2, "media": [["m"]] * 4}
+    digests = [[digit * 64] for digit in "1122"]
+    frame = pl.DataFrame({**rows, "media_sha256": digests, "v": [[1.0], [2.0], [3.0], [4.0]]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    store = import_features(tmp_path / "x.parquet", out=tmp_path / "s").store
+    for split, digit in (("train", "1"), ("test", "2")):
+        assert store.examples(split)["media_sha256"].to_list() == [[digit * 64]] * 2
 
 
 def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):
