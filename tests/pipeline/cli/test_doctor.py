@@ -84,3 +84,16 @@ def test_paths_do_not_tell_the_user() -> None:
     assert without_home(Path.home() / "runs") == "~/runs"
     assert without_home(Path("/data")) == "/data"
     assert describe_variables({"PATH": "/secret"}) == {}
+
+
+def test_variables_are_shown_where_they_can_hold_no_secret() -> None:
+    environ = {
+        "SAVS_EXTRACT_MODEL": "m",
+        "OMP_NUM_THREADS": "2",
+        "https_proxy": "p",
+        "HF_TOKEN": "",
+    }
+    found = describe_variables(environ)
+    assert list(found.items()) == [
+        *(("OMP_NUM_THREADS", "2"), ("SAVS_EXTRACT_MODEL", "set"), ("https_proxy", "set")),
+    ]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from held import SIZE, Hold
 
 from savs.pipeline.cli.node_run import _with_progress
-from savs.pipeline.cluster.node import Node, _end, exit_code, with_options
+from savs.pipeline.cluster.node import Node, _end, exit_code, parts_progress, with_options
 from savs.pipeline.running.launchers import Rank
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
@@ -239,3 +239,23 @@ def test_a_killed_process_has_the_exit_code_of_a_shell() -> None:
     assert exit_code([-signal.SIGKILL, -signal.SIGKILL]) == 137
     assert exit_code([-signal.SIGKILL, 1]) == 137
     assert exit_code([1, 2]) == 2
+    assert exit_code([0, 0]) == 0
+
+
+def test_progress_begins_when_the_parts_are_planned_and_counts_each_once() -> None:
+    files, planned, shown = {"old"}, dict[str, int](), []
+
+    @contextmanager
+    def progress(total: int) -> Iterator[Callable[[int], None]]:
+        shown.append(("total", total))
+        yield lambda rows: shown.append(("done", rows))
+        shown.append(("end", 0))
+
+    with parts_progress(lambda: set(files), lambda: planned, progress) as (tick, before):
+        tick()
+        assert (before, shown) == ({"old"}, [])
+        planned |= {"old": 4, "a": 3, "b": 2}
+        for name in ("a", "a", "b"):
+            files.add(name)
+            tick()
+    assert shown == [("total", 5), ("done", 3), ("done", 0), ("done", 2), ("end", 0)]

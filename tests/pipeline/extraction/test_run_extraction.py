@@ -13,16 +13,18 @@ from savs.foundation.imports import install_command
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.model import model_options
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.run_extraction import estimate
+from savs.pipeline.extraction.run_extraction import earlier_skips, estimate
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.progress import Reporting
 from savs.stores import (
+    LayerGrid,
     StoreMismatchError,
     StoreWriteError,
 )
 from savs.stores.read import store as opening
+from stores import identity, write_store
 
 
 def test_batch_size_and_shards_do_not_change_features(run):
@@ -106,6 +108,17 @@ def test_bad_images_are_skipped_with_a_reason(run, inputs):
     assert "the processor refuses it" in reasons[2]
     assert done.store.examples("test")["id"].to_list() == ["bad:2"]
     assert done.store.features("test").shape == (12, 1, 12)
+
+
+def test_earlier_skips_are_those_of_splits_that_are_complete(tmp_path):
+    features = {split: {0: np.ones((2, 4, 3), np.float32)} for split in ("train", "test")}
+    rows = {split: [{"label": label} for label in "abab"] for split in features}
+    what, skipped = identity(grid=(LayerGrid(0, (0, 1), 3),)), {"train": [1], "test": [0]}
+    store = write_store(tmp_path / "s", what, features, rows, skipped=skipped, shard_rows=2)
+    assert earlier_skips(store.path) == {("train", "train:1"), ("test", "test:0")}
+    (store.path / "test-00001.h5").unlink()
+    assert earlier_skips(store.path) == {("train", "train:1")}
+    assert earlier_skips(tmp_path / "absent") == frozenset()
 
 
 @pytest.mark.thorough

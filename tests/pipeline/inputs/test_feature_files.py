@@ -85,6 +85,8 @@ def test_heads_of_two_types_are_stored_in_one_that_loses_no_digit(tmp_path):
     file = open_features(tmp_path / "x.safetensors")
     assert file.dtype == "float32"
     np.testing.assert_array_equal(file.read(0, N)[0][0], exact)
+    save_file({"L0.H0": exact.astype(np.float16), "L0.H1": rounded}, tmp_path / "y.safetensors")
+    assert open_features(tmp_path / "y.safetensors").dtype == "float32"
 
 
 def test_columns_of_other_names_are_heads_in_their_order(tmp_path):
@@ -108,12 +110,15 @@ BAD = {
     "no vector": ({"x": [1.0]}, "no column of lists of floats"),
     "names": ({"L0.H0": [[1.0]], "x": [[1.0]]}, "expected a single one, or one a head"),
     "twice": ({"L0.H0": [[1.0]], "L00.H0": [[1.0]]}, "each once"),
-    "empty id": ({"x": [[1.0]], "id": [None]}, "an id is empty"),
+    "null id": ({"x": [[1.0]], "id": [None]}, "an id is empty"),
+    "empty id": ({"x": [[1.0]], "id": [""]}, "an id is empty"),
+    "too wide": ({"x": [[1.0] * 9]}, "has 36 bytes of features per example; .* at most 32"),
 }
 
 
 @pytest.mark.parametrize(("values", "message"), BAD.values(), ids=BAD)
-def test_other_arrays_and_tables_are_refused(tmp_path, values, message):
+def test_other_arrays_and_tables_are_refused(tmp_path, monkeypatch, values, message):
+    monkeypatch.setattr(feature_files, "MAX_ROW_BYTES", 32)
     path = tmp_path / ("x.parquet" if isinstance(values, dict) else "x.npy")
     pl.DataFrame(values).write_parquet(path) if isinstance(values, dict) else np.save(path, values)
     with pytest.raises(ImportFileError, match=message):

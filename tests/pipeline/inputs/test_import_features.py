@@ -68,6 +68,9 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
     odd = inputs.rows("odd.jsonl", [*ROWS[:-1], {**ROWS[-1], "id": "other"}])
     with pytest.raises(ImportFileError, match=r"1 ids of .*odd.jsonl are not in .*'other'"):
         import_features(tmp_path / "x.parquet", odd, out=tmp_path / "t")
+    nameless = inputs.rows("nameless.jsonl", [*ROWS[:-1], {**ROWS[-1], "id": None}])
+    with pytest.raises(ImportFileError, match=r"1 ids of .* are not in .*'nameless:11'"):
+        import_features(tmp_path / "x.parquet", nameless, out=tmp_path / "t")
     twice = inputs.rows("twice.jsonl", [*ROWS[:-1], ROWS[0]])
     with pytest.raises(ImportFileError, match="has the id 'e0' twice"):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
@@ -123,6 +126,16 @@ def test_digests_that_cannot_be_are_refused(tmp_path, digests, message):
     frame.write_parquet(tmp_path / "x.parquet")
     with pytest.raises(RowError, match=message):
         import_features(tmp_path / "x.parquet", out=tmp_path / "s")
+
+
+def test_a_medium_of_the_test_split_may_have_the_name_of_another_one(tmp_path):
+    rows = {"label": ["a", "b"] * 2, "split": ["train"] * 2 + ["test"] * 2, "media": [["m"]] * 4}
+    digests = [[digit * 64] for digit in "1122"]
+    frame = pl.DataFrame({**rows, "media_sha256": digests, "v": [[1.0], [2.0], [3.0], [4.0]]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    store = import_features(tmp_path / "x.parquet", out=tmp_path / "s").store
+    for split, digit in (("train", "1"), ("test", "2")):
+        assert store.examples(split)["media_sha256"].to_list() == [[digit * 64]] * 2
 
 
 def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):
@@ -241,6 +254,10 @@ CHANGES = {
         *(RowError, "test example 'e8' occurs twice"),
     ),
     "label": (lambda rows: [{**row, "label": None} for row in rows], RowError, "has no label"),
+    "class of training": (
+        lambda rows: [{**row, "label": "a", "split": "train"} for row in rows],
+        *(RowError, "one class only"),
+    ),
     "class": (lambda rows: [{**row, "label": "a"} for row in rows], RowError, "one class only"),
 }
 
@@ -314,6 +331,85 @@ def test_texts_show_no_image_scales_are_numbers_and_labels_may_come_later(tmp_pa
     bare = import_features(files[0], out=tmp_path / "s")  # rows that wait for a label
     assert bare.store.splits == ["unlabelled"]
     assert bare.notes == ("no row has a label: savs classify CLASSIFIER STORE classifies them",)
+
+
+def test_notes_say_all_that_is_doubtful(tmp_path, files, inputs):
+    np.save(files[0], VALUES.astype(np.float64))
+    rows = [{**row, "image": f"{row['id']}.png"} for row in ROWS]
+    rows[3] |= {"image": "e1.png", "label": "a"}  # e1 is b
+    rows[9]["label"] = "c"
+    done = import_features(files[0], inputs.rows("l.jsonl", rows), out=tmp_path / "s")
+    assert done.notes == (
+        "rows of features and labels were matched by their order",
+        "float64 is kept as float32",
+        f"11 of 11 media are not in {inputs.root} (the first is e0.png): they are compared by name"
+        " only",
+        "the same media and prompt have several labels, once: e1 is 'b'; e3 is 'a'",
+        "test label 'c' (1 example) is in no training example",
+    )
+    assert done.store.manifest.identity.dtype == "float32"
+
+
+def test_media_outside_the_folder_of_labels_are_read_where_that_is_allowed(tmp_path, files, inputs):
+    inputs.image("0.png")
+    (inputs.root / "tables").mkdir()
+    rows = [{**row, "image": "../0.png"} for row in ROWS]
+    labels = inputs.rows("tables/l.jsonl", rows)
+    for allowed in (False, True):
+        done = import_features(files[0], labels, out=tmp_path / str(allowed), allow_outside=allowed)
+        assert any("media are not in" in note for note in done.notes) == (not allowed)
+        assert set(done.store.examples("test")["media_sha256"].list.len()) == {int(allowed)}
+
+
+def test_own_columns_are_fields_under_the_names_of_export_unless_they_are_mapped(tmp_path):
+    rows = {"label": ["a", "b"] * 6, "split": ["train"] * 8 + ["test"] * 4, "raw": [b"x"] * 12}
+    own = {"media": [["m.png"]] * 12, "prompt": ["?"] * 12, "v": VALUES[:, 0].tolist()}
+    pl.DataFrame(rows | own).write_parquet(tmp_path / "x.parquet")
+    columns = {"image": "photo", "question": "ask"}
+    named = {"photo": ["p.png"] * 12, "ask": ["!"] * 12}
+    pl.DataFrame(rows | own | named).write_parquet(tmp_path / "y.parquet")
+    plain = import_features(tmp_path / "x.parquet", out=tmp_path / "s").store.examples("test")
+    mapped = import_features(tmp_path / "y.parquet", out=tmp_path / "t", columns=columns).store
+    found = [plain.row(0, named=True), mapped.examples("test").row(0, named=True)]
+    shown = [(row["media"], row["prompt"], json.loads(row["extra"])) for row in found]
+    assert shown == [
+        (["m.png"], "?", {}),
+        (["p.png"], "!", {"media": ["m.png"], "prompt": "?"}),
+    ]
+
+
+def test_all_fields_of_general_are_kept(tmp_path, files, inputs):
+    fields = {"group": "g", "subtask": "s", "category": "c", "question": "q?"}
+    rows = [{**row, **fields} for row in ROWS[:-2]]
+    rows += [{"label": label, "subtask": "s", "split": "classes"} for label in "ab"]
+    store = import_features(files[0], inputs.rows("l.jsonl", rows), out=tmp_path / "s").store
+    names = ["group", "subtask", "category", "prompt"]
+    assert store.examples("test").select(names).unique().rows() == [("g", "s", "c", "q?")]
+    assert store.examples("classes")["subtask"].to_list() == ["s", "s"]
+    labelled = [{**row, "split": "unlabelled"} for row in ROWS]
+    waiting = import_features(files[0], inputs.rows("l.jsonl", labelled), out=tmp_path / "t").store
+    assert waiting.examples("unlabelled")["label"].to_list() == [None] * N
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "form"),
+    [
+        (["a|b", "b"], {"label_separator": "|"}, {"form": "separator", "separator": "|"}),
+        (["a", "b"], {"positive": "a"}, {"form": "classes", "positive": "a"}),
+        (["1", "2"], {"task": "ordinal"}, {"form": "ordinal"}),
+    ],
+)
+def test_what_labels_are_is_a_part_of_the_store(tmp_path, files, inputs, labels, options, form):
+    rows = [{**row, "label": labels[n % 2]} for n, row in enumerate(ROWS)]
+    store = import_features(
+        *(files[0], inputs.rows("l.jsonl", rows)), out=tmp_path / "s", **options
+    )
+    assert store.store.manifest.identity.benchmark["options"] == {"labels": form}
+
+
+def test_a_split_of_another_name_is_refused(tmp_path, files):
+    with pytest.raises(ImportFileError, match="`split` is 'val', expected train or test or"):
+        import_features(*files, out=tmp_path / "s", split="val")
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path, files):

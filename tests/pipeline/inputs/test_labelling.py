@@ -200,6 +200,34 @@ def test_a_new_class_is_added_if_that_is_asked_for(store) -> None:
     assert done.store.examples("train")["label"].to_list()[-2:] == ["fox", "fox"]
 
 
+def test_a_label_that_came_late_is_a_class_and_the_one_before_is_none(tmp_path) -> None:
+    rows = [row("t0", "cat"), {**row("t1", "cat"), "label": "fox"}]
+    store = make(tmp_path / "s", train=rows, unlabelled=[row("u0", "cat", labelled=False)])
+    label(store, {"t1": "wolf"}, new_classes=True)
+    with pytest.raises(LabelError, match="'fox' is no class; the classes are cat, wolf:"):
+        label(store.path, {"u0": "fox"})
+    assert label(store.path, {"u0": "wolf"}).changes.height == 1
+
+
+def test_a_number_that_no_example_has_is_a_label(tmp_path) -> None:
+    rows = [{**row(f"t{n}", "cat"), "label": str(n)} for n in range(3)]
+    options = {"labels": {"form": "regression"}}
+    store = make(tmp_path / "s", options=options, train=rows)
+    assert label(store, {"t0": 7.5}).changes["label"].to_list() == ["7.5"]
+
+
+@pytest.mark.parametrize("options", [{"split": "test"}, {"new_classes": True}], ids=str)
+def test_options_of_labels_have_no_meaning_where_they_are_taken_back(store, options) -> None:
+    with pytest.raises(ParameterError, match="has no meaning with `take_back`; omit it"):
+        label(store, {"u0": "cat"}, take_back=True, **options)
+
+
+def test_an_example_that_was_seen_in_another_split_is_left_alone(store) -> None:
+    labeller = Labeller(store)
+    done = labeller.give({"e0": "dog", "e1": "cat"}, seen={"e0": ("train", "cat")})
+    assert (done.taken, done.changes["id"].to_list()) == (("e0",), ["e1"])
+
+
 def test_an_id_in_two_splits_says_not_which(tmp_path) -> None:
     store = make(tmp_path / "s", train=train_rows(), test=[row("t0", "cat"), row("e", "dog")])
     with pytest.raises(LabelError, match="'t0' is in the splits test and train"):

@@ -12,11 +12,12 @@ from savs.pipeline.extraction.model.model_texts import (
 )
 from savs.pipeline.extraction.recorded_options import (
     command_words,
+    options_of_site,
     python_words,
     recorded_options,
 )
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 from savs.pipeline.running import option_texts
 from savs.pipeline.running.option_texts import (
     PERMISSIONS,
@@ -298,6 +299,38 @@ def test_label_columns_are_recorded_one_by_one() -> None:
     inputs = InputOptions(label_columns=("cat, small", "dog"))
     recorded = recorded_options("general", inputs, ModelOptions(model="demo"), RunOptions())
     assert recorded["label_columns"] == ["cat, small", "dog"]
+
+
+def test_a_run_records_what_is_no_default_without_secrets_and_rows() -> None:
+    inputs = InputOptions(
+        train=FileOfRows("/tmp/rows.jsonl"),
+        test="https://me:secret@host/t.jsonl",
+        label_columns=("cat", "dog"),
+        question="why@here?",
+        limit=5,
+        fetch_urls=True,
+        seed=0,
+    )
+    model = ModelOptions(model="org/m", revision="x", model_kwargs={"a": 1}, max_pixels=100_000)
+    run = RunOptions(site="mlp", slices=True, pooling="image-mean", workers=2, retry_skipped=True)
+    found = recorded_options("general", inputs, model, run)
+    assert found == {
+        "benchmark": "general",
+        "train": "TRAIN",
+        "test": "https://host/t.jsonl",
+        "label_columns": ["cat", "dog"],
+        "question": "why@here?",
+        "limit": 5,
+        "fetch_urls": True,
+        "model": "org/m",
+        "max_pixels": 100_000,
+        "site": "mlp",
+        "slices": True,
+        "pooling": "image-mean",
+    }
+    of_heads = {n: value for n, value in found.items() if n not in ("site", "slices", "pooling")}
+    assert options_of_site(found, "heads") == of_heads
+    assert options_of_site(found, "mlp") == of_heads | {"site": "mlp"}
 
 
 def test_an_edited_request_gives_no_error() -> None:

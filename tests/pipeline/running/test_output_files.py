@@ -6,7 +6,7 @@ import pytest
 
 from savs.foundation import files as whole_files
 from savs.pipeline.errors import OutputError
-from savs.pipeline.running.output_files import new_file
+from savs.pipeline.running.output_files import media_cell, media_of_cell, new_file
 
 
 def write_half(page: Path) -> None:
@@ -46,3 +46,10 @@ def test_an_old_file_stays_until_the_new_one_has_its_name(tmp_path, monkeypatch)
         file.write_text("new")
     assert seen == ["old"]
     assert page.read_text() == "new"
+
+
+@pytest.mark.parametrize("names", [["a.jpg"], ["a.jpg", "b.jpg"], ["[1].jpg"], []])
+def test_names_come_back_from_a_cell(names) -> None:
+    assert media_of_cell(media_cell(names)) == names
+    with pytest.raises(ValueError, match="Expected `str`"):
+        media_of_cell("[1]")

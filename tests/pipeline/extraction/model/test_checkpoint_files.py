@@ -16,6 +16,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import checkpoint_files, load
 from savs.pipeline.extraction.model.checkpoint_files import (
+    adapter_digest,
+    local_weight_paths,
     prompt_files,
     weight_files,
     weight_paths,
@@ -86,6 +88,7 @@ def test_they_are_those_that_transformers_loads(
     load_model(str(checkpoint), model_kwargs=given)
     assert {Path(file).name for file in loaded} == ours.keys() - {INDEX}
     assert ours.keys() <= among
+    assert local_weight_paths(options, AutoConfig.from_pretrained(checkpoint), None) == ours
 
 
 @pytest.mark.parametrize("given", [{}, {"use_safetensors": False}], ids=["", "asked for"])
@@ -123,6 +126,11 @@ def test_an_adapter_of_a_pickle_alone_is_refused(checkpoint, monkeypatch, tmp_pa
     shutil.copytree(adapter, checkpoint, dirs_exist_ok=True)  # put on without being asked
     with pytest.raises(ModelError, match=r"none adapter_model\.safetensors"):
         load_model(str(checkpoint))
+
+
+def test_a_folder_without_an_adapter_has_no_digest(tmp_path) -> None:
+    with pytest.raises(OSError, match=r"no file adapter_config\.json or adapter_model\.saf"):
+        adapter_digest(str(tmp_path))
 
 
 def test_a_file_that_changes_while_it_is_loaded_is_an_error(checkpoint, monkeypatch) -> None:
