@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from savs.datasets import Example, OptionError, SourceError, find_benchmark, read_examples
-from savs.datasets.benchmarks.class_folders import IMAGE_FOLDER, QUESTION, ask, folder_notes
+from savs.datasets.benchmarks.class_folders import (
+    IMAGE_FOLDER,
+    QUESTION,
+    ask,
+    folder_notes,
+    holds_sounds,
+)
 
 BENCHMARK = find_benchmark("image-folder")
 
@@ -146,3 +152,20 @@ def test_a_folder_without_one_of_that_name_is_unlabelled_as_a_whole(tmp_path: Pa
     for name, what in (("other", "has no image without a class"), ("1.png", "is a file")):
         with pytest.raises(SourceError, match=what):
             read(root / name, "unlabelled")
+
+
+@pytest.mark.parametrize(
+    ("names", "are_sounds"),
+    [
+        (["a/1.wav", "b/deep/2.FLAC", "notes.txt"], True),
+        (["a/1.wav", "b/2.png"], False),
+        (["a/1.wav", "b/2.mp4"], False),
+        (["a/1.png"], False),
+        (["notes.txt"], False),
+        ([], False),
+    ],
+)
+def test_a_folder_of_sounds_has_a_sound_and_nothing_to_see(
+    tmp_path: Path, names: list[str], are_sounds: bool
+) -> None:
+    assert holds_sounds(filled(tmp_path, *names)) is are_sounds

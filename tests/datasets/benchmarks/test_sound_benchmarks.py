@@ -167,6 +167,7 @@ def test_columns_that_split_a_file_are_kept(tmp_path: Path) -> None:
 WRONG = {
     "a short line": ("vggsound", "v.csv", "a,1\n", "v.csv line 1 has 2 values for 4 columns"),
     "no seconds": ("vggsound", "v.csv", "a,1.5,b,test\n", "v.csv line 1: the start is '1.5'"),
+    "seven digits": ("vggsound", "v.csv", "a,1000000,b,test\n", "the start is '1000000'"),
     "another name": (
         "esc50",
         "e.csv",

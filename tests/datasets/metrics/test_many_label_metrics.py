@@ -148,9 +148,11 @@ def test_a_large_matrix_is_measured_as_its_parts_are(monkeypatch):
     monkeypatch.setattr("savs.datasets.metrics.many_labels.BLOCK", 1)
     parts = [units.scores["score"].to_numpy() for units in measured(of).metrics]
     assert np.stack(parts) == pytest.approx(np.stack(whole), abs=1e-9)
+    there = of.states == 1
+    together = (there[:, None] & there).sum(axis=2)
+    assert (cooccurrence(of.states) == together).all()
     monkeypatch.undo()
-    together = cooccurrence(of.states)
-    assert together[4, 6] == ((of.states[4] == 1) & (of.states[6] == 1)).sum()
+    assert (cooccurrence(of.states) == together).all()
 
 
 @pytest.mark.thorough

@@ -222,6 +222,23 @@ def test_a_claim_that_was_given_back_while_it_was_taken_over_counts(
     assert not second.take(NAME)
 
 
+def test_a_claim_that_nobody_has_any_more_is_taken_the_next_time(
+    tmp_path, claimants, monkeypatch
+) -> None:
+    left = leave_claim(tmp_path, NAME, ended())
+    create = ClaimFiles.create
+
+    def come_between(files: ClaimFiles, name: str, data: bytes) -> bool:
+        if name == f"{NAME}.1":
+            left.unlink()  # its holder was not dead, and gives the claim back
+        return create(files, name, data)
+
+    monkeypatch.setattr(ClaimFiles, "create", come_between)
+    assert not claimants[0].take(NAME)
+    assert claimants[0].names() == set()
+    assert claimants[1].take(NAME)
+
+
 def test_an_older_claim_that_was_given_back_late_makes_no_room(tmp_path, claimants) -> None:
     """Its holder saw no newer claim, fell asleep, was taken over twice, and removed its own."""
     first, second, third = claimants
