@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, part_digest, sha256
-from savs.datasets.media.videos import DEFAULT_FRAMES, Video, decode_windows
-from savs.datasets.windows import Window, split_window
+from savs.datasets.media_kinds.videos import DEFAULT_FRAMES, Video, decode_windows
+from savs.datasets.parts import Window, split_window
 
 
 @dataclass(slots=True)

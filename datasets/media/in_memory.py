@@ -11,9 +11,9 @@ from PIL import Image, ImageOps
 
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules, pictures_in
+from savs.datasets.parts import is_window
 from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_address
-from savs.datasets.windows import is_window
 
 Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Mapping[str, Any]
 """An image: the path of a file, the bytes of one, a PIL image, or `(height, width)`,

@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw
 
 from savs.datasets.errors import MediaError
 from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE, WITH_SOUND
-from savs.datasets.media.containers import container_of, sound_of
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image, open_image
-from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound, waveform
-from savs.datasets.media.videos import (
+from savs.datasets.media_kinds.containers import container_of, sound_of
+from savs.datasets.media_kinds.images import MAX_IMAGE_PIXELS, decode_image, open_image
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE, Sound, decode_sound, waveform
+from savs.datasets.media_kinds.videos import (
     DEFAULT_FRAMES,
     Decoded,
     Video,
@@ -24,7 +24,7 @@ from savs.datasets.media.videos import (
     images_of,
     video_size,
 )
-from savs.datasets.parts import split_part, whole_name
+from savs.datasets.parts import split_part, split_window, whole_name
 from savs.datasets.rows.boxes import MARGIN, box_and_crop, box_of
 from savs.datasets.rows.media_names import (
     IMAGES,
@@ -36,7 +36,6 @@ from savs.datasets.rows.media_names import (
     packed_parts,
 )
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.windows import split_window
 from savs.foundation.errors import reason_of
 from savs.foundation.files import regular_size
 

@@ -19,8 +19,8 @@ from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderK
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, image_names
 from savs.datasets.example import first_few, of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
+from savs.datasets.media_kinds.images import MAX_IMAGE_PIXELS
 from savs.datasets.parts import whole_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows

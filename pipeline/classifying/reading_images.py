@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
-from savs.datasets.media.containers import container_of
 from savs.datasets.media.in_memory import file_bytes, is_pictured
 from savs.datasets.media.media import sha256
-from savs.datasets.media.sounds import RESAMPLER
-from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.datasets.media_kinds.containers import container_of
+from savs.datasets.media_kinds.sounds import RESAMPLER
+from savs.datasets.media_kinds.videos import DEFAULT_FRAMES
 from savs.foundation.errors import ParameterError
 from savs.foundation.file_digests import cache_folder
 from savs.pipeline.classifying.feature_cache import (

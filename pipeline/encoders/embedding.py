@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.videos import videos_of
 from savs.pipeline.encoders.recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.chat import chat_inputs

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModel
 
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, PIXELS
 from savs.pipeline.prompts.media import Pieces, images_in, is_plain

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.datasets.media.sounds import Sound, sounds_of
+from savs.datasets.media_kinds.sounds import Sound, sounds_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
     IN_RUNS,

@@ -28,7 +28,7 @@ from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.example import WITH_SOUND
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.videos import images_of
+from savs.datasets.media_kinds.videos import images_of
 from savs.datasets.splits.shared_media import has_sounds
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError

@@ -25,12 +25,12 @@ from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import FRAMES, NATIVE, WITH_SOUND
 from savs.datasets.label_kinds import OPTION, LabelKind, kind_of
-from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.sounds import RESAMPLER
-from savs.datasets.media.videos import DEFAULT_FRAMES, duration_ms
+from savs.datasets.media_kinds.containers import container_of
+from savs.datasets.media_kinds.images import MAX_IMAGE_PIXELS
+from savs.datasets.media_kinds.sounds import RESAMPLER
+from savs.datasets.media_kinds.videos import DEFAULT_FRAMES, duration_ms
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import (
     is_image_name,

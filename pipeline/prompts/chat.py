@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from savs.datasets.example import IMAGE_MARK, KEEP
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Decoded, Video, all_sounds_of, videos_of
+from savs.datasets.media_kinds.sounds import Sound
+from savs.datasets.media_kinds.videos import Decoded, Video, all_sounds_of, videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, KINDS, MASK
 from savs.pipeline.prompts.media import (

@@ -1,6 +1,6 @@
 """Media of prompts, a class a kind: what a processor is given of them, and what it refuses.
 
-A new kind is a class here and an item of `KINDS_OF_MEDIA`; `datasets/media/` decodes it.
+A new kind is a class here and an item of `KINDS_OF_MEDIA`; `datasets/media_kinds/` decodes it.
 """
 
 import math
@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Decoded, Video, all_sounds_of, images_of
+from savs.datasets.media_kinds.sounds import Sound
+from savs.datasets.media_kinds.videos import Decoded, Video, all_sounds_of, images_of
 from savs.foundation.arrays import Array
 from savs.pipeline.prompts.input_names import OMNI_SECONDS, PIXELS
 

@@ -18,7 +18,7 @@ import torch
 from msgspec import Meta
 from PIL import Image
 
-from savs.datasets.media.videos import images_of
+from savs.datasets.media_kinds.videos import images_of
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.flash import (

@@ -4,7 +4,7 @@ from itertools import chain
 
 from savs.datasets import Example, MediaError
 from savs.datasets.example import NATIVE, of_subtask
-from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.line.feed import MediaOf

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from savs.datasets import Example
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError, OwnCodeError

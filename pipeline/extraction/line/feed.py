@@ -13,14 +13,13 @@ from typing import Any, TypeVar
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import FRAMES, WITH_SOUND
 from savs.datasets.media.clips import Clips
-from savs.datasets.media.containers import container_of
 from savs.datasets.media.media import image_sizes, part_sizes, sha256
-from savs.datasets.media.sounds import seconds_of
-from savs.datasets.media.videos import DEFAULT_FRAMES
-from savs.datasets.parts import whole_name
+from savs.datasets.media_kinds.containers import container_of
+from savs.datasets.media_kinds.sounds import seconds_of
+from savs.datasets.media_kinds.videos import DEFAULT_FRAMES
+from savs.datasets.parts import is_window, whole_name
 from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_packed
-from savs.datasets.windows import is_window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
     BatchLimits,

@@ -14,8 +14,8 @@ import torch
 
 from savs.datasets.example import sounds_among
 from savs.datasets.media.media import MediaRules, decode_medium, video_pieces
-from savs.datasets.media.sounds import DEFAULT_RATE
-from savs.datasets.media.videos import Decoded, Video
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE
+from savs.datasets.media_kinds.videos import Decoded, Video
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.prompts.chat import PROMPTS

@@ -10,10 +10,10 @@ from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
-from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, pictures_in
-from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
-from savs.datasets.media.videos import Decoded, all_sounds_of, images_of
+from savs.datasets.media_kinds.images import thumbnail
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE, sounds_of
+from savs.datasets.media_kinds.videos import Decoded, all_sounds_of, images_of
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from savs.datasets.example import SPLIT
-from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE
 from savs.foundation.errors import SavsError
 from savs.foundation.plugin_calls import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe

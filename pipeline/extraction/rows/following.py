@@ -19,7 +19,7 @@ from savs.datasets.errors import SourceError
 from savs.datasets.example import first_few
 from savs.datasets.label_kinds import OPTION
 from savs.datasets.media.media import sha256
-from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE
 from savs.datasets.splits.labels import (
     check_splits,
     label_doubts,

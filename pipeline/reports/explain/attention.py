@@ -8,8 +8,8 @@ import numpy as np
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaFolder
-from savs.datasets.media.sounds import sounds_of
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.sounds import sounds_of
+from savs.datasets.media_kinds.videos import videos_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.heads.centroids import cosines, leads

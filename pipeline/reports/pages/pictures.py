@@ -12,11 +12,11 @@ import polars as pl
 
 from savs.datasets import MediaError
 from savs.datasets.media.clips import Clips
-from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_file, digest_of, pictures_in
-from savs.datasets.media.sounds import playable, sounds_of
-from savs.datasets.media.videos import Decoded
-from savs.datasets.windows import is_window
+from savs.datasets.media_kinds.images import thumbnail
+from savs.datasets.media_kinds.sounds import playable, sounds_of
+from savs.datasets.media_kinds.videos import Decoded
+from savs.datasets.parts import is_window
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark, Example, MediaError, MediaFolder
 from savs.datasets.example import KEEP, SPLIT, split_prompt
-from savs.datasets.media.sounds import DEFAULT_RATE
-from savs.datasets.media.videos import Decoded
+from savs.datasets.media_kinds.sounds import DEFAULT_RATE
+from savs.datasets.media_kinds.videos import Decoded
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import (
     ModelOptions,

@@ -21,16 +21,16 @@ from input_folder import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError
-from savs.datasets.media import containers
-from savs.datasets.media.containers import LEAST_BYTES, NamedBytes, declared_samples
-from savs.datasets.media.images import decode_image
 from savs.datasets.media.media import (
     MediaFolder,
     MediaRules,
     decode_medium,
     image_sizes,
 )
-from savs.datasets.media.videos import decode_video, images_of
+from savs.datasets.media_kinds import containers
+from savs.datasets.media_kinds.containers import LEAST_BYTES, NamedBytes, declared_samples
+from savs.datasets.media_kinds.images import decode_image
+from savs.datasets.media_kinds.videos import decode_video, images_of
 
 BOMBS = {
     "an MP4 that names few bytes as millions of frames": (
@@ -177,7 +177,7 @@ def test_bands_of_rows_are_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPat
         image = Image.merge(mode, [image] * len(mode))
     data = saved(image, "PNG")
     whole = decode_image(data, "x").tobytes()
-    monkeypatch.setattr("savs.datasets.media.images.BAND_PIXELS", 100)  # two rows
+    monkeypatch.setattr("savs.datasets.media_kinds.images.BAND_PIXELS", 100)  # two rows
     assert decode_image(data, "x").tobytes() == whole
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
 from savs.datasets.media.media import MediaRules, decode_medium, image_sizes
-from savs.datasets.media.videos import images_of
+from savs.datasets.media_kinds.videos import images_of
 
 
 @pytest.fixture

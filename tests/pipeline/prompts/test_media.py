@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Video
+from savs.datasets.media_kinds.sounds import Sound
+from savs.datasets.media_kinds.videos import Video
 from savs.pipeline.prompts import chat, media, media_places
 from savs.pipeline.prompts.chat import chat_inputs
 from savs.pipeline.prompts.media import (

@@ -6,7 +6,7 @@ from sounds import tone
 from tiny_models import AUDIO
 from transformers import VoxtralConfig
 
-from savs.datasets.media.sounds import Sound
+from savs.datasets.media_kinds.sounds import Sound
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.check_model import check_sounds, prove
 from savs.pipeline.extraction.checks.trial import distance, run_single

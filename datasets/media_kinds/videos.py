@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import AVI, WHOLE, NamedBytes, container_of, require_whole
-from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
-from savs.datasets.media.sounds import Sound, load_av, sounds_of
-from savs.datasets.windows import Window
+from savs.datasets.media_kinds.containers import AVI, WHOLE, NamedBytes, container_of, require_whole
+from savs.datasets.media_kinds.images import MAX_IMAGE_PIXELS, require_size
+from savs.datasets.media_kinds.sounds import Sound, load_av, sounds_of
+from savs.datasets.parts import Window
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""

@@ -28,9 +28,9 @@ from input_folder import (
 from PIL import Image, ImageDraw
 
 from savs.datasets import MediaError
-from savs.datasets.media import images
-from savs.datasets.media.images import decode_image, thumbnail
 from savs.datasets.media.media import decode_medium, image_sizes
+from savs.datasets.media_kinds import images
+from savs.datasets.media_kinds.images import decode_image, thumbnail
 
 EXACT = 0
 LOSSY = 12

@@ -6,10 +6,10 @@ import pytest
 from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
 
 from savs.datasets import MediaError
-from savs.datasets.media import videos as video_files
-from savs.datasets.media.containers import container_of, missing_bytes
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.videos import (
+from savs.datasets.media_kinds import videos as video_files
+from savs.datasets.media_kinds.containers import container_of, missing_bytes
+from savs.datasets.media_kinds.videos import (
     Video,
     decode_video,
     decode_windows,
@@ -17,7 +17,7 @@ from savs.datasets.media.videos import (
     images_of,
     pick,
 )
-from savs.datasets.windows import Window
+from savs.datasets.parts import Window
 
 
 def clip(suffix: str, count: int, **options: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import is_heic
+from savs.datasets.media_kinds.containers import is_heic
 from savs.foundation.imports import install_command
 
 BAND_PIXELS = 2**20

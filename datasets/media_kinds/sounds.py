@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import (
+from savs.datasets.media_kinds.containers import (
     FLAC,
     MP3,
     WHOLE,
