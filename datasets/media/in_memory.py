@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.media import MediaFolder, MediaRules, pictures_in
+from savs.datasets.media.media import MediaFolder, MediaRules
+from savs.datasets.media_kinds.catalogue import pictures_in
 from savs.datasets.parts import is_window
 from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_address

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 
@@ -11,12 +12,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
 from savs.datasets.media_kinds.containers import is_heic
+from savs.datasets.media_kinds.decoding import MAX_IMAGE_PIXELS, Decoding
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind, Outline
 from savs.foundation.imports import install_command
 
 BAND_PIXELS = 2**20
 """Pixels that are converted to RGB together: the intermediate forms take no more."""
-MAX_IMAGE_PIXELS = 2**26
-"""Most pixels of an image by default: 67 megapixels, 268 MB once decoded."""
 MAX_SIDE_PX = 2**16 - 1
 """Longest side, the limit of JPEG. Rows take memory, however short they are."""
 COSTLY = {"WEBP": 2, "JPEG2000": 4}
@@ -163,3 +164,56 @@ def require_size(width: int, height: int, name: str, limit: int, images: int = 1
         raise MediaError(
             f"{name} has {count}{width} x {height} pixels, more than {limit:,}: {RAISE}"
         )
+
+
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+"""EXIF tag, and its values for an image that lies on its side."""
+
+
+class Images(MediumKind):
+    """Images, which need no mark."""
+
+    noun, mark, columns = "image", "<image>", (IMAGE_COLUMN,)
+    column_words = ("image", "img", "photo", "picture")
+    suffixes = (
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    )
+    usual_suffix = ".jpg"
+    of = Image.Image
+    one = "name of one image below the media root (or `images`, or neither)"
+    question = "What is in the image?"
+
+    def has_content(self, data: bytes) -> bool:
+        """Return True: what an image is, its decoder knows."""
+        del data
+        return True
+
+    def decode(self, data: bytes, name: str, rules: Decoding) -> list[Image.Image]:
+        """Return the image, see `decode_image`."""
+        return [decode_image(data, name, rules.draft_pixels, rules.max_pixels)]
+
+    def outline(self, data: bytes, rules: Decoding) -> Outline:
+        """Return the size of the image."""
+        del rules
+        return Outline(self, [_upright_size(data)])
+
+    def images(self, piece: Image.Image) -> Sequence[Image.Image]:
+        """Return the image."""
+        return (piece,)
+
+    pictures = images
+
+
+def _upright_size(data: bytes) -> tuple[int, int]:
+    try:
+        with open_image(data) as image:
+            width, height = image.size
+            known = image.format != "PNG" or "exif" in image.info  # Pillow decodes a PNG to look
+            turned = known and image.getexif().get(ORIENTATION) in TURNED
+            return (height, width) if turned else (width, height)
+    except Exception:  # what is wrong is said when it is decoded
+        return 0, 0
+
+
+IMAGES = Images()

@@ -5,10 +5,10 @@ channels is taken after that.
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,12 +24,12 @@ from savs.datasets.media_kinds.containers import (
     require_whole,
     sound_of,
 )
+from savs.datasets.media_kinds.decoding import DEFAULT_RATE, Decoding
+from savs.datasets.media_kinds.medium import MediumKind, Outline, Player
 from savs.foundation.arrays import Array
 
 RESAMPLER = "libswresample, mean of the channels"
 """How a sound becomes one channel at another rate; part of the store's identity."""
-DEFAULT_RATE = 16_000
-"""Samples a second where no model says: nearly all are trained at it."""
 MAX_SECONDS = 600
 """A longer sound is refused, unless it may be cut."""
 LEAST_SECONDS = 0.1
@@ -282,3 +282,49 @@ def _declared_s(stream: Any, data: bytes) -> float:
     kind = sound_of(data)
     says = kind == FLAC or (kind == MP3 and declares_frames(data))
     return float(stream.duration * stream.time_base) if says and stream.duration else 0.0
+
+
+class Sounds(MediumKind):
+    """Sounds, which are marked: nothing else says that a video is to be heard."""
+
+    noun, mark, columns = "sound", "<audio>", ("audio",)
+    column_words = ("audio", "sound", "speech", "wav")
+    suffixes = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aif", ".aiff", ".aifc")
+    usual_suffix = ".wav"
+    of = Sound
+    recorded: ClassVar = {"audio": str, "audio_max_seconds": int}
+    one = "name of one sound, or of a video whose sound is read"
+    question = "What do you hear?"
+
+    def has_content(self, data: bytes) -> bool:
+        """Return whether a file is a sound; a video is not."""
+        return sound_of(data) is not None
+
+    def decode(self, data: bytes, name: str, rules: Decoding) -> list[Sound]:
+        """Return the sound of a sound file or a video, see `decode_sound`."""
+        return [decode_sound(data, name, rules.sound_rate, rules.audio_max_seconds)]
+
+    def outline(self, data: bytes, rules: Decoding) -> Outline:
+        """Return how long the sound lasts."""
+        return Outline(self, seconds=seconds_of(data, rules.audio_max_seconds))
+
+    def pictures(self, piece: Sound) -> Sequence[Image.Image]:
+        """Return the waveform."""
+        return (waveform(piece),)
+
+    def player(self, piece: Sound) -> Player:
+        """Return the first seconds of the sound."""
+        return Player("audio", "audio/ogg", playable(piece), f"{piece.seconds:.1f} s")
+
+    def facts(
+        self, rules: Decoding, *, is_there: bool, options: Container[str]
+    ) -> dict[str, int | str]:
+        """Return how sounds are resampled, and where they are cut, if that is asked."""
+        del options
+        if not is_there:
+            return {}
+        cut = rules.audio_max_seconds
+        return {"audio": RESAMPLER} | ({} if cut is None else {"audio_max_seconds": cut})
+
+
+SOUNDS = Sounds()

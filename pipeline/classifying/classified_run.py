@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from savs.datasets import Example, MediaError
-from savs.datasets.splits.shared_media import picture_names
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
+from savs.datasets.splits.shared_media import names_read_as
 from savs.foundation.files import file_sha256
 from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.classified_store import (
@@ -432,7 +433,7 @@ def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str
     folders = {id(media): media for media in wanted.folders.values()}
     for key, media in folders.items():
         of_folder = [example for example in examples if id(wanted.media_of(example)) == key]
-        video = find_video(picture_names(of_folder), media)
+        video = find_video(names_read_as(IMAGE_COLUMN, of_folder), media)
         if video is not None:
             return [f"the training examples had no videos, and {video} is one"]
     return []

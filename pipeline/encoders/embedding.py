@@ -11,7 +11,8 @@ from savs.pipeline.encoders.recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.chat import chat_inputs
 from savs.pipeline.prompts.input_names import IDS, MASK, POSITIONS
-from savs.pipeline.prompts.media import Pieces, map_images
+from savs.pipeline.prompts.media.catalogue import map_images
+from savs.pipeline.prompts.media.inputs import Pieces
 
 HEAD = "lm_head."
 """Weights of the output embedding, which an embedding does not need: some checkpoints lack them."""

@@ -18,7 +18,8 @@ from transformers import AutoModel
 from savs.datasets.media_kinds.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, PIXELS
-from savs.pipeline.prompts.media import Pieces, images_in, is_plain
+from savs.pipeline.prompts.media.catalogue import images_in, is_plain
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, head_name
 
 TOWERS = ("get_image_features", "get_text_features")

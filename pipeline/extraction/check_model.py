@@ -40,7 +40,8 @@ from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model.vllm_model import vllm_support
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.media import Pieces, images_in, inverted
+from savs.pipeline.prompts.media.catalogue import images_in, inverted
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import media_places
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores.format.layout import IMAGE_OUTPUTS
@@ -198,7 +199,7 @@ def check_media(noun: str, single: Single, changed: Single | None) -> Check:
     """Check that another image, or sound, of the same size gives other features."""
     name = f"the {noun} reaches the heads"
     if changed is None:
-        article = "an" if noun == "image" else "a"
+        article = "an" if noun[0] in "aeiou" else "a"
         return Check(name, None, f"no prompt with {article} {noun} was run")
     moved = distance(single.heads, changed.heads)
     return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")

@@ -26,10 +26,12 @@ import torch
 
 from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
-from savs.datasets.example import WITH_SOUND
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media_kinds.videos import images_of
-from savs.datasets.splits.shared_media import has_sounds
+from savs.datasets.media_kinds.catalogue import KINDS, images_of
+from savs.datasets.media_kinds.decoding import WITH_SOUND
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
+from savs.datasets.media_kinds.videos import VIDEOS
+from savs.datasets.splits.shared_media import columns_read
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
@@ -97,7 +99,8 @@ from savs.pipeline.extraction.model.vllm_model import (
 from savs.pipeline.extraction.recorded_options import ASKED, options_of_site
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
-from savs.pipeline.prompts.media import SOUNDS, VIDEOS, Pieces, images_in, is_plain
+from savs.pipeline.prompts.media.catalogue import images_in, is_plain
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
@@ -319,8 +322,10 @@ class ModelRun:
             require_kind(self.encoder, VIDEOS)
             if examples.rules.video == WITH_SOUND:
                 require_video_sound(self.encoder)
-        if has_sounds(examples.examples):
-            require_kind(self.encoder, SOUNDS)
+        columns = columns_read(examples.examples)
+        for kind in KINDS:
+            if kind.column in columns and kind.column != IMAGE_COLUMN:
+                require_kind(self.encoder, kind)
         tried = sample(self.encoder, examples.tried, examples.media)
         sizes = {image.size for pieces in tried.prompts for image in images_of(pieces)}
         if self.options.model in SHIPPED and not sizes <= {*CANVASES}:
@@ -362,7 +367,7 @@ class ModelRun:
             return
         image_tokens(self.encoder.name, self.encoder.config)
         for example in chain.from_iterable(examples.new.values()):
-            if all(example.sounds):
+            if IMAGE_COLUMN not in example.columns:
                 raise ModelError(
                     f"the {example.split} example {example.id!r} has no image, so it has no mean"
                     " over one; leave it out, or keep `pooling` last"

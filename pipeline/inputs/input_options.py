@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
-from savs.datasets.example import VIDEO_INPUTS, WITH_SOUND
 from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
+from savs.datasets.media_kinds.decoding import VIDEO_INPUTS, WITH_SOUND
 from savs.datasets.splits.shots import Shots
 from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError

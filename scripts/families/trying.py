@@ -15,7 +15,7 @@ from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeatu
 from families.reasons import ENCODER_DECODER, REASONS, SOUNDS
 from families.shrinking import shrink
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.datasets.media_kinds.videos import Video
+from savs.datasets.media_kinds.videos import VIDEOS, Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import (
     check_sounds,
@@ -32,7 +32,8 @@ from savs.pipeline.extraction.model.hook_points import find_hook_points, find_si
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import NAMES, Site
-from savs.pipeline.prompts.media import VIDEOS, Pieces, images_in
+from savs.pipeline.prompts.media.catalogue import images_in
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import media_places, takes
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"

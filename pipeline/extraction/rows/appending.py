@@ -14,10 +14,15 @@ import polars as pl
 from savs.datasets import Example
 from savs.datasets.benchmarks.options import under_one_prompt
 from savs.datasets.label_kinds import OPTION
-from savs.datasets.media.media import MediaFolder
+from savs.datasets.media.media import MediaFolder, MediaRules
+from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN
+from savs.datasets.media_kinds.decoding import WITH_SOUND
+from savs.datasets.media_kinds.medium import MediumKind
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.leaks import find_leaks
-from savs.datasets.splits.shared_media import content_table, digests_of, media_names
+from savs.datasets.splits.shared_media import columns_read, content_table, digests_of, media_names
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
@@ -49,6 +54,12 @@ class WantedExamples:
     """What else changes in the store."""
     warnings: Sequence[str] = ()
     """The notes that still matter after the run."""
+
+    def kinds(self, rules: MediaRules) -> set[MediumKind]:
+        """Return as what media are decoded."""
+        kinds = {KIND_OF_COLUMN[column] for column in columns_read(self.examples)}
+        kinds |= {VIDEOS} if self.has_videos else set()
+        return kinds | ({SOUNDS} if rules.video == WITH_SOUND else set())
 
     def can_redo(self, spec: ShardSpec, ids: Sequence[str]) -> bool:
         """Return whether a shard of these examples can be made again."""

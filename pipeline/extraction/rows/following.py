@@ -19,7 +19,6 @@ from savs.datasets.errors import SourceError
 from savs.datasets.example import first_few
 from savs.datasets.label_kinds import OPTION
 from savs.datasets.media.media import sha256
-from savs.datasets.media_kinds.sounds import DEFAULT_RATE
 from savs.datasets.splits.labels import (
     check_splits,
     label_doubts,
@@ -257,8 +256,8 @@ class _Follower:
         example = given.example
         media = self.source.media(example.split)
         try:
-            for name, is_sound in zip(example.media, example.sounds, strict=True):
-                media.decode(name, *([DEFAULT_RATE] if is_sound else []))
+            for name, column in zip(example.media, example.columns, strict=True):
+                media.decode(name, column)
         except MediaError:
             return True
         return False

@@ -8,7 +8,7 @@ from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import kinds_of, media_places
 
 IMAGE_IDS = tuple(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from savs.datasets import Example, OptionError, SourceError, find_benchmark, read_examples
-from savs.datasets.benchmarks.class_folders import IMAGE_FOLDER, QUESTION, ask, folder_notes
+from savs.datasets.benchmarks.class_folders import FOLDERS, QUESTION, ask, folder_notes
+from savs.datasets.media_kinds.images import IMAGES
 
 BENCHMARK = find_benchmark("image-folder")
 
@@ -117,13 +118,13 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_question_words_the_prompt_and_is_part_of_the_identity(tmp_path: Path) -> None:
-    asked = ask(IMAGE_FOLDER, "Which <image> is it?")
+    asked = ask(FOLDERS[IMAGES], "Which <image> is it?")
     (example,) = read_examples(asked, filled(tmp_path, "a/1.png"), "test")
     assert example.prompt == "Which <image> is it?"
     assert (asked.name, asked.options) == ("image-folder", {"question": "Which <image> is it?"})
     assert BENCHMARK.options == {"question": QUESTION}
     with pytest.raises(OptionError, match="`question` is empty"):
-        ask(IMAGE_FOLDER, "  ")
+        ask(FOLDERS[IMAGES], "  ")
 
 
 @pytest.mark.parametrize("name", ["unlabelled", "unlabeled"])

@@ -25,12 +25,13 @@ from savs.datasets.media.media import (
     MediaFolder,
     MediaRules,
     decode_medium,
-    image_sizes,
 )
 from savs.datasets.media_kinds import containers
+from savs.datasets.media_kinds.catalogue import images_of
 from savs.datasets.media_kinds.containers import LEAST_BYTES, NamedBytes, declared_samples
-from savs.datasets.media_kinds.images import decode_image
-from savs.datasets.media_kinds.videos import decode_video, images_of
+from savs.datasets.media_kinds.decoding import Decoding
+from savs.datasets.media_kinds.images import IMAGES, decode_image
+from savs.datasets.media_kinds.videos import decode_video
 
 BOMBS = {
     "an MP4 that names few bytes as millions of frames": (
@@ -111,7 +112,7 @@ def test_a_header_that_takes_minutes_is_refused_wherever_its_comment_is(
         parts[place + 1 : place + 1] = [comment]
         with pytest.raises(MediaError, match="x cannot be decoded: its header has no size within"):
             decode_image(b"\n".join(parts) + b"\n" + body, "x")
-        assert image_sizes(b"\n".join(parts) + b"\n" + body) == [(0, 0)]
+        assert IMAGES.outline(b"\n".join(parts) + b"\n" + body, Decoding()).sizes == [(0, 0)]
 
 
 @pytest.mark.thorough

@@ -108,7 +108,7 @@ def test_a_long_sound_is_refused_or_cut():
     cut = decode_sound(hours, "x", 8_000, cut_seconds=3)
     assert (len(cut.samples), cut.is_cut) == (24_000, True)
     assert not decode_sound(wav(tone(3)), "x", cut_seconds=3).is_cut
-    [sound] = decode_medium(wav(tone(3)), "x", MediaRules(audio_max_seconds=2), 16_000)
+    [sound] = decode_medium(wav(tone(3)), "x", MediaRules(audio_max_seconds=2), "audio")
     np.testing.assert_array_equal(sound.samples, tone(2))
 
 

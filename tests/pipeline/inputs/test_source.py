@@ -11,6 +11,7 @@ from official_files import write_blink
 from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.many_labels import count_labels
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
@@ -212,7 +213,7 @@ def test_windows_are_labelled_by_the_benchmark_and_grouped_by_video(clips: Path)
     ]
     assert len(test) == 9
     assert test[0].group == test[2].group == "Abuse/Abuse001_x264.mp4"
-    assert source.decoding_facts(has_videos=True) == {
+    assert source.decoding_facts(kinds={VIDEOS}) == {
         "video": "native",
         "video_frames": 8,
         "window_ms": 1000,

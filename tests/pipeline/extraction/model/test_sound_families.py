@@ -6,7 +6,7 @@ from sounds import tone
 from tiny_models import AUDIO
 from transformers import VoxtralConfig
 
-from savs.datasets.media_kinds.sounds import Sound
+from savs.datasets.media_kinds.sounds import SOUNDS, Sound
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.check_model import check_sounds, prove
 from savs.pipeline.extraction.checks.trial import distance, run_single
@@ -15,7 +15,6 @@ from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.prompts import mistral_processor
 from savs.pipeline.prompts.chat import chat_inputs
-from savs.pipeline.prompts.media import SOUNDS
 from savs.pipeline.prompts.media_places import takes
 
 ALWAYS = ("qwen2_audio",)
@@ -106,7 +105,7 @@ def test_less_padding_gives_the_same_bits(tiny_model, monkeypatch):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_5_omni_thinker"))))
     prompts = [(noise(0.4), "What is it?"), (noise(0.7, 1), "x")]
     little = chat_inputs(encoder.processor, prompts)
-    monkeypatch.setattr("savs.pipeline.prompts.media.UNPADDED", ())
+    monkeypatch.setattr("savs.pipeline.prompts.media.sounds.UNPADDED", ())
     much = chat_inputs(encoder.processor, prompts)
     kept = little["input_features"].shape[-1]
     assert kept < much["input_features"].shape[-1]
