@@ -30,6 +30,13 @@ def kind_of(piece: Decoded) -> MediumKind:
     return next(kind for kind in KINDS if isinstance(piece, kind.of))
 
 
+def other_than_images(pieces: Iterable[str | Decoded]) -> MediumKind | None:
+    """Return the kind of a medium of a prompt that is no image; None if there is none."""
+    media = (kind_of(piece) for piece in pieces if not isinstance(piece, str))
+    others = [kind for kind in media if kind is not IMAGES]
+    return min(others, key=KINDS.index, default=None)
+
+
 def kind_of_content(data: bytes) -> MediumKind:
     """Return the kind of a file by its first bytes."""
     return next((kind for kind in KINDS[1:] if kind.has_content(data)), KINDS[0])

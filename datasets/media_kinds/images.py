@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cache
 from importlib import import_module
 
@@ -203,6 +203,11 @@ class Images(MediumKind):
         return (piece,)
 
     pictures = images
+
+    def needs_model(self, rules: Decoding, *, is_there: bool, options: Container[str]) -> bool:
+        """Return False: prompts are refused one by one."""
+        del rules, is_there, options
+        return False
 
 
 def _upright_size(data: bytes) -> tuple[int, int]:

@@ -66,9 +66,12 @@ class MediumKind(ABC):
     of: ClassVar[type]
     """The class of a decoded one."""
     recorded: ClassVar[Mapping[str, type]] = {}
-    """Names of its `facts`, and their types."""
+    """Names of its `facts`, and their types. The first is there wherever there are such media; of a
+    kind with a column of its own it is the name of that."""
     one: ClassVar[str]
     """What the field of its column holds."""
+    in_images: ClassVar[str] = ""
+    """How one that is no image is looked at all the same, after the reason why it is not."""
     question: ClassVar[str]
     """The prompt about the files of a folder where the user gives none."""
 
@@ -102,6 +105,11 @@ class MediumKind(ABC):
         """Return what a page plays of a decoded one; None if a picture shows it."""
         del piece
         return None
+
+    def needs_model(self, rules: Decoding, *, is_there: bool, options: Container[str]) -> bool:
+        """Return whether a run needs a model that takes such media; arguments as of `facts`."""
+        del rules, options
+        return is_there
 
     def facts(
         self, rules: Decoding, *, is_there: bool, options: Container[str]

@@ -369,6 +369,7 @@ class Videos(MediumKind):
     of = Video
     recorded: ClassVar = {"video": str, "video_frames": int}
     one, question = IMAGES.one, IMAGES.question
+    in_images = "; features of its frames have maps: run savs extract --video frames"
 
     def has_content(self, data: bytes) -> bool:
         """Return whether a file has the container of a video."""
@@ -402,6 +403,10 @@ class Videos(MediumKind):
         return piece.frames
 
     pictures = images
+
+    def needs_model(self, rules: Decoding, *, is_there: bool, options: Container[str]) -> bool:
+        """Return whether videos go in as videos: there are some, or that was asked for."""
+        return rules.video != FRAMES and (is_there or "video" in options)
 
     def facts(
         self, rules: Decoding, *, is_there: bool, options: Container[str]

@@ -29,7 +29,7 @@ from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import KINDS, images_of
 from savs.datasets.media_kinds.decoding import WITH_SOUND
-from savs.datasets.media_kinds.medium import IMAGE_COLUMN
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
 from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.splits.shared_media import columns_read
 from savs.pipeline.demo import SHIPPED
@@ -130,8 +130,8 @@ class RunExamples:
     """How media are decoded, where that is part of the identity."""
     todo: Splits | None = None
     """Those without features before the run, where that is known: they are tried."""
-    needs_video_input: bool = False
-    """Whether some media are videos that the model must take as such."""
+    needed_kinds: Sequence[MediumKind] = ()
+    """Kinds of media that the model must take as such."""
     seed: int = 0
     """Of the draw of demonstrations."""
     labels: Sequence[tuple[str | None, str]] = ()
@@ -318,14 +318,13 @@ class ModelRun:
         self._require_sites(sites, examples)
         if self.options.engine == VLLM:
             require_vllm(self.options, self.run, self.encoder)
-        if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
-            require_kind(self.encoder, VIDEOS)
-            if examples.rules.video == WITH_SOUND:
-                require_video_sound(self.encoder)
-        columns = columns_read(examples.examples)
+        columns, prompts = columns_read(examples.examples), self.encoder.reads_prompts
         for kind in KINDS:
-            if kind.column in columns and kind.column != IMAGE_COLUMN:
+            is_shown = prompts and kind in examples.needed_kinds  # others refuse them one by one
+            if is_shown or (kind.column in columns and kind.column != IMAGE_COLUMN):
                 require_kind(self.encoder, kind)
+        if prompts and VIDEOS in examples.needed_kinds and examples.rules.video == WITH_SOUND:
+            require_video_sound(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
         sizes = {image.size for pieces in tried.prompts for image in images_of(pieces)}
         if self.options.model in SHIPPED and not sizes <= {*CANVASES}:

@@ -212,11 +212,11 @@ def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
         rules=source.rules,
         benchmark={"name": source.benchmark.name, "options": dict(source.benchmark.options)},
         decoding=source.decoding_facts(
-            kinds=wanted.kinds(source.rules),
+            kinds=wanted.kinds,
             has_boxes=has_boxes(wanted.examples),
         ),
         todo=wanted.todo,
-        needs_video_input=source.needs_video_input(has_videos=wanted.has_videos),
+        needed_kinds=source.needed_kinds(wanted.kinds),
         seed=source.options.seed,
     )
 

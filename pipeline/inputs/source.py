@@ -1,7 +1,7 @@
 """A benchmark with its input files: examples of both splits, and how their media are read."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,14 +26,15 @@ from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.label_kinds import OPTION, LabelKind, kind_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media_kinds.catalogue import KINDS
+from savs.datasets.media_kinds.catalogue import KINDS, kind_of_content
 from savs.datasets.media_kinds.decoding import (
-    FRAMES,
     MAX_IMAGE_PIXELS,
     NATIVE,
+    WITH_SOUND,
 )
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.datasets.media_kinds.videos import VIDEOS, duration_ms
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import (
@@ -276,12 +277,12 @@ class Source:
             )
         return lines
 
-    def has_videos(self, examples: Splits) -> bool:
-        """Return whether some media are videos, see `find_video`."""
-        return any(
-            find_video(names_read_as(IMAGE_COLUMN, rows), self.media(split)) is not None
+    def other_kinds(self, examples: Splits) -> frozenset[MediumKind]:
+        """Return the kinds of media that are read as images and are none, see `find_others`."""
+        return frozenset(
+            kind
             for split, rows in examples.items()
-            if rows
+            for kind in find_others(names_read_as(IMAGE_COLUMN, rows), self.media(split))
         )
 
     def decoding_facts(
@@ -289,9 +290,10 @@ class Source:
     ) -> dict[str, int | str]:
         """Return how media are decoded, where that was given or there are media of these kinds."""
         options, facts = self.options, dict[str, int | str]()
-        given = [f.name for f in fields(options) if getattr(options, f.name) is not None]
+        is_heard = options.video == WITH_SOUND
         for kind in KINDS:
-            facts |= kind.facts(self.rules, is_there=kind in kinds, options=given)
+            is_there = kind in kinds or (kind is SOUNDS and is_heard)
+            facts |= kind.facts(self.rules, is_there=is_there, options=self._given)
         if has_boxes:
             facts["box_margin"] = self.rules.box_margin
         if (windows := options.windows) is not None:
@@ -300,9 +302,18 @@ class Source:
             facts["jpeg_draft"] = options.jpeg_draft
         return facts
 
-    def needs_video_input(self, *, has_videos: bool) -> bool:
-        """Return whether a model must take videos as videos: that was given, or there are some."""
-        return self.rules.video != FRAMES and (self.options.video is not None or has_videos)
+    def needed_kinds(self, kinds: Container[MediumKind]) -> list[MediumKind]:
+        """Return the kinds that a model must take if there are media of some kinds."""
+        rules, given = self.rules, self._given
+        return [
+            kind for kind in KINDS if kind.needs_model(rules, is_there=kind in kinds, options=given)
+        ]
+
+    @property
+    def _given(self) -> list[str]:
+        """Names of the options that the user gave."""
+        options = self.options
+        return [f.name for f in fields(options) if getattr(options, f.name) is not None]
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; unreadable media match nothing.
@@ -313,34 +324,35 @@ class Source:
         return compare_splits(examples["train"], examples["test"], trained, tested)
 
 
-def find_video(names: Iterable[str], media: MediaFolder) -> str | None:
-    """Return the name of a medium that is a video; None if there is none.
+def find_others(names: Iterable[str], media: MediaFolder) -> dict[MediumKind, str]:
+    """Return kinds of media among those of the column of images, with the name of one each.
 
-    Media in the rows of files, and files without a suffix of images, are known by their first
-    bytes. Of each column and each folder, the first and the last `ENDS` are looked at. What cannot
-    be read is no video.
+    Media in the rows of files, and files whose suffix says no kind, are known by their first bytes:
+    of each column and each folder, the first and the last `ENDS` are looked at, unless the names
+    show all kinds that there may be. What cannot be read is an image.
     """
+    wanted = {kind for kind in KINDS if kind is not IMAGES and kind.column == IMAGE_COLUMN}
+    others: dict[MediumKind, str] = {}
     unclear: dict[str, list[str]] = {}
     for name in names:
-        if (kind := kind_of_name(name)) is VIDEOS:
-            return name
-        if is_packed(name):
+        kind = kind_of_name(name)
+        if kind in wanted:
+            others.setdefault(kind, name)
+            if others.keys() == wanted:
+                return others
+        elif is_packed(name):
             unclear.setdefault(packed_column(name), []).append(name)
         elif kind is not IMAGES:
             unclear.setdefault(str(PurePosixPath(name).parent), []).append(name)
-    looked_at = (
-        name
-        for group in unclear.values()
-        for name in (group if len(group) <= 2 * ENDS else [*group[:ENDS], *group[-ENDS:]])
-    )
-    return next((name for name in looked_at if _is_video(name, media)), None)
-
-
-def _is_video(name: str, media: MediaFolder) -> bool:
-    try:
-        return VIDEOS.has_content(media.read(name))
-    except MediaError:
-        return False
+    for group in unclear.values():
+        for name in group if len(group) <= 2 * ENDS else [*group[:ENDS], *group[-ENDS:]]:
+            with suppress(MediaError):
+                kind = kind_of_content(media.read(name))
+                if kind in wanted:
+                    others.setdefault(kind, name)
+            if others.keys() == wanted:
+                return others
+    return others
 
 
 def video_ms(name: str, media: MediaFolder) -> int | None:

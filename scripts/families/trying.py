@@ -18,7 +18,7 @@ from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media_kinds.videos import VIDEOS, Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import (
-    check_sounds,
+    check_other_kinds,
     images_a_turn,
     pictures_of,
     prove,
@@ -135,7 +135,7 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
         wrong = [f"{check.name}: {check.what}" for check in videos if check.passed is False]
         what += f", no videos ({'; '.join(wrong)})" if wrong else ", videos"
         reads |= {} if wrong else {"videos": VERIFIED}
-    if sounds := check_sounds(loaded):
+    if sounds := check_other_kinds(loaded):
         wrong = [check for check in sounds if check.passed is False]
         batches = all(check.name.startswith("batches of") for check in wrong)
         if wrong and not batches:

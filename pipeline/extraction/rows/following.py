@@ -38,7 +38,7 @@ from savs.pipeline.extraction.recorded_options import CREDENTIALS
 from savs.pipeline.extraction.rows.appending import (
     WantedExamples,
     as_examples,
-    had_videos,
+    other_kinds_of,
     stored_rows,
 )
 from savs.pipeline.extraction.rows.reconciliation import (
@@ -434,13 +434,13 @@ class _Follower:
             if self.stored[split].examples[name].media == given.example.media
             and split == given.example.split
         )
-        is_of_videos = self.store is not None and had_videos(self.store)
+        kinds = self.source.other_kinds(self.given)
         return WantedExamples(
             examples=examples,
             todo=self.todo,
             readable=readable,
             notes=[first, *self.notes, *self.warnings],
-            has_videos=is_of_videos or self.source.has_videos(self.given),
+            other_kinds=kinds if self.store is None else kinds | other_kinds_of(self.store),
             labelled=[row.example for row in now.get("train", ())],
             revision=revision,
             warnings=self.warnings,

@@ -5,8 +5,7 @@ from itertools import chain
 
 from PIL import Image
 
-from savs.datasets.media_kinds.catalogue import Decoded, images_of, kind_of
-from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.catalogue import Decoded, images_of, kind_of, other_than_images
 from savs.datasets.media_kinds.medium import MediumKind
 from savs.pipeline.prompts.media.images import ImageInputs
 from savs.pipeline.prompts.media.inputs import KindInputs, Pieces
@@ -31,7 +30,7 @@ def images_in(pieces: Pieces) -> int:
 
 def is_plain(pieces: Pieces) -> bool:
     """Return whether a prompt has no media but images."""
-    return all(isinstance(piece, (str, IMAGES.of)) for piece in pieces)
+    return other_than_images(pieces) is None
 
 
 def shape_of(pieces: Pieces) -> tuple[int, ...]:

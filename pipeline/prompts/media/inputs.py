@@ -88,6 +88,11 @@ class KindInputs(ABC):
     def shape(self, piece: Any) -> Sequence[int]:
         """Return what must be equal for prompts to be a batch, see `shape_of`."""
 
+    def trials(self, processor: Any) -> Sequence[tuple[Any, str]]:
+        """Return a few, with a question about each, on which `savs check-model` tests a model."""
+        del processor
+        return ()
+
     def require(self, processor: Any, prompts: Sequence[Pieces], encode: Encode) -> None:  # noqa: B027
         """Raise ValueError if a processor would not read the whole of some."""
 

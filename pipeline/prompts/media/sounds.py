@@ -69,6 +69,16 @@ class SoundInputs(KindInputs):
         del piece
         return [-1]
 
+    def trials(self, processor: Any) -> Sequence[tuple[Sound, str]]:
+        """Return sounds of other lengths each: noise that swells."""
+        rng, rate = np.random.default_rng(0), self.reader(processor) or DEFAULT_RATE
+        sounds: list[tuple[Sound, str]] = []
+        for number, seconds in enumerate((1.0, 1.3, 1.9, 1.6)):
+            noise = rng.standard_normal(round(seconds * rate), np.float32) / 8
+            swelling = noise * np.linspace(0, 1, len(noise), dtype=np.float32)
+            sounds.append((Sound(swelling, rate), f"What do you hear in recording {number}?"))
+        return sounds
+
     def require(self, processor: Any, prompts: Sequence[Pieces], encode: Encode) -> None:
         """Refuse a sound whose end the processor would leave out."""
         limit = _sound_limit(processor, self.reader(processor), encode)

@@ -8,7 +8,7 @@ from transformers import VoxtralConfig
 
 from savs.datasets.media_kinds.sounds import SOUNDS, Sound
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction.check_model import check_sounds, prove
+from savs.pipeline.extraction.check_model import check_other_kinds, prove
 from savs.pipeline.extraction.checks.trial import distance, run_single
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder
@@ -69,7 +69,7 @@ def test_a_family_reads_sounds(model):
 
 def test_sounds_of_a_second_or_more_are_batched_by_all(model):
     _, loaded = model
-    checks = check_sounds(loaded)
+    checks = check_other_kinds(loaded)
     assert len(checks) == 3
     assert [check.name for check in checks if not check.passed] == []
 
