@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Sequence
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +17,8 @@ from savs.datasets.media_kinds.decoding import MAX_IMAGE_PIXELS, Decoding
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind, Outline
 from savs.foundation.imports import install_command
 
+KEPT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+"""Modes of PIL that a PNG holds without loss."""
 BAND_PIXELS = 2**20
 """Pixels that are converted to RGB together: the intermediate forms take no more."""
 MAX_SIDE_PX = 2**16 - 1
@@ -170,6 +173,30 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 """EXIF tag, and its values for an image that lies on its side."""
 
 
+def _from_array(values: np.ndarray[Any, Any], name: str) -> Image.Image:
+    is_image = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
+    if values.dtype != np.uint8 or not is_image or not values.size:
+        raise MediaError(
+            f"{name} is an array of {values.dtype} {values.shape}, expected uint8 from 0 to 255 of"
+            " (height, width), (height, width, 3) or (height, width, 4)"
+        )
+    return Image.fromarray(values)
+
+
+def png(image: Image.Image, name: str) -> bytes:
+    """Return the bytes of a PNG of an image; MediaError, which calls it `name`, for 32 bits."""
+    if image.mode in ("F", "I"):
+        raise MediaError(f"{name} has 32-bit pixels, which have no fixed white; scale it to 8 bits")
+    if image.mode not in KEPT_MODES:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, "PNG", compress_level=1)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{name} cannot be decoded: {error}") from error
+    return buffer.getvalue()
+
+
 class Images(MediumKind):
     """Images, which need no mark."""
 
@@ -181,6 +208,7 @@ class Images(MediumKind):
     )
     usual_suffix = ".jpg"
     of = Image.Image
+    in_memory = "a PIL image, a uint8 array"
     one = "name of one image below the media root (or `images`, or neither)"
     question = "What is in the image?"
 
@@ -192,6 +220,12 @@ class Images(MediumKind):
     def decode(self, data: bytes, name: str, rules: Decoding) -> list[Image.Image]:
         """Return the image, see `decode_image`."""
         return [decode_image(data, name, rules.draft_pixels, rules.max_pixels)]
+
+    def file_of(self, value: Any, name: str) -> bytes | None:
+        """Return the bytes of a PNG, which keeps every pixel, of a PIL image or an array."""
+        if isinstance(value, Image.Image):
+            return png(ImageOps.exif_transpose(value), name)
+        return png(_from_array(value, name), name) if isinstance(value, np.ndarray) else None
 
     def outline(self, data: bytes, rules: Decoding) -> Outline:
         """Return the size of the image."""

@@ -68,6 +68,8 @@ class MediumKind(ABC):
     recorded: ClassVar[Mapping[str, type]] = {}
     """Names of its `facts`, and their types. The first is there wherever there are such media; of a
     kind with a column of its own it is the name of that."""
+    in_memory: ClassVar[str] = ""
+    """What `file_of` takes, in a message; empty if nothing."""
     one: ClassVar[str]
     """What the field of its column holds."""
     in_images: ClassVar[str] = ""
@@ -87,6 +89,13 @@ class MediumKind(ABC):
     @abstractmethod
     def decode(self, data: bytes, name: str, rules: Decoding) -> list[Any]:
         """Return what stands in a prompt for a file, in reading order; MediaError if it cannot."""
+
+    def file_of(self, value: Any, name: str) -> bytes | None:
+        """Return the bytes of a file of one that a program has; None if `value` is none.
+
+        MediaError, which calls it `name`, if it cannot be a file.
+        """
+        del value, name
 
     @abstractmethod
     def outline(self, data: bytes, rules: Decoding) -> Outline:

@@ -5,7 +5,8 @@ channels is taken after that.
 """
 
 import io
-from collections.abc import Container, Iterable, Iterator, Sequence
+import struct
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -44,6 +45,8 @@ SLACK_BYTES = 64
 """Bytes that may be missing: some writers count their header, or padding that they leave out."""
 PLAYED_SECONDS, PLAYED_BITS = 30, 24_000
 """How much of a sound a page plays, and the bits a second that it has there."""
+IN_MEMORY = {"array", "sampling_rate"}
+"""Keys of a sound, as data sets decode it; a `path` may be there, too."""
 PICTURE_PX = (480, 120)
 """Width and height of a picture of a sound."""
 
@@ -284,6 +287,29 @@ def _declared_s(stream: Any, data: bytes) -> float:
     return float(stream.duration * stream.time_base) if says and stream.duration else 0.0
 
 
+def sound_file(samples: Any, rate: Any, name: str) -> bytes:
+    """Return the bytes of a WAV of 32-bit samples; a decoder takes them as they are.
+
+    `samples` are `(samples,)`, floating from -1 to 1 or int16; MediaError, which calls the sound
+    `name`, for others, and for a rate that is no whole number.
+    """
+    values = np.asarray(samples)
+    is_float = values.dtype.kind == "f"
+    if values.ndim != 1 or not (is_float or values.dtype == np.int16):
+        raise MediaError(
+            f"{name} is an array of {values.dtype} {values.shape}, expected (samples,) of floats"
+            " from -1 to 1, or of int16"
+        )
+    if not isinstance(rate, int | np.integer) or not 0 < rate < 2**31:
+        raise MediaError(f"{name} has the sampling rate {rate!r}, expected samples a second")
+    data = (values if is_float else values / 2**15).astype("<f4").tobytes()
+    is_of_floats, channels, width = 3, 1, 4
+    shape = struct.pack("<HHIIHH", is_of_floats, channels, rate, width * rate, width, 8 * width)
+    body = b"WAVEfmt " + struct.pack("<I", len(shape)) + shape
+    body += b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 class Sounds(MediumKind):
     """Sounds, which are marked: nothing else says that a video is to be heard."""
 
@@ -292,6 +318,7 @@ class Sounds(MediumKind):
     suffixes = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aif", ".aiff", ".aifc")
     usual_suffix = ".wav"
     of = Sound
+    in_memory = "a dictionary with the array and the sampling_rate of a sound"
     recorded: ClassVar = {"audio": str, "audio_max_seconds": int}
     one = "name of one sound, or of a video whose sound is read"
     question = "What do you hear?"
@@ -303,6 +330,12 @@ class Sounds(MediumKind):
     def decode(self, data: bytes, name: str, rules: Decoding) -> list[Sound]:
         """Return the sound of a sound file or a video, see `decode_sound`."""
         return [decode_sound(data, name, rules.sound_rate, rules.audio_max_seconds)]
+
+    def file_of(self, value: Any, name: str) -> bytes | None:
+        """Return the bytes of a WAV of a dictionary with the array and rate of a sound."""
+        if not (isinstance(value, Mapping) and value.keys() >= IN_MEMORY):
+            return None
+        return sound_file(value["array"], value["sampling_rate"], name)
 
     def outline(self, data: bytes, rules: Decoding) -> Outline:
         """Return how long the sound lasts."""

@@ -9,10 +9,16 @@ from clips import encode as video
 from sounds import CODECS, encode, loudest_hertz, tone, wav
 
 from savs.datasets import MediaError
-from savs.datasets.media.in_memory import sound_file
 from savs.datasets.media.media import MediaRules, decode_file, decode_medium
 from savs.datasets.media_kinds.containers import container_of, sound_of
-from savs.datasets.media_kinds.sounds import PICTURE_PX, Sound, decode_sound, seconds_of, waveform
+from savs.datasets.media_kinds.sounds import (
+    PICTURE_PX,
+    Sound,
+    decode_sound,
+    seconds_of,
+    sound_file,
+    waveform,
+)
 
 LOSSY = {"mp3", "opus", "m4a", "mkv"}
 
