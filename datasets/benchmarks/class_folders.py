@@ -9,7 +9,7 @@ from pathlib import Path
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, marked_media, measure
 from savs.datasets.errors import OptionError, SourceError
-from savs.datasets.media_kinds.catalogue import COLUMNS, KIND_OF_COLUMN
+from savs.datasets.media_kinds.catalogue import COLUMNS, KIND_OF_COLUMN, kinds_in
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
@@ -146,10 +146,10 @@ def folder_notes(source: Path, kind: MediumKind = IMAGES) -> list[str]:
     """Return lines that name the files of a folder that have another kind, or no UTF-8 name."""
     contents = _look(source, kind)
     others = contents.others
-    what = f"files are neither {kind.noun}s nor videos by name and were"
-    if len(others) == 1:
-        article = "an" if kind.noun[0] in "aeiou" else "a"
-        what = f"file is neither {article} {kind.noun} nor a video by name and was"
+    is_one = len(others) == 1
+    nouns = [one.a_noun if is_one else f"{one.noun}s" for one in kinds_in(kind.column)]
+    none = ("neither " if len(nouns) > 1 else "not ") + " nor ".join(nouns)
+    what = f"file is {none} by name and was" if is_one else f"files are {none} by name and were"
     notes = [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
     if odd := contents.not_utf8:
         what = "file has a name that is" if len(odd) == 1 else "files have names that are"

@@ -225,7 +225,7 @@ def decode_medium(
         return [_boxed_part(data, name, rules)]
     if kind.column != column:
         raise MediaError(
-            f"{name} is a {kind.noun} and no image: name it in a column `{kind.column}`, or mark"
+            f"{name} is {kind.a_noun} and no image: name it in a column `{kind.column}`, or mark"
             f" its place in the prompt by {kind.mark}"
         )
     try:

@@ -25,6 +25,15 @@ SUFFIXES = tuple(suffix for kind in (*KINDS[1:], KINDS[0]) for suffix in kind.su
 """Suffixes that a name without one may stand for, in this order, as lists of ids have them."""
 
 
+def kinds_in(column: str) -> list[MediumKind]:
+    """Return the kinds of media that a column may name; its own is the first.
+
+    >>> [kind.a_noun for kind in kinds_in("audio")]
+    ['a sound', 'a video']
+    """
+    return [kind for kind in KINDS if column in kind.columns]
+
+
 def kind_of(piece: Decoded) -> MediumKind:
     """Return the kind of a medium that was decoded."""
     return next(kind for kind in KINDS if isinstance(piece, kind.of))

@@ -78,6 +78,11 @@ class MediumKind(ABC):
     """The prompt about the files of a folder where the user gives none."""
 
     @property
+    def a_noun(self) -> str:
+        """The noun with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+    @property
     def column(self) -> str:
         """The column that is its own."""
         return self.columns[0]

@@ -19,7 +19,7 @@ from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, named_media
 from savs.datasets.example import first_few, of_subtask, with_media
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN
+from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN, kinds_in
 from savs.datasets.media_kinds.decoding import MAX_IMAGE_PIXELS
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind
@@ -246,9 +246,9 @@ class MediaNames:
         named = [str(path) for path in files if is_named_for(kind.column, path.name)]
         media = self._in_utf8(str(folder), named)
         if not media:
+            nouns = " or ".join(one.noun for one in kinds_in(kind.column))
             raise SourceError(
-                f"{folder} holds no {kind.noun} or video; for tables pass a pattern such as"
-                f" '{folder}/*.parquet'"
+                f"{folder} holds no {nouns}; for tables pass a pattern such as '{folder}/*.parquet'"
             )
         others = [path.name for path in files if not is_named_for(kind.column, path.name)]
         self._note_ignored(str(folder), others, f"no {kind.noun}s")

@@ -32,7 +32,7 @@ def embedding_inputs(
     """
     if other := next(filter(None, map(other_than_images, prompts)), None):
         raise ValueError(
-            f"an embedding recipe reads text and images, and the prompt has a {other.noun}"
+            f"an embedding recipe reads text and images, and the prompt has {other.a_noun}"
         )
     if recipe.resize is not None:
         prompts = [map_images(pieces, recipe.resize.apply) for pieces in prompts]

@@ -82,7 +82,7 @@ def image_inputs(
     for pieces in prompts:
         other = other_than_images(pieces)
         if images_in(pieces) != 1 or other is not None or len(pieces) != 1:
-            count = f"a {other.noun}" if other else f"{images_in(pieces) or 'no'} images"
+            count = other.a_noun if other else f"{images_in(pieces) or 'no'} images"
             raise ValueError(f"an image encoder reads one image, and the prompt has {count}")
     images = [image for (image,) in prompts]
     return processor(images=images, return_tensors="pt", **(image_options or {}))

@@ -13,6 +13,7 @@ import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
     IN_RUNS,
@@ -195,14 +196,13 @@ def _keep(
     seen[layer] = inputs[0].detach()
 
 
-def check_media(noun: str, single: Single, changed: Single | None) -> Check:
+def check_media(kind: MediumKind, single: Single, changed: Single | None) -> Check:
     """Check that another medium of the same size, such as an image, gives other features."""
-    name = f"the {noun} reaches the heads"
+    name = f"the {kind.noun} reaches the heads"
     if changed is None:
-        article = "an" if noun[0] in "aeiou" else "a"
-        return Check(name, None, f"no prompt with {article} {noun} was run")
+        return Check(name, None, f"no prompt with {kind.a_noun} was run")
     moved = distance(single.heads, changed.heads)
-    return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")
+    return Check(name, moved > 0, f"another {kind.noun} moves a head by up to {moved:.1e}")
 
 
 def check_values(singles: Sequence[Single]) -> list[Check]:
@@ -243,7 +243,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
         number = next((i for i in by_length if inputs.among(prompts[i])), None)
         changed = None if number is None else run_single(model, inverted(prompts[number]))
         if number is not None or kind is IMAGES:
-            checks.append(check_media(kind.noun, singles[number or 0], changed))
+            checks.append(check_media(kind, singles[number or 0], changed))
     for size in sizes:
         try:
             checks.append(check_batches(trial, size))

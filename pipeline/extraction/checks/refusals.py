@@ -49,7 +49,7 @@ def require_kind(encoder: PromptEncoder, kind: MediumKind) -> None:
     if encoder.code.to_inputs is not None:
         why = inputs.not_for_code
     elif inputs.reader(encoder.processor) is not None:
-        why = f"its chat template has no place for a {kind.noun}"
+        why = f"its chat template has no place for {kind.a_noun}"
     raise ModelError(f"{encoder.name} ({family}) {inputs.refused}: {why}; {inputs.instead}")
 
 
@@ -97,4 +97,4 @@ def _problem(example: Example) -> str | None:
     (name,), (column,) = example.media, example.columns
     kind = KIND_OF_COLUMN[column] if column != IMAGE_COLUMN else kind_of_name(name) or IMAGES
     is_image = kind is IMAGES or kind.column != column  # of another kind, the decoder says it
-    return None if is_image else f"a {kind.noun}, {name}"
+    return None if is_image else f"{kind.a_noun}, {name}"

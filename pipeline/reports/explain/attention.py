@@ -116,7 +116,7 @@ def view_example(
     pieces = pieces_of(example, folder, model.encoder)
     if (other := other_than_images(pieces)) is not None:
         raise ReportError(
-            f"example {evidence.id!r} is about a {other.noun}, and maps show images"
+            f"example {evidence.id!r} is about {other.a_noun}, and maps show images"
             f"{other.in_images}"
         )
     heads = model_heads(evidence.trained.selection.heads)
