@@ -25,7 +25,7 @@ from savs.datasets.media_kinds.containers import (
     require_whole,
     sound_of,
 )
-from savs.datasets.media_kinds.decoding import DEFAULT_RATE, Decoding
+from savs.datasets.media_kinds.decoding import DEFAULT_RATE, WITH_SOUND, Decoding
 from savs.datasets.media_kinds.medium import MediumKind, Outline, Player
 from savs.foundation.arrays import Array
 
@@ -352,9 +352,9 @@ class Sounds(MediumKind):
     def facts(
         self, rules: Decoding, *, is_there: bool, options: Container[str]
     ) -> dict[str, int | str]:
-        """Return how sounds are resampled, and where they are cut, if that is asked."""
+        """Return how sounds, also of videos, are resampled, and where they are cut, if asked."""
         del options
-        if not is_there:
+        if not (is_there or rules.video == WITH_SOUND):
             return {}
         cut = rules.audio_max_seconds
         return {"audio": RESAMPLER} | ({} if cut is None else {"audio_max_seconds": cut})

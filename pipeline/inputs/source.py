@@ -30,11 +30,9 @@ from savs.datasets.media_kinds.catalogue import KINDS, kind_of_content
 from savs.datasets.media_kinds.decoding import (
     MAX_IMAGE_PIXELS,
     NATIVE,
-    WITH_SOUND,
 )
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
-from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.datasets.media_kinds.videos import VIDEOS, duration_ms
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import (
@@ -290,10 +288,8 @@ class Source:
     ) -> dict[str, int | str]:
         """Return how media are decoded, where that was given or there are media of these kinds."""
         options, facts = self.options, dict[str, int | str]()
-        is_heard = options.video == WITH_SOUND
         for kind in KINDS:
-            is_there = kind in kinds or (kind is SOUNDS and is_heard)
-            facts |= kind.facts(self.rules, is_there=is_there, options=self._given)
+            facts |= kind.facts(self.rules, is_there=kind in kinds, options=self._given)
         if has_boxes:
             facts["box_margin"] = self.rules.box_margin
         if (windows := options.windows) is not None:
