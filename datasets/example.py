@@ -158,8 +158,7 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
 
     Each `<image>` or `<video>` marks one of the images and videos among the `media`; those of a
     prompt without such marks come first. Other media stand at their marks. No piece of text is
-    empty.
-    `placeholders` says how the marks of images are treated.
+    empty. `placeholders` says how the marks of images are treated.
 
     Raises
     ------
@@ -186,9 +185,8 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
             f"`placeholders` is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
         )
     columns = columns_of(prompt, media)
-    in_front = placeholders == KEEP or IMAGE_COLUMN not in map(
-        COLUMN_OF_MARK.get, _ANY_MARK.findall(prompt)
-    )
+    marked = {COLUMN_OF_MARK[mark] for mark in _ANY_MARK.findall(prompt)}
+    in_front = placeholders == KEEP or IMAGE_COLUMN not in marked
     pieces: list[str | int] = [n for n, c in enumerate(columns) if in_front and c == IMAGE_COLUMN]
     left = (n for n, c in enumerate(columns) if not in_front or c != IMAGE_COLUMN)
     standing = LATER_MARK if in_front else _ANY_MARK

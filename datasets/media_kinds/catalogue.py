@@ -26,7 +26,7 @@ SUFFIXES = tuple(suffix for kind in (*KINDS[1:], KINDS[0]) for suffix in kind.su
 
 
 def kinds_in(column: str) -> list[MediumKind]:
-    """Return the kinds of media that a column may name; its own is the first.
+    """Return the kinds of media that a column may name, in the order of the table.
 
     >>> [kind.a_noun for kind in kinds_in("audio")]
     ['a sound', 'a video']
