@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, part_digest, sha256
-from savs.datasets.media_kinds.videos import Video, decode_windows
+from savs.datasets.media_kinds.decoders.videos import Video, decode_windows
 from savs.datasets.parts import Window, split_window
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules
 from savs.datasets.media_kinds.catalogue import KINDS, pictures_in
-from savs.datasets.media_kinds.images import png
+from savs.datasets.media_kinds.decoders.images import png
 from savs.datasets.parts import is_window
 from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_address

@@ -19,8 +19,9 @@ from savs.datasets.media_kinds.catalogue import (
     Decoded,
     kind_of_content,
 )
+from savs.datasets.media_kinds.decoders.images import decode_image
 from savs.datasets.media_kinds.decoding import Decoding
-from savs.datasets.media_kinds.images import IMAGES, decode_image
+from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.parts import is_window, split_part, split_window, whole_name

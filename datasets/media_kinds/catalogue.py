@@ -1,20 +1,27 @@
 """The table of all kinds of media, and what a column, a mark, bytes or a decoded medium is of."""
 
 from collections.abc import Iterable
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from savs.datasets.media_kinds.decoding import Decoding
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind, Outline
-from savs.datasets.media_kinds.sounds import SOUNDS, Sound
-from savs.datasets.media_kinds.videos import VIDEOS, Video
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from savs.datasets.media_kinds.decoders.sounds import Sound
+    from savs.datasets.media_kinds.decoders.videos import Video
+
+    Decoded = Image.Image | Sound | Video
+    """What stands in a prompt for a medium, or for a part of one."""
+else:
+    Decoded = object
 
 KINDS: tuple[MediumKind, ...] = (IMAGES, SOUNDS, VIDEOS)
 """All kinds. The first is that of a file that no other kind knows by its bytes."""
-Decoded = Image.Image | Sound | Video
-"""What stands in a prompt for a medium, or for a part of one."""
-
 COLUMNS = tuple(dict.fromkeys(kind.column for kind in KINDS))
 """Columns of rows with media."""
 KIND_OF_COLUMN = {column: next(k for k in KINDS if k.column == column) for column in COLUMNS}
@@ -57,12 +64,12 @@ def outline_of(data: bytes, rules: Decoding, column: str = IMAGE_COLUMN) -> Outl
     return (kind if kind.column == column else KINDS[0]).outline(data, rules)
 
 
-def images_of(pieces: Iterable[str | Decoded]) -> list[Image.Image]:
+def images_of(pieces: Iterable[str | Decoded]) -> "list[Image.Image]":
     """Return all images of a prompt's pieces in reading order, the frames of videos included."""
     media = (piece for piece in pieces if not isinstance(piece, str))
     return [image for piece in media for image in kind_of(piece).images(piece)]
 
 
-def pictures_in(decoded: Iterable[Decoded]) -> list[Image.Image]:
+def pictures_in(decoded: Iterable[Decoded]) -> "list[Image.Image]":
     """Return what a person sees of decoded media: images, frames of videos, waveforms of sounds."""
     return [image for piece in decoded for image in kind_of(piece).pictures(piece)]

@@ -1,13 +1,18 @@
-"""What each kind of media says of itself, so that nothing else branches on it."""
+"""What each kind of media says of itself, so that nothing else branches on it.
+
+Commands ask for names and marks as they start, so packages that decode are imported where a method
+needs them.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from savs.datasets.media_kinds.decoding import Decoding
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 IMAGE_COLUMN = "image"
 """Column of rows whose media need no mark in a prompt."""
@@ -63,8 +68,6 @@ class MediumKind(ABC):
     skipped with its reason later."""
     usual_suffix: ClassVar[str]
     """One of these, for examples in help."""
-    of: ClassVar[type]
-    """The class of a decoded one."""
     recorded: ClassVar[Mapping[str, type]] = {}
     """Names of its `facts`, and their types. The first is there wherever there are such media; of a
     kind with a column of its own it is the name of that."""
@@ -87,6 +90,11 @@ class MediumKind(ABC):
         """The column that is its own."""
         return self.columns[0]
 
+    @property
+    @abstractmethod
+    def of(self) -> type:
+        """The class of a decoded one."""
+
     @abstractmethod
     def has_content(self, data: bytes) -> bool:
         """Return whether a file is one by its first bytes."""
@@ -107,10 +115,10 @@ class MediumKind(ABC):
         """Return what `decode` will give, as far as a header says; never an error."""
 
     @abstractmethod
-    def pictures(self, piece: Any) -> Sequence[Image.Image]:
+    def pictures(self, piece: Any) -> "Sequence[Image.Image]":
         """Return what a person sees of a decoded one."""
 
-    def images(self, piece: Any) -> Sequence[Image.Image]:
+    def images(self, piece: Any) -> "Sequence[Image.Image]":
         """Return the images that a model sees in a decoded one."""
         del piece
         return ()

@@ -15,7 +15,7 @@ from savs.datasets.media_kinds.catalogue import (
     KINDS,
     kind_of_content,
 )
-from savs.datasets.media_kinds.containers import container_of
+from savs.datasets.media_kinds.decoders.containers import container_of
 from savs.datasets.media_kinds.decoding import Decoding
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.foundation.errors import ParameterError

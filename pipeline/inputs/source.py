@@ -27,13 +27,14 @@ from savs.datasets.label_kinds import OPTION, LabelKind, kind_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import KINDS, kind_of_content
+from savs.datasets.media_kinds.decoders.videos import duration_ms
 from savs.datasets.media_kinds.decoding import (
     MAX_IMAGE_PIXELS,
     NATIVE,
 )
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
-from savs.datasets.media_kinds.videos import VIDEOS, duration_ms
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import (
     is_packed,

@@ -11,9 +11,11 @@ from PIL import Image
 
 from savs.datasets.example import KEEP
 from savs.datasets.media_kinds.catalogue import Decoded
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.decoders.videos import Video, all_sounds_of, videos_of
 from savs.datasets.media_kinds.images import IMAGES
-from savs.datasets.media_kinds.sounds import SOUNDS, Sound
-from savs.datasets.media_kinds.videos import VIDEOS, Video, all_sounds_of, videos_of
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, KINDS, MASK
 from savs.pipeline.prompts.media.catalogue import INPUTS, images_in, inputs_of, is_plain

@@ -15,7 +15,8 @@ from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeatu
 from families.reasons import ENCODER_DECODER, REASONS, SOUNDS
 from families.shrinking import shrink
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.datasets.media_kinds.videos import VIDEOS, Video
+from savs.datasets.media_kinds.decoders.videos import Video
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import (
     check_other_kinds,

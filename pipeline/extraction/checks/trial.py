@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from savs.datasets import Example
+from savs.datasets.media_kinds.decoders.videos import videos_of
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN
-from savs.datasets.media_kinds.videos import VIDEOS, videos_of
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.rows.media_names import kind_of_name
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError, OwnCodeError

@@ -15,8 +15,8 @@ import torch
 from savs.datasets.example import columns_of
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media_kinds.catalogue import COLUMNS, Decoded
+from savs.datasets.media_kinds.decoders.videos import Video, video_pieces
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN
-from savs.datasets.media_kinds.videos import Video, video_pieces
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.prompts.chat import PROMPTS

@@ -12,8 +12,9 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import Decoded, images_of, pictures_in
-from savs.datasets.media_kinds.images import IMAGES, thumbnail
-from savs.datasets.media_kinds.videos import all_sounds_of
+from savs.datasets.media_kinds.decoders.images import thumbnail
+from savs.datasets.media_kinds.decoders.videos import all_sounds_of
+from savs.datasets.media_kinds.images import IMAGES
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder

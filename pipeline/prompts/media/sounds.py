@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.decoders.videos import all_sounds_of
 from savs.datasets.media_kinds.decoding import DEFAULT_RATE
 from savs.datasets.media_kinds.medium import Outline
-from savs.datasets.media_kinds.sounds import SOUNDS, Sound
-from savs.datasets.media_kinds.videos import all_sounds_of
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.foundation.arrays import Array
 from savs.pipeline.prompts.media.inputs import Counter, Encode, KindInputs, Pieces, Rules
 

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from PIL import Image
 
+from savs.datasets.media_kinds.decoders.videos import Video
 from savs.datasets.media_kinds.decoding import FRAMES
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import Outline
-from savs.datasets.media_kinds.videos import VIDEOS, Video
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.prompts.input_names import OMNI_SECONDS, PIXELS
 from savs.pipeline.prompts.media.inputs import Counter, Encode, KindInputs, Pieces
 from savs.pipeline.prompts.media.sounds import sound_tokens

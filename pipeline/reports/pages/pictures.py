@@ -14,7 +14,7 @@ from savs.datasets import MediaError
 from savs.datasets.media.clips import Clips
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_file, digest_of
 from savs.datasets.media_kinds.catalogue import Decoded, kind_of, pictures_in
-from savs.datasets.media_kinds.images import thumbnail
+from savs.datasets.media_kinds.decoders.images import thumbnail
 from savs.datasets.media_kinds.medium import Player
 from savs.datasets.parts import is_window
 from savs.foundation.errors import SavsError

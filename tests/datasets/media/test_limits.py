@@ -26,12 +26,13 @@ from savs.datasets.media.media import (
     MediaRules,
     decode_medium,
 )
-from savs.datasets.media_kinds import containers
 from savs.datasets.media_kinds.catalogue import images_of
-from savs.datasets.media_kinds.containers import LEAST_BYTES, NamedBytes, declared_samples
+from savs.datasets.media_kinds.decoders import containers
+from savs.datasets.media_kinds.decoders.containers import LEAST_BYTES, NamedBytes, declared_samples
+from savs.datasets.media_kinds.decoders.images import decode_image
+from savs.datasets.media_kinds.decoders.videos import decode_video
 from savs.datasets.media_kinds.decoding import Decoding
-from savs.datasets.media_kinds.images import IMAGES, decode_image
-from savs.datasets.media_kinds.videos import decode_video
+from savs.datasets.media_kinds.images import IMAGES
 
 BOMBS = {
     "an MP4 that names few bytes as millions of frames": (
@@ -178,7 +179,7 @@ def test_bands_of_rows_are_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPat
         image = Image.merge(mode, [image] * len(mode))
     data = saved(image, "PNG")
     whole = decode_image(data, "x").tobytes()
-    monkeypatch.setattr("savs.datasets.media_kinds.images.BAND_PIXELS", 100)  # two rows
+    monkeypatch.setattr("savs.datasets.media_kinds.decoders.images.BAND_PIXELS", 100)  # two rows
     assert decode_image(data, "x").tobytes() == whole
 
 

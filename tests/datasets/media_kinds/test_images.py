@@ -29,9 +29,10 @@ from PIL import Image, ImageDraw
 
 from savs.datasets import MediaError
 from savs.datasets.media.media import decode_medium
-from savs.datasets.media_kinds import images
+from savs.datasets.media_kinds.decoders import images
+from savs.datasets.media_kinds.decoders.images import decode_image, thumbnail
 from savs.datasets.media_kinds.decoding import Decoding
-from savs.datasets.media_kinds.images import IMAGES, decode_image, thumbnail
+from savs.datasets.media_kinds.images import IMAGES
 
 EXACT = 0
 LOSSY = 12

@@ -10,8 +10,8 @@ from sounds import CODECS, encode, loudest_hertz, tone, wav
 
 from savs.datasets import MediaError
 from savs.datasets.media.media import MediaRules, decode_file, decode_medium
-from savs.datasets.media_kinds.containers import container_of, sound_of
-from savs.datasets.media_kinds.sounds import (
+from savs.datasets.media_kinds.decoders.containers import container_of, sound_of
+from savs.datasets.media_kinds.decoders.sounds import (
     PICTURE_PX,
     Sound,
     decode_sound,

@@ -7,10 +7,16 @@ from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
 
 from savs.datasets import MediaError
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media_kinds import videos as video_files
 from savs.datasets.media_kinds.catalogue import images_of
-from savs.datasets.media_kinds.containers import container_of, missing_bytes
-from savs.datasets.media_kinds.videos import Video, decode_video, decode_windows, duration_ms, pick
+from savs.datasets.media_kinds.decoders import videos as video_files
+from savs.datasets.media_kinds.decoders.containers import container_of, missing_bytes
+from savs.datasets.media_kinds.decoders.videos import (
+    Video,
+    decode_video,
+    decode_windows,
+    duration_ms,
+    pick,
+)
 from savs.datasets.parts import Window
 
 

@@ -25,7 +25,7 @@ from savs import (
 )
 from savs.datasets import MediaError, OptionError, RowError
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media_kinds.sounds import decode_sound
+from savs.datasets.media_kinds.decoders.sounds import decode_sound
 from savs.pipeline.app.answers import answer
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone

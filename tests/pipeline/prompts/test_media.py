@@ -8,10 +8,12 @@ from PIL import Image
 
 from savs.datasets.media_kinds import catalogue
 from savs.datasets.media_kinds.catalogue import KIND_OF_SUFFIX, KINDS, SUFFIXES, kind_of
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.decoders.videos import Video
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind, Outline
-from savs.datasets.media_kinds.sounds import SOUNDS, Sound
-from savs.datasets.media_kinds.videos import VIDEOS, Video
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.prompts import media_places
 from savs.pipeline.prompts.chat import chat_inputs
 from savs.pipeline.prompts.media.catalogue import INPUTS, inverted, is_plain, shape_of

@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED, VIDEO, marked
 
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media_kinds.videos import VIDEOS, Video, decode_video
+from savs.datasets.media_kinds.decoders.videos import Video, decode_video
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import check_reading
 from savs.pipeline.extraction.checks.decisions import cache_ways

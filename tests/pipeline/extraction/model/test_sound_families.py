@@ -6,7 +6,8 @@ from sounds import tone
 from tiny_models import AUDIO
 from transformers import VoxtralConfig
 
-from savs.datasets.media_kinds.sounds import SOUNDS, Sound
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.check_model import check_other_kinds, prove
 from savs.pipeline.extraction.checks.trial import distance, run_single
