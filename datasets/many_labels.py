@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import polars as pl
 
-from savs.datasets.label_kinds import States, states_of
+from savs.datasets.label_texts import states_of, text_of
 from savs.foundation.arrays import Array
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
@@ -38,14 +37,6 @@ def with_label(text: str, label: str, *, is_there: bool) -> str:
     ('["ant","cat"]', '[]')
     """
     return text_of({**states_of(text), label: is_there})
-
-
-def text_of(states: States) -> str:
-    """Return the canonical text of labels."""
-    not_absent = {name: states[name] for name in sorted(states) if states[name] is not False}
-    return msgspec.json.encode(
-        not_absent if None in not_absent.values() else list(not_absent)
-    ).decode()
 
 
 def named_labels(texts: Iterable[str]) -> list[str]:

@@ -84,7 +84,7 @@ CASES: dict[str, list[str]] = {
         "sweep animals/store --readout vote,lda --draws 3 --heads 1,5,all --shots 1,4,all",
         "sweep animals/store --readout knn,hec-t --draws 2 --shots 2 --json --out animals/seed",
         "sweep animals/store --max-layer 1,3 --heads 4 --out animals/depth",
-        f"compare {ALL}/vote {ALL}/lda {ALL}/zero-shot --out animals/compared.parquet",
+        f"compare {ALL}/vote {ALL}/lda {ALL}/zero-shot --json",
         *(f"compare {ALL}/vote {ALL}/icl --format {form}" for form in ("markdown", "latex", "csv")),
         "show animals/store",
         "show animals/store --json",

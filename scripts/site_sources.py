@@ -24,6 +24,7 @@ from savs.pipeline.cli.options.shared import MORE
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.names import with_defaults
 from savs.pipeline.running.options import options_of
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,10 @@ FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]+`")
 PACKAGES = ("savs", "stores", "datasets")
 """The shop window, and the packages below whose names a user plugin needs."""
+HOMES = {"public": "savs"} | {
+    room: f"savs/{room}" for room in ("pipeline", "stores", "datasets", "foundation")
+}
+"""Folder of the repository -> its place in the package `savs`."""
 KEYWORDS = (InputOptions, ModelOptions, RunOptions)
 """Their fields are the keywords of `extract` and its kin."""
 
@@ -41,7 +46,10 @@ def main() -> None:
     """Write all sources into an empty folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    out = parser.parse_args().out
+    parser.add_argument("--code", type=Path, required=True, help="what mkdocstrings reads")
+    options = parser.parse_args()
+    write_code(options.code)
+    out = options.out
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(ROOT / "docs", out)
     for path in out.rglob("*.md"):
@@ -49,6 +57,16 @@ def main() -> None:
     for name, text in generated_pages().items():
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text(text, "utf-8")
+
+
+def write_code(folder: Path) -> None:
+    """Write the package `savs` into an empty folder, with the values of defaults in docstrings."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for room, home in HOMES.items():
+        for path in (ROOT / room).rglob("*.py"):
+            copy = folder / home / path.relative_to(ROOT / room)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(with_defaults(path.read_text("utf-8")), "utf-8")
 
 
 def for_python_markdown(text: str) -> str:

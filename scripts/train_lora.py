@@ -79,7 +79,7 @@ def train_lora(
 
     from savs.pipeline.extraction.model_run import ModelRun
     from savs.pipeline.extraction.run_options import RunOptions
-    from savs.pipeline.inputs.plugins import choose_benchmark
+    from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
     from savs.pipeline.inputs.source import Source, make_fetching
 
     if out.exists():

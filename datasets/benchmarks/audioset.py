@@ -13,16 +13,15 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.esc50 import calm_prompt
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import SourceError
-from savs.datasets.label_kinds import OPTION
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_headless, read_values
-from savs.datasets.rows.label_forms import read_labels
+from savs.datasets.rows.label_kinds import MANY, OPTION, Labels
 
 QUESTION = "What audio event is present in this audio clip?"
 NAMES = ("YTID", "start_seconds", "end_seconds", "positive_labels")
 CLASSES = "class_labels_indices.csv"
-FORM = {"form": "list"}
+LABELS = Labels(MANY, {"form": "list"})
 
 
 def read_segments(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -46,7 +45,7 @@ def read_segments(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]
 
 def parse_row(row: Row) -> Iterator[Fields]:
     """Read a segment; its video is the group."""
-    video, labels = row.text("YTID"), read_labels(row, "labels", FORM)
+    video, labels = row.text("YTID"), LABELS.read(row, "labels")
     if labels is None:
         raise row.error(
             "field 'labels' is missing or empty", f"the row has the fields {row.fields}"
@@ -66,7 +65,7 @@ AUDIOSET = Benchmark(
     measure=measure,
     read_table=read_segments,
     reads=SCORED,
-    options={OPTION: FORM},
+    options={OPTION: LABELS.form},
     about=About(
         task="sound events in clips of 10 s, many labels of 527",
         metrics=("mAP", "F1", "exact match"),

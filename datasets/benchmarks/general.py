@@ -4,14 +4,12 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
 from savs.datasets.example import with_media
-from savs.datasets.label_kinds import OPTION, kind_of
 from savs.datasets.media_kinds.catalogue import COLUMNS, KIND_OF_COLUMN, KINDS
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind, list_column
@@ -27,7 +25,7 @@ from savs.datasets.metrics.metrics import (
 from savs.datasets.metrics.ranking import ranking_metrics
 from savs.datasets.row import PackedMedium, Row
 from savs.datasets.rows.boxes import boxed_name
-from savs.datasets.rows.label_forms import read_labels
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, OPTION, Labels
 from savs.datasets.rows.media_names import kind_of_name
 
 
@@ -72,12 +70,11 @@ def parse_row(
     row: Row,
     columns: Mapping[str, str],
     question: str | None,
-    labels: Mapping[str, Any] | None = None,
+    labels: Labels = A_CLASS_EACH,
 ) -> Iterator[Fields]:
     """Read the media, question, label and optional fields of a row from the `columns` of fields.
 
-    `question` is the prompt of every row, for files without one; `labels` is what labels are, see
-    `labels_form`.
+    `question` is the prompt of every row, for files without one; `labels` is what labels are.
     """
     row_question = _text(row, "question", columns) if question is None else question
     prompt, media = marked_media(row, row_question, columns)
@@ -124,22 +121,13 @@ def image_names(row: Row, columns: Mapping[str, str]) -> tuple[str, ...]:
     return (boxed_name(images[0], row.values[column]),)
 
 
-def _label(row: Row, columns: Mapping[str, str], labels: Mapping[str, Any] | None) -> str | None:
+def _label(row: Row, columns: Mapping[str, str], labels: Labels) -> str | None:
     """Return the label; None if its column is there, but null or empty."""
-    column, kind = columns["label"], kind_of(labels)
-    if labels is not None and not kind.are_classes:
-        if row.optional(columns["subtask"]) is not None:
-            raise row.error(
-                f"it has a subtask and {kind.a_row_has}", "drop the column of the subtask"
-            )
-        return read_labels(row, column, labels)
-    empty = column in row.values and row.values[column] in (None, "")
-    if isinstance(value := row.values.get(column), list | dict):
+    if not labels.kind.are_classes and row.optional(columns["subtask"]) is not None:
         raise row.error(
-            f"field {column!r} holds a {type(value).__name__}, expected text or a number",
-            "pass `task` many-labels if rows have many",
+            f"it has a subtask and {labels.kind.a_row_has}", "drop the column of the subtask"
         )
-    return None if empty else _text(row, "label", columns)
+    return labels.read(row, columns["label"])
 
 
 def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
@@ -233,12 +221,12 @@ def with_positive(benchmark: Benchmark, positive: str) -> Benchmark:
 def general(
     columns: Mapping[str, str] | None = None,
     question: str | None = None,
-    labels: Mapping[str, Any] | None = None,
+    labels: Labels = A_CLASS_EACH,
 ) -> Benchmark:
     """Return the benchmark with the user's columns or question, part of a store's identity.
 
     `columns` maps a field to the column that holds it, `question` is the prompt of every row where
-    the files have none, and `labels` is what labels are, see `labels_form`.
+    the files have none, and `labels` is what labels are.
 
     Raises
     ------
@@ -266,13 +254,12 @@ def general(
                 f"`columns` {one}=... and `columns` {many}=... both name {names[one]!r}; keep {one}"
                 f" if the column holds names, {many} if it holds lists of names"
             )
-    positive = None if labels is None else labels.get("positive")
-    of_labels = [] if labels is None else labels.get("columns", [])
+    positive, of_labels = labels.form.get("positive"), labels.kind.columns(labels.form)
     if of_labels and "label" in mapped:
         raise OptionError("`columns` label=... and `label_columns` both give the labels; keep one")
     named = {field: names[field] for field in FIELDS if names[field] != field}
     described = {names[field]: what for field, what in FIELDS.items()}
-    described |= dict.fromkeys(of_labels, "1 where the label is there, 0 where not")
+    described |= of_labels
     benchmark = replace(
         GENERAL,
         columns=described,
@@ -280,7 +267,7 @@ def general(
         check_rows=partial(check_rows, columns=named, question=question),
         options=({"columns": named} if named else {})
         | ({} if question is None else {"question": question})
-        | ({} if labels is None else {OPTION: dict(labels)}),
+        | ({OPTION: dict(labels.form)} if labels.form else {}),
     )
     return benchmark if positive is None else with_positive(benchmark, positive)
 

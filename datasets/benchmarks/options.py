@@ -14,7 +14,6 @@ from savs.datasets.benchmarks.class_folders import FOLDERS, ask
 from savs.datasets.benchmarks.general import GENERAL, general, with_positive
 from savs.datasets.errors import OptionError, RowError
 from savs.datasets.example import Example, with_media
-from savs.datasets.label_kinds import OPTION as LABELS
 from savs.datasets.media_kinds.catalogue import COLUMNS
 from savs.datasets.metrics.metrics import (
     SCORED,
@@ -23,6 +22,8 @@ from savs.datasets.metrics.metrics import (
     class_metrics,
     parts_by,
 )
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, Labels
+from savs.datasets.rows.label_kinds import OPTION as LABELS
 
 OPTION = "questions"
 """Name of the prompts in a store's identity."""
@@ -37,12 +38,12 @@ def adapt(
     benchmark: Benchmark,
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
-    labels: Mapping[str, Any] | None = None,
+    labels: Labels = A_CLASS_EACH,
 ) -> Benchmark:
     """Return the benchmark with the given options, or unchanged without any.
 
-    `columns` maps a field to the column that holds it, and `labels` is what labels are (see
-    `labels_form`), for `general` only. `question` is the prompt of every row, or several that
+    `columns` maps a field to the column that holds it, and `labels` is what labels are, for
+    `general` only. `question` is the prompt of every row, or several that
     each row is combined with, for `TAKERS` only.
 
     Raises
@@ -61,19 +62,19 @@ def adapt(
         prompts = list(question)
         if not prompts:
             raise OptionError("there are no questions; pass one at least, or omit the option")
-        if labels is not None and len(prompts) > 1:
-            what = "a positive class" if "positive" in labels else "many labels or numbers"
-            raise OptionError(f"rows with {what} take one question, not several; keep one")
+        if labels.form and len(prompts) > 1:
+            what = "a positive class" if labels.kind.are_classes else labels.kind.a_row_has
+            raise OptionError(f"with {what}, rows take one question, not several; keep one")
         adapted = adapt(benchmark, columns, prompts[0], labels)
         return _with_prompts(adapted, prompts) if len(prompts) > 1 else adapted
-    if not columns and question is None and labels is None:
+    if not columns and question is None and not labels.form:
         return benchmark
     if benchmark is GENERAL:
         return general(columns, question, labels)
-    is_of_rows = bool(columns) or labels is not None
+    is_of_rows = bool(columns) or bool(labels.form)
     if benchmark in FOLDERS.values() and question is not None and not is_of_rows:
         return ask(benchmark, question)
-    option = "`columns`" if columns else "`question`" if labels is None else "`task` or `positive`"
+    option = "`columns`" if columns else "`task` or `positive`" if labels.form else "`question`"
     takers = "general" if is_of_rows else ", ".join(TAKERS)
     raise OptionError(
         f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"

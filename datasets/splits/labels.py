@@ -4,14 +4,13 @@ import difflib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, first_few, of_subtask
-from savs.datasets.label_kinds import CLASS, LabelKind, kind_of
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, CLASS, LabelKind, Labels
 
 UNEVEN = 10
 """Examples of the most frequent class for one of the rarest, from which this is named."""
@@ -20,7 +19,7 @@ NAMED = 3
 
 
 def check_splits(
-    train: Sequence[Example], test: Sequence[Example], form: Mapping[str, Any] | None = None
+    train: Sequence[Example], test: Sequence[Example], labels: Labels = A_CLASS_EACH
 ) -> None:
     """Check that the training examples have at least two classes in each subtask, or two numbers.
 
@@ -30,8 +29,8 @@ def check_splits(
         Labelled examples.
     test
         Examples that all have a label, or none has.
-    form
-        What labels are, see `labels_form`; None for a class each.
+    labels
+        What labels are; by default a class each.
 
     Raises
     ------
@@ -46,7 +45,7 @@ def check_splits(
         if example.label is None and (example.split == "train" or not hidden):
             raise RowError(
                 f"{example.split} example {example.id!r} has no label; every training example needs"
-                f" one, and either all test examples or none{_none_of_them(form)}"
+                f" one, and either all test examples or none{labels.kind.none_of_them(labels.form)}"
             )
         if (example.subtask is None) != (train[0].subtask is None):
             raise RowError(
@@ -55,24 +54,16 @@ def check_splits(
                 f" {train[0].id!r}; give every row a subtask, or none"
             )
     classes = _classes(train)
-    for subtask, labels in classes.items():
-        if len(labels) < 2 and kind_of(form).are_numbers:
-            raise RowError(
-                f"all training examples have the number {labels.pop()}, from"
-                f" {train[0].id!r} to {train[-1].id!r}; add some with other numbers"
-            )
-        if len(labels) < 2:
-            where = of_subtask(subtask)
-            raise RowError(
-                f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
-                " needs at least two: add examples of another class"
-            )
-    positive = (form or {}).get("positive")
-    if positive is not None and not any(positive in labels for labels in classes.values()):
+    ids = f"from {train[0].id!r} to {train[-1].id!r}"
+    for subtask, texts in classes.items():
+        if len(texts) < 2:
+            raise RowError(labels.kind.same(texts.pop(), of_subtask(subtask), ids))
+    positive = labels.form.get("positive")
+    if positive is not None and not any(positive in texts for texts in classes.values()):
         known = sorted(set().union(*classes.values()))
         raise RowError(
-            f"no training example has the positive class {positive!r}, from {train[0].id!r} to"
-            f" {train[-1].id!r}; they have {first_few(map(repr, known), NAMED)}: correct `positive`"
+            f"no training example has the positive class {positive!r}, {ids}; they have"
+            f" {first_few(map(repr, known), NAMED)}: correct `positive`"
         )
     for example in test:
         if example.subtask not in classes:
@@ -80,15 +71,6 @@ def check_splits(
                 f"test example {example.id!r} belongs to subtask {example.subtask!r}, which has no"
                 f" training examples; the training file has {sorted(map(str, classes))}"
             )
-
-
-def _none_of_them(form: Mapping[str, Any] | None) -> str:
-    """Return what an example is to say that has none of many labels; else nothing."""
-    kind = kind_of(form)
-    if form is None or kind.are_classes or kind.are_numbers:
-        return ""
-    none = {"separator": form.get("separator", "").strip(), "columns": "0 in each column"}
-    return f". An example with none of the labels says {none.get(form['form'], '[]')}"
 
 
 def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
@@ -117,8 +99,6 @@ def unknown_labels(
     >>> unknown_labels([example("train", "cat")], [example("test", "Cat ")])
     ["test label 'Cat ' (1 example) is in no training example (did you mean 'cat'?)"]
     """
-    if kind.are_numbers:
-        return []
     classes = {
         subtask: {name for label in labels for name in kind.names(label)}
         for subtask, labels in _classes(train).items()
@@ -166,7 +146,7 @@ def label_doubts(
         where = "" if subtask is None else f"subtask {subtask!r}: "
         mixed, again = _repeats(part)
         labels = [name for text in part["label"] for name in kind.names(text)]
-        doubts = [*(() if kind.are_numbers else _alike(labels)), *mixed]
+        doubts = [*_alike(labels), *mixed]
         if split == "train":
             doubts += [*again, *(_uneven(labels) if kind.are_classes else ())]
         else:

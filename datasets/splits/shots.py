@@ -8,7 +8,7 @@ from functools import partial
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, of_subtask
-from savs.datasets.label_kinds import CLASS, LabelKind
+from savs.datasets.rows.label_kinds import CLASS, LabelKind
 from savs.foundation.errors import ParameterError
 
 
@@ -172,9 +172,8 @@ def _too_few(wanted: _Wanted, stratum: str, total: int, most: int, otherwise: st
 
 
 def _label_keys(example: Example, kind: LabelKind) -> list[tuple[str, str]]:
-    names, where = kind.present_names(_label(example)), of_subtask(example.subtask)
-    stratum = "class" if kind.are_classes or kind.are_numbers else "label"
-    strata = [f"{stratum} {name!r}{where}" for name in names] or ["the rows without a label"]
+    names, where = kind.drawn_by(_label(example)), of_subtask(example.subtask)
+    strata = [f"{kind.drawn_as} {name!r}{where}" for name in names] or ["the rows without a label"]
     return [(stratum, example.id) for stratum in strata]
 
 

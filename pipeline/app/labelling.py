@@ -14,7 +14,6 @@ from itertools import zip_longest
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.many_labels import states_unknown, text_of
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame
@@ -273,9 +272,7 @@ class Labelling:
             raise ParameterError(f"{absent[0]!r} is not on this page; label the image that is")
         examples = [session.displayed[name] for name in identifiers]
         names = [label] if isinstance(label, str) else list(label)
-        if not isinstance(label, str):
-            unknown = [name for one in examples for name in states_unknown(one.label)]
-            label = text_of({**dict.fromkeys(unknown), **dict.fromkeys(names, True)})
+        label = self.target().given(label, [one.label for one in examples])
         with self._turn:
             session.undone = [one for one in session.undone if one not in examples]
             outcome = self._open().give(

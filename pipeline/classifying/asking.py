@@ -48,9 +48,9 @@ from savs.pipeline.extraction.rows.appending import as_examples, stored_rows
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import NewImageKeywords
-from savs.pipeline.names import PAGE_SUFFIXES
+from savs.pipeline.names import PAGE_SUFFIXES, shows_defaults
 from savs.pipeline.readouts.answers import AnswersFit, among_classes
-from savs.pipeline.running.option_texts import parse_asked
+from savs.pipeline.running.option_texts import parse_asked, parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import write_json
@@ -83,6 +83,8 @@ STEEPEST, HALVINGS = 100.0, 60
 
 class AskKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
     """Further keyword arguments of `ask`."""
+
+    revision: str | None
 
 
 def ask(
@@ -151,6 +153,7 @@ def ask(
     return done.predictions
 
 
+@shows_defaults
 def answer(
     inputs: Annotated[Rows, Option(metavar="INPUT...", is_repeated=True)],
     *,
@@ -165,7 +168,10 @@ def answer(
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="level")
     ] = None,
     answers: Annotated[str, Option(level="more", metavar="labels|letters|numbers")] = "labels",
-    model: Annotated[str | Path | None, Option(metavar="ID")] = None,
+    model: Annotated[
+        str | Path | None,
+        Option(metavar="ID[@REVISION]", parse=parse_model, fills={"revision": "ID@REVISION"}),
+    ] = None,
     out: Annotated[
         Sequence[str | Path] | None, Option(metavar="FILE|STORE", is_repeated=True)
     ] = None,
@@ -193,21 +199,22 @@ def answer(
     classes
         A possible answer; repeat it for each (default: Yes and No).
     levels
-        A level of a scale, the lowest first: gives the expected level, from 1; repeatable.
+        A level of a scale, the lowest first; repeat it for each: gives the expected level, from 1.
     answers
-        Labels, or what stands for them in a list: letters, numbers (default: labels).
+        What the model answers with: labels, or the letters or numbers of a list of them.
 
         A list comes after the question. It is for answers that are long, or that have no words.
     model
-        Model: a Hugging Face id, a local folder, or demo.
+        Model: a Hugging Face id, with @ also a branch, tag or commit; a local folder; or demo.
     out
-        Output file as of `savs classify`, or the folder of the features; repeatable.
+        Output: .csv, .jsonl, .parquet, or .html for a page with pictures; or the folder of the
+        features; repeatable.
 
         Without a folder the features are kept nowhere. An output is written anew by each run.
     sort_into
         Copy each file into a folder of its answer. Replaces no file.
     n
-        Predictions on an HTML page: the least sure ones (default: 500).
+        Predictions on an HTML page: the least sure ones (default: `DEFAULT_PREDICTIONS`).
     offset
         Take off how often the model prefers each class over these images anyway.
 
@@ -216,7 +223,7 @@ def answer(
         scale. It assumes that classes are about equally frequent. With a folder of features it is
         computed once, and recorded with the images that it came from.
     retry_skipped
-        Try the skipped images of the folder again.
+        Try skipped examples again.
     force
         Replace outputs that another command wrote.
     verbose

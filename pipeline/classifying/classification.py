@@ -9,6 +9,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewVideoKeywords
+from savs.pipeline.names import shows_defaults
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.option_texts import OTHER_MODEL, TRANSFORMERS, parse_classifiers
 from savs.pipeline.running.options import Option, sort_keywords
@@ -23,6 +24,7 @@ class ClassifyKeywords(NewVideoKeywords, PlacingKeywords, BatchKeywords, total=F
     """Further keyword arguments of `classify`."""
 
 
+@shows_defaults
 def classify(
     classifier: Annotated[
         "str | Path | Mapping[str, str | Path]",
@@ -86,16 +88,16 @@ def classify(
         A new folder, or one of an earlier run. The files of the input stay as they are. See
         `SortedFolder`.
     risk
-        Conformal prediction sets that lack the truth, or that share of true labels, at most this
-        often, such as 0.05.
+        Add conformal prediction sets that miss the truth at most this often, such as 0.05 (of many
+        labels: this share of the true ones).
 
         And the column `unsure`.
     n
-        Predictions on an HTML page: the least sure ones (default: 500).
+        Predictions on an HTML page: the least sure ones (default: `DEFAULT_PREDICTIONS`).
     retry_skipped
-        Try the skipped examples of `out` again.
+        Try skipped examples again.
     force
-        Replace `out`.
+        Replace `out` and the features next to it.
     question
         One prompt for all images (default: the classifier's).
     subtask

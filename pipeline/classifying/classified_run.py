@@ -260,8 +260,6 @@ class ClassifiedRun:
             "features": features_key(options, "", self.decoding, sites),
             "classifier": digest(self.selection.to_json()),
             "question": self.question,
-            "placeholders": options.placeholders,
-            "adapter": options.adapter and str(options.adapter),
             "most_pixels": sorted({group.media.rules.max_pixels for group in self.groups}),
         }
         return digest(facts)

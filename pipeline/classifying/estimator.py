@@ -25,6 +25,7 @@ from savs.pipeline.classifying.reading_images import ReadsImages, contents_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, PlacingKeywords
 from savs.pipeline.heads.scoring import Scoring
+from savs.pipeline.names import shows_defaults
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.selection.compatibility import require_match
@@ -188,6 +189,7 @@ class _OfImages(ReadsImages):
         return run.score(pick(features, names, run.heads)[:, :, : run.width])
 
 
+@shows_defaults
 class SavsClassifier(ClassifierMixin, _OfImages):
     """Few-shot classifier of images: a frozen multimodal model, and the heads that tell classes.
 
@@ -201,9 +203,10 @@ class SavsClassifier(ClassifierMixin, _OfImages):
     model
         A Hugging Face id, a local folder, or `demo`.
     heads
-        How many heads to keep; None for 20, or all of a model that has fewer.
+        How many heads to keep; None for `DEFAULT_HEADS`, or all of a model that has fewer.
     readout
-        `vote`, `lda` or another built-in readout, a Python file, or a `Readout`; None for `vote`.
+        `vote`, `lda` or another built-in readout, a Python file, or a `Readout`; None for
+        `DEFAULT_READOUT`.
     question
         The prompt that each image is put before, such as `"Which animal is this?"`.
     scoring
@@ -213,7 +216,7 @@ class SavsClassifier(ClassifierMixin, _OfImages):
     site
         Where features are read: `heads`, `residual`, `attention`, `mlp` or `norm`, as in `extract`.
     batch_size
-        Images of a forward pass at most; None for 32.
+        Images of a forward pass at most; None for `DEFAULT_BATCH_SIZE`.
     cache
         Folder of the features, some hundred kB per image; None for `~/.cache/savs/features`, False
         to keep none. Remove it when you like.

@@ -17,7 +17,14 @@ from savs.pipeline.classifying.bundle.hub import push
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.export import ADDED_EXPORTERS, export_features
 from savs.pipeline.evaluation.results import Result, Results
-from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM, STORE_FORM
+from savs.pipeline.names import (
+    BUNDLE_FORM,
+    EXPORT_FORMS,
+    PARQUET,
+    SPACE_FORM,
+    STORE_FORM,
+    shows_defaults,
+)
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.option_texts import STORE_OR_RESULT
@@ -64,6 +71,7 @@ class Exported:
     commit: str | None = None
 
 
+@shows_defaults
 def export(
     store: Annotated[
         AnyStore,
@@ -92,10 +100,10 @@ def export(
     out
         Output: a folder for classifier, space, store, else a file.
     heads
-        Heads to use: those of `selection`, all, a list, or those of a saved selection.
+        Heads to use: chosen (those of the result), all, a list, or those of a saved selection.
     selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
+        Selection to use: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
     split
         Only this split: train, test or unlabelled (default: train, test).
     subtask

@@ -26,6 +26,7 @@ from savs.foundation.files import whole_file
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import read_recipe
 from savs.pipeline.errors import ModelError, OutputError
+from savs.pipeline.extraction.effects import NOTHING, changed_fields
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import Site
 from savs.pipeline.prompts.prompt_form import parse_form
@@ -133,15 +134,18 @@ def features_key(
 ) -> str:
     """Return a digest of all that features of an image depend on, in addition to the image.
 
-    A local model is known by its files' names, sizes, times and inodes, see `model_files`.
+    Those are all options of the model that change features. A local model, and its adapter, are
+    known by their files' names, sizes, times and inodes, see `model_files`.
     """
     form, recipe = options.prompt_template, read_recipe(options.embedding)
     facts: dict[str, Any] = {
+        **{
+            name: str(value)
+            for name, value, effect in changed_fields(options)
+            if effect.features != NOTHING
+        },
         "model": options.path,
-        "revision": options.revision,
         "files": model_files(options),
-        "dtype": options.dtype,
-        "pixels": options.pixels,
         "prompt_template": None if form is None else parse_form(form).text,
         "embedding": None if recipe is None else recipe.facts(),
         "question": question,

@@ -11,21 +11,25 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from savs.datasets.label_kinds import MANY, ONE, REGRESSION, number_text
-from savs.datasets.many_labels import text_of
+from savs.datasets.label_texts import number_text, text_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.names import DEFAULT_READOUT, shows_defaults
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import choose_heads
 from savs.pipeline.selection.training_data import TrainingArrays
-from savs.pipeline.targets import Target, target_named
+from savs.pipeline.targets import Target
+from savs.pipeline.targets.many import MANY_LABELS
+from savs.pipeline.targets.numbers import REGRESSIONS
+from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import LayerGrid
 from savs.stores.format.layout import grid_widths, holder, pick
 from savs.stores.format.manifest import FeatureSource
 
 
+@shows_defaults
 class HeadsClassifier(ClassifierMixin, BaseEstimator):
     """Few-shot classifier of numeric features of heads, with the conventions of scikit-learn.
 
@@ -34,7 +38,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     heads
-        How many heads to keep; None for 20, or all if there are fewer.
+        How many heads to keep; None for `DEFAULT_HEADS`, or all if there are fewer.
     readout
         `vote`, `lda` or another built-in readout, a Python file, or a `Readout`.
     scoring
@@ -63,7 +67,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         heads: int | None = None,
-        readout: str | Path | Readout = "vote",
+        readout: str | Path | Readout = DEFAULT_READOUT,
         scoring: str = "resubstitution",
         head_dim: int | None = None,
     ) -> None:
@@ -183,10 +187,10 @@ class NamedLabels:
             classes = np.arange(matrix.shape[1])
             names = tuple(map(str, classes))
             texts = [text_of({names[n]: True for n in np.flatnonzero(row)}) for row in matrix]
-            return cls(target_named(MANY), texts, names, classes)
+            return cls(MANY_LABELS, texts, names, classes)
         classes, numbers = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         names = tuple(map(str, classes))
-        return cls(target_named(ONE), [names[n] for n in numbers], names, classes)
+        return cls(ONE_CLASS, [names[n] for n in numbers], names, classes)
 
     @classmethod
     def of_numbers(cls, y: Any) -> "NamedLabels":
@@ -196,4 +200,4 @@ class NamedLabels:
             place = int(np.flatnonzero(~np.isfinite(numbers))[0])
             raise ParameterError(f"number {place} is {numbers[place]}, expected a finite one")
         texts = [number_text(float(number)) for number in numbers]
-        return cls(target_named(REGRESSION), texts, (), np.zeros(0))
+        return cls(REGRESSIONS, texts, (), np.zeros(0))

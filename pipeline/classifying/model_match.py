@@ -8,15 +8,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from savs.datasets.example import SPLIT
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import KINDS
 from savs.datasets.media_kinds.decoding import VIDEO_INPUTS
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import recorded_recipe
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction.effects import fields_in_identity
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.prompts.prompt_form import PROMPT
@@ -68,11 +68,11 @@ def model_options(
         model=chosen,
         revision=revision or (commit if model is None else None),
         dtype=dtype or config.source.dtype,
-        placeholders=_recorded(facts, "placeholders", str) or SPLIT,
         prompt_template=_prompt_template(facts),
         embedding=recorded_recipe(facts),
         min_pixels=_recorded(processor, "min_pixels", int),
         max_pixels=_recorded(processor, "max_pixels", int),
+        **_values(facts),
         **placing,
     )
 
@@ -125,6 +125,14 @@ def _recorded(facts: Facts, name: str, kind: type) -> Any:
         f"the classifier records {name} as {value!r}, expected a {kind.__name__}; run `savs select`"
         " again"
     )
+
+
+def _values(facts: Facts) -> dict[str, Any]:
+    """Return the options whose value the identity of a store has, of a classifier."""
+    hints = get_type_hints(ModelOptions)
+    names = [name for name in fields_in_identity(ModelOptions) if facts.get(name) is not None]
+    kinds = {name: (get_args(hints[name]) or (hints[name],))[0] for name in names}
+    return {name: _recorded(facts, name, kind) for name, kind in kinds.items()}
 
 
 def _prompt_template(facts: Facts) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.inputs.input_options import require_media_root
+from savs.pipeline.names import shows_defaults
 from savs.pipeline.running.option_texts import parse_against, parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from savs.pipeline.extraction.check_model import Checkup
 
 
+@shows_defaults
 def models(
     model: Annotated[
         str | None,
@@ -64,8 +66,8 @@ def models(
     classes
         A possible answer, with `ask`; repeat it for each (default: Yes and No).
     selection
-        Classifier to compare with: a name in STORE/results, or a folder (default: trained, vote, or
-        the only one).
+        Classifier to compare with: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
     """
     if ask is None and (question, classes) != (None, None):
         name = "question" if classes is None else "classes"

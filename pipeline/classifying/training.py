@@ -17,7 +17,6 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
-from savs.datasets.label_kinds import label_kind
 from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.rows.files import TABLES_OF_FOLDERS, files_below
@@ -37,7 +36,7 @@ from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOpt
 from savs.pipeline.extraction.run_options import RunOptions, TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
-from savs.pipeline.names import IMPORTED
+from savs.pipeline.names import IMPORTED, shows_defaults
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.option_texts import parse_model
@@ -48,6 +47,7 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
 from savs.pipeline.selection.selection import Heads, Selection
 from savs.pipeline.selection.selection_file import write_selection
+from savs.pipeline.targets import labels_of
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
@@ -119,6 +119,7 @@ class TrainOptions(TrainInputKeywords, ModelKeywords, TrainRunKeywords, total=Fa
     """What `train` passes on to `extract`."""
 
 
+@shows_defaults
 def train(
     source: Annotated[Rows, Option(metavar="IMAGES|STORE")],
     *,
@@ -148,7 +149,7 @@ def train(
     question
         The prompt of all images, or several.
     model
-        Model: a Hugging Face id, a local folder, or demo.
+        Model: a Hugging Face id, with @ also a branch, tag or commit; a local folder; or demo.
     out
         Folder of features and classifier (default: photos-savs for photos).
 
@@ -156,10 +157,10 @@ def train(
         of this source become the present ones: only new and edited images are read. Examples of
         other sources stay.
     readout
-        Readout, see `savs select --readout` (default: the best of vote, posterior and lda by
-        cross-validation; of numbers ridge).
+        Readout, see `savs select --readout` (default: the best of
+        `DEFAULT_TRIED_READOUTS` by cross-validation; of numbers `DEFAULT_READOUT_OF_NUMBERS`).
     heads
-        Heads to use: the N best, all, a list, or those of a saved selection.
+        Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
     allow_removed
         Train although a class, or more than half of the images, is gone since.
     verbose
@@ -198,7 +199,7 @@ def train(
         store = as_store(source)
         facts = store.manifest.identity.benchmark
         once = under_one_prompt(store.examples("train"), stored_prompts(facts))
-        notes = label_doubts(once, kind=label_kind(facts))
+        notes = label_doubts(once, kind=labels_of(facts).kind)
     else:
         store, skipped, notes = _extract(
             source, out, model, allow_removed, reporting, {**options, "question": question}

@@ -16,7 +16,6 @@ import polars as pl
 from savs.datasets import Benchmark, Units, find_leaks
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import ONE
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
@@ -29,6 +28,7 @@ from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric, summarise_all
 from savs.pipeline.targets import Target, target_named
+from savs.pipeline.targets.catalogue import ONE
 from savs.pipeline.targets.target import packed
 from savs.pipeline.targets.tasks import Folds, Measured, Measuring
 from savs.stores import FeatureStore

@@ -27,7 +27,7 @@ from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.heads.folds import FOLDS
-from savs.pipeline.inputs.plugins import stored_benchmark
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import (
     is_of_store,
     pseudo_labels_note,

@@ -10,6 +10,7 @@ import polars as pl
 
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.evaluation.results import Results
+from savs.pipeline.names import shows_defaults
 from savs.pipeline.running.option_texts import STORE_OR_RESULT
 from savs.pipeline.running.options import Option
 from savs.pipeline.selection.head_map import head_map as all_heads
@@ -46,6 +47,7 @@ class Overview:
         return facts if self.progress is None else facts | {"progress": self.progress.to_json()}
 
 
+@shows_defaults
 def show(
     store: Annotated[AnyStore, STORE_OR_RESULT],
     *,
@@ -64,8 +66,8 @@ def show(
 
         The training features are read.
     selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
+        Selection to use: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
     subtask
         Only this subtask, or this prompt of several.
     """

@@ -11,6 +11,7 @@ from savs.foundation.errors import command
 from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.results import Result, Results
+from savs.pipeline.names import shows_defaults
 from savs.pipeline.running.bounded_process import BoundError, frame_within_limits
 from savs.pipeline.running.option_texts import parse_queried
 from savs.pipeline.running.options import Option
@@ -41,6 +42,7 @@ _RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
+@shows_defaults
 def query(
     store: Annotated[
         AnyStore,
@@ -66,7 +68,8 @@ def query(
         It is in polars' dialect of SQL over `examples` (a row an example, with a column a head),
         `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
     result
-        Results to query: a folder in STORE/results (default: trained, vote, or the only one).
+        Results to query: a folder in STORE/results (default: trained,
+        `DEFAULT_READOUT`, or the only one).
 
         Left-out training examples have its predictions where
         no test examples were evaluated.

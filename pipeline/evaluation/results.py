@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError, SavsError, command
 from savs.foundation.files import file_sha256, finish_files, real_path
@@ -43,6 +42,7 @@ from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
 from savs.pipeline.targets import Target, target_named, target_of
+from savs.pipeline.targets.catalogue import ONE
 from savs.pipeline.targets.tasks import Folds
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError

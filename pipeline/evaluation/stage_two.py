@@ -12,7 +12,6 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
-from savs.datasets.label_kinds import label_kind
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import real_path
@@ -33,8 +32,8 @@ from savs.pipeline.evaluation.results import (
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.heads.folds import FOLDS as DEFAULT_FOLDS
 from savs.pipeline.heads.scoring import Scoring
-from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
+from savs.pipeline.names import DEFAULT_HEADS, OWN_ANSWERS, shows_defaults
 from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.option_texts import parse_folds, parse_target
@@ -48,7 +47,7 @@ from savs.pipeline.selection.selection_config import selection_run
 from savs.pipeline.selection.selection_file import write_selection
 from savs.pipeline.selection.training_data import Training
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.targets import target_of
+from savs.pipeline.targets import labels_of, target_of
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import CAPTIONS, RESULTS
@@ -70,6 +69,7 @@ class Selected(Selection):
     """That it was made from."""
 
 
+@shows_defaults
 def select(
     store: AnyStore | Training,
     *,
@@ -106,7 +106,8 @@ def select(
 
         Its train split is read; in Python, also training examples in memory.
     heads
-        Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
+        Heads to use: the N best (default: `DEFAULT_HEADS`), all, a list, or those of a saved
+        selection.
 
         All if there are fewer. A list is best first, and only fitted: `(layer, head)` each, a text
         such as `L12.H7,L13.H0`, or a selection or its folder, which may be of another task. Of the
@@ -114,7 +115,8 @@ def select(
     readout
         Rule fitted on the heads: vote, posterior, calm, lda, hec-v, mahalanobis, logistic, ridge,
         knn, neurons; by the classes' names clip, clip-names, tip-adapter, tip-adapter-cv,
-        lp-plus-plus, hec-t, hec-vt, hec-vt-cv; or a Python file (default: vote; of numbers ridge).
+        lp-plus-plus, hec-t, hec-vt, hec-vt-cv; or a Python file (default:
+        `DEFAULT_READOUT`; of numbers `DEFAULT_READOUT_OF_NUMBERS`).
 
         Also an object.
     out
@@ -199,7 +201,7 @@ def select(
     opened = as_store(store)
     facts = opened.benchmark
     once = under_one_prompt(opened.examples("train"), stored_prompts(facts))
-    doubts = [] if pseudo_labels is not None else label_doubts(once, kind=label_kind(facts))
+    doubts = [] if pseudo_labels is not None else label_doubts(once, kind=labels_of(facts).kind)
     for line in refuse_doubts(doubts, strict=strict):
         reporting.say(f"note: {line}")
     selection = choose_heads(opened, **choice)
@@ -235,6 +237,7 @@ def select(
 _suspects = suspects  # a parameter of `select` has this name
 
 
+@shows_defaults
 def evaluate(
     store: AnyStore,
     method: Annotated[
@@ -250,7 +253,9 @@ def evaluate(
     drop_leaks: Annotated[bool, Option(level="more")] = False,
     partial: Annotated[bool, Option(level="python")] = False,
     allow_other_prompt: Annotated[bool, Option(level="python")] = False,
-    benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
+    benchmark: Annotated[
+        str | Path | Benchmark | None, Option(level="more", metavar="FILE.py")
+    ] = None,
     on: Annotated[Literal["test", "folds"] | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
 ) -> Evaluation:
@@ -268,7 +273,7 @@ def evaluate(
         Of a complete extraction, or of a running one with `partial`.
     method
         Readout, see `savs select --readout`, or the model's own answers: zero-shot, zero-shot-mean,
-        icl, generated (default: the readout of the store's result, or vote).
+        icl, generated (default: the readout of the store's result, or `DEFAULT_READOUT`).
 
         In Python also a selection. Names that need none are `zero-shot`, `zero-shot-mean`, `icl`
         and `generated`, see `OwnAnswers`, and `captions` of a dual encoder's store, see
@@ -278,8 +283,8 @@ def evaluate(
 
         In Python nothing is saved by default; True is the default of the command.
     risk
-        Conformal prediction sets that lack the truth, or that share of true labels, at most this
-        often, such as 0.05.
+        Add conformal prediction sets that miss the truth at most this often, such as 0.05 (of many
+        labels: this share of the true ones).
 
         See `Calibration.sets`; without a selection, one is calibrated.
     folds
@@ -290,8 +295,8 @@ def evaluate(
         Heads that were taken from elsewhere (`heads_from`) are only fitted again. Without test
         examples it is 5 by default.
     selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
+        Selection to use: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
     drop_leaks
         Exclude test examples that share an image with training.
 

@@ -8,9 +8,9 @@ from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
+from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
-from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.stores.files.addresses import find_place

@@ -71,7 +71,7 @@ from savs.pipeline.extraction.line.in_context import (
     read_demonstrations,
 )
 from savs.pipeline.extraction.line.jobs import TokenCounter
-from savs.pipeline.extraction.line.prepare import PrepareSettings
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.sinks import EnoughError, Show, Sink
 from savs.pipeline.extraction.line.workers import WorkerSettings, count_workers, start_server
 from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
@@ -602,8 +602,8 @@ class ModelRun:
         if cuts:
             batches = "1 batch" if cuts == 1 else f"{cuts} batches"
             say(
-                f"{batches} did not fit the memory and ran in pieces; fewer"
-                f" `batch_tokens` than {decided.settled.batching.batch_tokens:,} avoid that"
+                f"{batches} did not fit the memory and ran in pieces; a smaller `batch_size` avoids"
+                f" it, or in Python batch_tokens below {decided.settled.batching.batch_tokens:,}"
             )
         if cut_sounds:
             say(
@@ -617,12 +617,14 @@ class ModelRun:
         """Return an engine with worker processes; it tells the sink of each batch."""
         batching, scale = decided.settled.batching, decided.settled.pixels
         examples, sink = checked.examples, checked.sink
-        prepare = PrepareSettings(
+        settings = PassSettings(
+            run=self.run,
             rules=replace(examples.rules, fetching=None),  # the media are read in this process
             dtype=model.model.dtype,
+            limits=batching.limits,
             raw_pixels=scale is not None,
-            thumbnails=self.run.thumbnails,
             shared_images=batching.shared_images,
+            shares_prefixes=batching.sharing.name == PREFIXES,
             sizes_alone=batching.sizes_alone,
             host_inputs=batching.host_inputs.name == GIVEN,
         )
@@ -638,16 +640,14 @@ class ModelRun:
             model=model,
             planner=Planner(
                 TokenCounter(self.encoder),
-                batching.limits,
-                batching.shared_images,
+                settings,
                 decided.prompt_counts,
                 decided.answers,
             ),
-            workers=WorkerSettings(checked.workers, self.options, prepare, gpu),
+            workers=WorkerSettings(checked.workers, self.options, settings, gpu),
             answers=decided.answers,
             scale=scale,
             contexts=decided.contexts,
-            shares_prefixes=batching.sharing.name == PREFIXES,
             sink=sink,
             records={
                 label: record | ({ASKED: options_of_site(asked, label)} if asked else {})

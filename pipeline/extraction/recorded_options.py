@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from savs.pipeline.extraction.effects import changed_fields
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.extraction.run_options import RunOptions
@@ -15,11 +15,6 @@ from savs.pipeline.running.options import Option, options_of
 
 ASKED = "asked"
 """Fact of a run: `benchmark`, and field -> value of the options that are not the default."""
-UNRECORDED = (
-    *("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs"),
-    *("ranks", "compare_with"),
-)
-"""Options that change nothing in a store, that its identity has, or that may hold a secret."""
 UNKNOWN = {"train": "TRAIN", "test": "TEST", "unlabelled": "UNLABELLED"}
 """What stands in a command for rows that were in memory."""
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -36,11 +31,10 @@ def recorded_options(
 ) -> dict[str, Any]:
     """Return what a run records of its options; `benchmark` is a name or a Python file."""
     values = {
-        field.name: getattr(options, field.name)
+        name: value
         for options in (inputs, model, run)
-        for field in fields(options)
-        if field.name not in UNRECORDED
-        and (field.default is MISSING or getattr(options, field.name) != field.default)
+        for name, value, effect in changed_fields(options)
+        if effect.is_recorded
     }
     return {"benchmark": benchmark} | {n: _plain(n, v) for n, v in values.items() if v or v == 0}
 
@@ -57,8 +51,6 @@ def _plain(name: str, value: Any) -> Any:
         return UNKNOWN[name]
     if isinstance(value, str | Path):
         return str(value) if name == "question" else CREDENTIALS.sub("", str(value))
-    if name == "label_columns":  # one option names all
-        return ",".join(value)
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     return list(value) if isinstance(value, Sequence) else value
@@ -87,16 +79,16 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
 
 
 def python_words(asked: Mapping[str, Any]) -> list[str]:
-    """Return the options of a command that only Python has, as keyword arguments."""
-    in_shell = {"shard_rows", "engine"} | {
-        name for option in OPTIONS.values() for name in option.fills
-    }
+    """Return the options that no text of a shell says, as keyword arguments of Python."""
+    in_shell, unsaid = {"shard_rows", "engine"}, set[str]()
+    for field, option in OPTIONS.items():
+        in_shell |= option.fills.keys()
+        values = {name: asked[name] for name in (field, *option.fills) if name in asked}
+        if option.write is not None and values and _written(option.write, values) is None:
+            unsaid |= values.keys()
     in_shell |= {name for one in PERMISSIONS.values() for name in (one.field, one.amount) if name}
-    return [
-        f"{field}={value!r}"
-        for field, value in asked.items()
-        if field in OPTIONS and OPTIONS[field].level == "python" and field not in in_shell
-    ]
+    of_python = {field for field, option in OPTIONS.items() if option.level == "python"} - in_shell
+    return [f"{field}={value!r}" for field, value in asked.items() if field in of_python | unsaid]
 
 
 def _written(write: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:

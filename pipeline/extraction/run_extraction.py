@@ -176,10 +176,10 @@ def read_source(
     """
     fetching = make_fetching(inputs, None if fetched is None else Path(fetched))
     source = Source(benchmark, inputs, fetching, trains=not run.names_classes)
-    if not source.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
+    if not source.labels.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
         raise ParameterError(
             f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
-            " one is right, and rows have many labels or numbers; omit it"
+            f" one is right, and a row has {source.labels.kind.a_row_has}; omit it"
         )
     return source
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 
 from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.effects import Effect
 from savs.pipeline.extraction.model.sites import LAST, Site, parse_sites
 from savs.pipeline.inputs.class_names import LABELS
 from savs.pipeline.names import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
@@ -14,14 +15,8 @@ from savs.pipeline.running.option_texts import (
     write_answers,
     write_classes,
 )
-from savs.pipeline.running.options import Option
+from savs.pipeline.running.options import Option, check_values
 
-CHOICES = {
-    "batch_check": ("strict", "warn", "off"),
-    "reuse": ("auto", "off"),
-    "tower_attention": ("auto", "runs", "loop"),
-}
-"""Option -> its values."""
 ANSWER_KINDS = ("labels", "generate")
 
 
@@ -72,24 +67,40 @@ class RunOptions:
 
     batch_size: Annotated[
         int | None,
-        Option("Largest number of examples per forward pass (default: 32).", "more", min=1),
+        Option(
+            f"Largest number of examples per forward pass (default: {DEFAULT_BATCH_SIZE}).",
+            "more",
+            min=1,
+        ),
     ] = None
     """In a store that is there, the default is what it was begun with: so for the next four."""
-    batch_tokens: int | None = None
+    batch_tokens: Annotated[int | None, Option(level="python", min=1)] = None
     """Largest number of tokens per forward pass (default: what fits the GPU). Padding included.
     What fits is measured; it is 4,096 on a CPU. What does not fit is run in pieces."""
-    batch_check: str | None = None
+    batch_check: Annotated[
+        str | None, Option(level="python", choices=("strict", "warn", "off"))
+    ] = None
     """Compare batches with single examples first (default: strict, then run singles). With
     `strict`, examples run one by one where batches change them; with `warn` that is only said; with
     `off` nothing is compared."""
-    reuse: str | None = None
+    reuse: Annotated[
+        str | None, Option(level="python", choices=("auto", "off")), Effect(is_for_vllm=False)
+    ] = None
     """Compute images once for all prompts about them (default: auto, where tries agree)."""
-    tower_attention: str | None = None
+    tower_attention: Annotated[
+        str | None,
+        Option(level="python", choices=("auto", "runs", "loop")),
+        Effect(is_for_vllm=False),
+    ] = None
     """Vision tower: images or windows of one size in one call (default: auto, on a GPU). `auto`
     tries it on a GPU, and on a CPU with Pixtral's tower. `runs` tries it anywhere, and stops where
     features would change; with `loop` the tower runs as transformers runs it. Where it is tried, so
     is giving the model what it would compute from the sizes of images."""
-    workers: int | None = None
+    workers: Annotated[
+        int | None,
+        Option(level="python", min=0),
+        Effect(is_recorded=False, is_for_vllm=False),
+    ] = None
     """Processes that decode and prepare (default: one per core with a GPU, else 0). 0 decodes in
     this process, which is also the default for a few hundred examples."""
     heads: Annotated[
@@ -123,10 +134,11 @@ class RunOptions:
             fills={"icl_shots": "icl:N"},
             write=write_answers,
         ),
+        Effect(is_for_vllm=False),
     ] = None
     """`labels` keeps the log-likelihood of each training label (readout `zero-shot`), `generate` a
     short greedy text (readout `generated`)."""
-    icl_shots: int | None = None
+    icl_shots: Annotated[int | None, Option(level="python", min=1)] = None
     """Show N training examples per class before each question (needs `answers` labels). In-context
     learning: the examples are chat turns before each test prompt, and the labels' likelihoods are
     kept (readout `icl`) in addition to those without."""
@@ -150,8 +162,10 @@ class RunOptions:
     name. Images are compared with these texts next to the benchmark's own."""
     append: Annotated[bool, Option("Add new examples to the store that is there.")] = False
     """Those that it has already, by id and content, are left out."""
-    retry_skipped: Annotated[bool, Option("Extract shards with skipped examples again.")] = False
-    shard_rows: int | None = None
+    retry_skipped: Annotated[
+        bool, Option("Extract shards with skipped examples again."), Effect(is_recorded=False)
+    ] = False
+    shard_rows: Annotated[int | None, Option(level="python", min=1)] = None
     """Examples per file; a killed run loses at most one file (default: 16 to 256). The default is
     that of the store that is there, else enough for many processes to have shards."""
     thumbnails: Annotated[
@@ -164,12 +178,7 @@ class RunOptions:
         return self.classes is not None and str(self.classes) != LABELS
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "batch_tokens", "shard_rows", "icl_shots"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ParameterError(f"`{name}` is {value}, expected at least 1")
-        if self.workers is not None and self.workers < 0:
-            raise ParameterError(f"`workers` is {self.workers}, expected 0 or more")
+        check_values(self)
         if not set(self.answer_kinds) <= set(ANSWER_KINDS):
             raise ParameterError(
                 f"`answers` is {self.answers!r}, expected {', '.join(ANSWER_KINDS)}, or both with a"
@@ -177,11 +186,6 @@ class RunOptions:
             )
         if self.icl_shots is not None and "labels" not in self.answer_kinds:
             raise ParameterError("`icl_shots` needs the labels' likelihoods; add `answers` labels")
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            if value not in (None, *known):
-                raise ParameterError(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
-
         if len(self.sites) > 1 and self.heads is not None:
             raise ParameterError(
                 "`heads` chooses heads of one site, and `site` names several; give one"

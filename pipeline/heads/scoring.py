@@ -19,7 +19,7 @@ from savs.foundation.plugin_calls import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores, steady_of, worst_of
 from savs.pipeline.heads.pursuit import PURSUIT, name_left_out, pursue
-from savs.pipeline.inputs.plugins import NAME, OwnFile, own_object
+from savs.pipeline.running.user_files import NAME, OwnFile, own_object
 
 Score = Callable[[Array, Array, Sequence[str]], HeadScores]
 """`(heads, n, d)` features, `(n,)` class numbers, the classes -> scores."""

@@ -21,7 +21,7 @@ def benchmarks(
         A benchmark of the list, or a Python file (mine.py).
     """
     if name is not None:
-        from savs.pipeline.inputs.plugins import choose_benchmark
+        from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 
         return [choose_benchmark(name)], []
     from savs.datasets.benchmarks.catalogue import ADDED_BENCHMARKS, BENCHMARKS

@@ -22,10 +22,10 @@ from savs.datasets import (
 )
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, parse_row
-from savs.datasets.label_kinds import OPTION, LabelKind, label_kind
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import iter_rows
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, OPTION, LabelKind, Labels
 from savs.datasets.rows.plugin_guard import check_rows, parse_fields
 from savs.datasets.splits.labels import label_doubts
 from savs.datasets.splits.shared_media import digests_of, media_names
@@ -94,7 +94,7 @@ def import_features(
         str | Path | None, Option(name="labels", metavar="FILE", is_positional=False)
     ] = None,
     *,
-    out: Annotated[str | Path, Option(metavar="DIR")],
+    out: Annotated[str | Path, Option(metavar="STORE")],
     model: Annotated[str | None, Option(metavar="NAME")] = None,
     split: Annotated[str | None, Option(metavar="train|test|unlabelled|classes")] = None,
     logit_scale: Annotated[float | None, Option(level="python")] = None,
@@ -165,16 +165,16 @@ def import_features(
     if logit_scale is not None and not 0 < logit_scale < math.inf:
         raise ImportFileError(f"`logit_scale` is {logit_scale}, expected a number above 0")
     file = open_features(Path(features))
-    form = labels_form(
+    of_rows = labels_form(
         task=task,
         positive=positive,
         label_separator=label_separator,
         label_columns=label_columns,
     )
-    labelled = read_labels(file, None if labels is None else Path(labels), columns, split, form)
+    labelled = read_labels(file, None if labels is None else Path(labels), columns, split, of_rows)
     examples = {name: rows.first()[0] for name, rows in labelled.splits.items()}
     if "train" in examples:
-        check_splits(examples["train"], examples.get("test", []), form)
+        check_splits(examples["train"], examples.get("test", []), of_rows)
     root = Path(labels or features).parent if media_root is None else Path(media_root)
     media = MediaFolder(root, Path(labels or features).parent, MediaRules(None, allow_outside))
     digests = {
@@ -182,10 +182,9 @@ def import_features(
         for name, rows in examples.items()
         for of_file in [dict(labelled.digests.get(name, {}))]
     }
-    identity = _identity(file, model or file.path.stem, logit_scale, form)
+    identity = _identity(file, model or file.path.stem, logit_scale, of_rows)
     store = _write(file, labelled, digests, Path(out), identity)
-    kind = label_kind(identity.benchmark)
-    notes = _notes(file, labelled, digests, root, kind)
+    notes = _notes(file, labelled, digests, root, of_rows.kind)
     return Imported(store, tuple(notes))
 
 
@@ -227,11 +226,11 @@ def read_labels(
     labels: Path | None,
     columns: Mapping[str, str] | None,
     split: str | None,
-    form: Mapping[str, Any] | None = None,
+    of_rows: Labels = A_CLASS_EACH,
 ) -> Labelled:
     """Read the examples that features belong to; arguments and errors as in `import_features`.
 
-    `form` says what labels are.
+    `of_rows` says what labels are.
 
     Rows are matched by `id` where both files have it, else by their order. Rows of the split
     `classes` are texts of their label, which stands for a question that is not given.
@@ -239,7 +238,7 @@ def read_labels(
     pool = RowPool((columns or {}).get("id", "id"))
     for row in _own_rows(features, columns) if labels is None else iter_rows(labels):
         pool.add(row)
-    benchmark = _benchmark(pool.rows, columns, form)
+    benchmark = _benchmark(pool.rows, columns, of_rows)
     by_id = features.ids is not None and pool.have_ids
     question = (columns or {}).get("question", "question")
     contents = [_example(benchmark, row, question, split) for row in pool.rows]
@@ -324,13 +323,13 @@ def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> Itera
 
 
 def _benchmark(
-    rows: Sequence[Row], columns: Mapping[str, str] | None, form: Mapping[str, Any] | None
+    rows: Sequence[Row], columns: Mapping[str, str] | None, of_rows: Labels
 ) -> Benchmark:
     """Return `general` with the user's columns, which asks for no question."""
-    benchmark = general(columns, labels=form)
+    benchmark = general(columns, labels=of_rows)
     check_rows(benchmark, rows, "test")
     names = {**FIELD_COLUMNS, **(columns or {})}
-    parse = partial(parse_row, columns=names, question="", labels=form)
+    parse = partial(parse_row, columns=names, question="", labels=of_rows)
     return replace(benchmark, parse_row=parse)
 
 
@@ -440,15 +439,16 @@ def _shard_rows(row_bytes: int) -> int:
 
 
 def _identity(
-    file: FeatureFile, model: str, logit_scale: float | None, form: Mapping[str, Any] | None
+    file: FeatureFile, model: str, logit_scale: float | None, of_rows: Labels
 ) -> Identity:
     unknown = dict.fromkeys(("revision", "config", "weights"))
     scale = {} if logit_scale is None else {LOGIT_SCALE: float(logit_scale)}
+    options = {OPTION: dict(of_rows.form)} if of_rows.form else {}
     return Identity(
         model={"name": model, "class": IMPORTED, **unknown, **scale},
         processor={"class": IMPORTED},
         dtype=file.dtype,
-        benchmark={"name": "general", "options": {} if form is None else {OPTION: dict(form)}},
+        benchmark={"name": "general", "options": options},
         prompt=IMPORTED,
         grid=file.grid,
     )

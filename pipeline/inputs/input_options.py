@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
-from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.media_kinds.decoding import VIDEO_INPUTS, WITH_SOUND
+from savs.datasets.rows.label_kinds import A_CLASS_EACH, CLASSES, OPTION, Labels
 from savs.datasets.splits.shots import Shots
 from savs.datasets.windows import Windows
 from savs.foundation.errors import ParameterError
+from savs.pipeline.names import DEFAULT_SEED
 from savs.pipeline.running.option_texts import (
-    MANY_LABELS,
     parse_columns,
     parse_limit,
     parse_question,
@@ -27,15 +27,10 @@ from savs.pipeline.running.option_texts import (
     write_test,
     write_video,
 )
-from savs.pipeline.running.options import Option
+from savs.pipeline.running.options import Option, check_values
+from savs.pipeline.targets.catalogue import TARGETS, TASKS, kind_of_task, labels_of
 
-TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
-"""The form of labels that are not classes."""
-COUNTS = (
-    *("shots", "train_groups", "limit"),
-    *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
-)
-"""Fields that are None or at least 1."""
+COUNT = Option(level="python", min=1)
 LONGEST_WINDOW_S = 86_400
 
 
@@ -130,8 +125,8 @@ class InputOptions:
     test: Annotated[
         str | Path | None,
         Option(
-            "Test examples: a file, folder or hf:// data set; or the rows of `train` with this"
-            " value (default: none).",
+            "Test examples: a file, folder or hf:// data set; or the rows of the training file with"
+            " this value (default: none).",
             metavar="FILE|COLUMN=VALUE",
             parse=parse_test,
             fills={"hold_out": "COLUMN=VALUE"},
@@ -153,7 +148,7 @@ class InputOptions:
     columns: Annotated[
         Mapping[str, str] | None,
         Option(
-            "Map a field of general to a column, e.g. question=prompt. Repeatable.",
+            "Column of a table that has a field, such as question=prompt; repeatable.",
             metavar="FIELD=COLUMN",
             name="column",
             is_repeated=True,
@@ -164,9 +159,9 @@ class InputOptions:
     task: Annotated[
         str | None,
         Option(
-            "Kind of label (default: one class): many-labels (lists), many-labels:| (texts such as"
-            " cat|dog), many-labels:A,B (a column each, 1 or 0), ordinal (levels 1-5), regression"
-            " (any number), or positive:CLASS (one class, ranked).",
+            "Kind of label (default: one class):"
+            f" {', '.join(known.task for known in TARGETS.values() if known.task)}, or"
+            " positive:CLASS (one class, ranked).",
             metavar="KIND",
             parse=parse_task,
             fills={
@@ -191,8 +186,8 @@ class InputOptions:
     question: Annotated[
         str | Sequence[str] | None,
         Option(
-            "One prompt for all rows (general, image-folder, audio-folder), or a file of them, one"
-            " per line. Repeat it to combine each row with several.",
+            "One prompt for all rows, which have none of their own; or a file of prompts, one per"
+            " line. Repeat it to combine each row with several.",
             metavar="TEXT|FILE.txt",
             is_repeated=True,
             parse=parse_question,
@@ -206,9 +201,10 @@ class InputOptions:
     shots: Annotated[
         int | None,
         Option(
-            "Draw N training examples per class, from `train` or `test`; or N whole groups of each"
-            " subtask.",
+            "Draw N training examples per class, from the training file or, without one, from"
+            " `test`; or N whole groups of each subtask.",
             metavar="N|groups:N",
+            min=1,
             parse=parse_shots,
             fills={"train_groups": "groups:N"},
             write=write_shots,
@@ -217,9 +213,11 @@ class InputOptions:
     """Drawn from `train`, or, without it, from `test`, whose other examples are then classified:
     those that share a group or an identical image stay in the same split. All of `train` by
     default."""
-    train_groups: int | None = None
+    train_groups: Annotated[int | None, COUNT] = None
     """Draw N complete groups per subtask as training examples. In place of `shots`."""
-    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = 0
+    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = (
+        DEFAULT_SEED
+    )
     """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
         int | None,
@@ -228,6 +226,7 @@ class InputOptions:
             " of longer sounds (default: skip those above 600 s).",
             "more",
             metavar="N|Ns|N,Ns",
+            min=1,
             parse=parse_limit,
             fills={"audio_max_seconds": "Ns"},
             write=write_limit,
@@ -257,7 +256,7 @@ class InputOptions:
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
     the store's identity, if it is given or there are videos."""
-    video_frames: int | None = None
+    video_frames: Annotated[int | None, COUNT] = None
     """Frames per video (default: 8). Evenly spaced in time."""
     window: Annotated[
         float | int | None,
@@ -273,39 +272,36 @@ class InputOptions:
     stride: Annotated[
         float | int | None,
         Option(
-            "Seconds from one window to the next (default: those of a window).",
+            "Seconds from one window to the next (default: the length of a window).",
             "more",
             metavar="Ns",
             parse=parse_seconds,
         ),
     ] = None
-    jpeg_draft: int | None = None
+    jpeg_draft: Annotated[int | None, COUNT] = None
     """Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not equal.
     Several times as fast for photos far above the model's limit, with slightly other values. Part
     of the store's identity."""
-    max_image_pixels: int | None = None
+    max_image_pixels: Annotated[int | None, COUNT] = None
     """Skip larger images and videos (default: 67108864 pixels). More takes more memory. A WebP may
     have half as many, all frames of a video together four times as many."""
-    audio_max_seconds: int | None = None
+    audio_max_seconds: Annotated[int | None, COUNT] = None
     """Cut sounds after N seconds (default: skip longer ones than 600 s). The first N seconds stay,
     and the run says how many sounds it cut. Part of what a store is of."""
     fetch_urls: bool = False
     """Download media from http(s) URLs; extract caches them in STORE.fetched."""
-    fetch_gb: int | None = None
+    fetch_gb: Annotated[int | None, COUNT] = None
     """Gigabytes to download in one run at most (default: 100)."""
     allow_private_addresses: bool = False
     """Also download from private networks and this machine."""
 
     def __post_init__(self) -> None:
-        for name in COUNTS:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ParameterError(f"`{name}` is {value}, expected at least 1")
+        check_values(self)
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
-        if not kind_of(self.labels).can_be_drawn and self.shots is not None:
+        if not self.labels.kind.can_be_drawn and self.shots is not None:
             raise ParameterError(
-                "`shots` are drawn per class, and `task` regression has none; give `train` and"
+                f"`shots` are drawn per class, and `task` {self.task} has none; give `train` and"
                 " `test`, or `hold_out` or `train_groups`"
             )
         if self.hold_out is not None and (self.train is None) == (self.test is None):
@@ -341,8 +337,8 @@ class InputOptions:
         return Windows(round(1000 * self.window), round(1000 * stride))
 
     @property
-    def labels(self) -> dict[str, Any] | None:
-        """The form of labels; None for a class each."""
+    def labels(self) -> Labels:
+        """What labels are."""
         return labels_form(
             task=self.task,
             positive=self.positive,
@@ -364,20 +360,15 @@ def labels_form(
     positive: str | None,
     label_separator: str | None,
     label_columns: Sequence[str] | None,
-) -> dict[str, Any] | None:
-    """Return what labels are, as a store's identity says it; None for a class each.
+) -> Labels:
+    """Return what labels are.
 
     OptionError if two ways are chosen, the task is unknown, a separator or the positive class is
     empty, or a column is named twice.
     """
+    if task is not None and task not in TASKS:
+        raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
     chosen: list[dict[str, Any]] = []
-    if task is not None:
-        if task not in TASKS:
-            raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
-        if task != MANY_LABELS:
-            chosen.append({"form": task})
-        elif label_separator is None and label_columns is None:  # else these say how
-            chosen.append({"form": "list"})
     if positive is not None:
         if not positive.strip():
             raise OptionError("`positive` is empty; pass a class")
@@ -392,12 +383,16 @@ def labels_form(
                 f"`label_columns` is {','.join(label_columns)!r}, expected columns, each once"
             )
         chosen.append({"form": "columns", "columns": list(label_columns)})
+    if task is not None:
+        forms = kind_of_task(task).forms
+        if not any(form["form"] in forms for form in chosen):  # else these say how it is spelt
+            chosen.append({"form": forms[0]})
     if len(chosen) > 1:
         raise OptionError(
             "`task`, `positive`, `label_separator` and `label_columns` say what labels are; give"
             " one of them"
         )
-    return chosen[0] if chosen else None
+    return labels_of({"options": {OPTION: chosen[0]}}) if chosen else A_CLASS_EACH
 
 
 def require_media_root(media_root: str | Path | None) -> None:

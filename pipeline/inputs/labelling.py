@@ -12,14 +12,14 @@ from savs.datasets.asked import asked_questions
 from savs.datasets.benchmarks.general import image_names
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import first_few, of_subtask
-from savs.datasets.label_kinds import OPTION, label_kind
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
-from savs.datasets.rows.label_forms import read_labels
+from savs.datasets.rows.label_kinds import LabelKind
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.options import Option
+from savs.pipeline.targets import labels_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
 from savs.stores.format.manifest import LateLabel, LateLabels
@@ -152,10 +152,10 @@ class Labeller:
                 self._of_media.setdefault(media[0], []).append(name)
         facts = self.store.manifest.identity.benchmark
         self._prompts = stored_prompts(facts)
-        kind = label_kind(facts)
-        self._form = None if kind.are_classes else facts["options"][OPTION]
-        """How rows spell labels; None if each is one class."""
-        self._kind = kind
+        self._labels = labels_of(facts)
+        """What labels are, and how rows spell them."""
+        self._in_a_cell = replace(self._labels, form=self._labels.kind.cell(self._labels.form))
+        """The same where a row has them in one cell."""
         self.classes = self._known_classes()
         """Subtask -> its classes."""
 
@@ -187,7 +187,7 @@ class Labeller:
         self.store = give_labels(self.store, changes)
         table = pl.DataFrame(outcome.changes, schema=CHANGES_SCHEMA, orient="row")
         for subtask, text in table.select("subtask", "label").drop_nulls("label").iter_rows():
-            self.classes.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
+            self.classes.setdefault(subtask, {}).update(dict.fromkeys(self._kind.names(text)))
         return Labelled(self.store, table, outcome.unchanged, tuple(outcome.taken))
 
     def ids_of(self, labels: str | Path | pl.DataFrame) -> list[str]:
@@ -206,16 +206,16 @@ class Labeller:
             since = late.get(planned_in, {}).get(planned)
             text = extracted if since is None else since.label
             if text is not None:
-                known.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
+                known.setdefault(subtask, {}).update(dict.fromkeys(self._kind.names(text)))
         return known
 
     def _planned(self, split: str, name: str) -> tuple[str, str]:
         """Return the split and the id that a row was planned with, by which labels are kept."""
         return self.store.manifest.planned.get((split, name), (split, name))
 
-    def _names(self, text: str) -> list[str]:
-        """Return the classes or labels that the label of an example names; numbers are none."""
-        return [] if self._kind.are_numbers else self._kind.names(text)
+    @property
+    def _kind(self) -> LabelKind:
+        return self._labels.kind
 
     def _resolve(self, labels: Labels) -> dict[int, str | None]:
         """Return place in the table -> label, of what a user names by id or image."""
@@ -234,10 +234,9 @@ class Labeller:
         """Yield the position of a label in its file, the places of its examples, and the label."""
         where = "the labels"
         for name, text in labels.items():
-            if self._form is not None:
+            if not self._kind.are_classes:
                 row = Row(f"the label of {name!r}", 0, {LABEL: text})
-                form = self._form if "columns" not in self._form else {"form": "list"}
-                yield where, self._of_id(name, where), read_labels(row, LABEL, form)
+                yield where, self._of_id(name, where), self._in_a_cell.read(row, LABEL)
                 continue
             if text is not None and (not isinstance(text, str) or not text.strip()):
                 raise LabelError(
@@ -249,12 +248,12 @@ class Labeller:
         """Yield the same of the rows of a file or frame whose label is filled in."""
         for row in _rows(labels):
             label = self._column(row, LABEL)
-            if label not in row.values and not (self._form or {}).get("columns"):
+            if label not in row.values and not self._kind.columns(self._labels.form):
                 raise row.error(f"it has no field {label!r}, only {row.fields}", TABLE)
-            form = self._form
-            if form is not None and form.get("columns") and label in row.values:
-                form = {"form": "list"}  # as `savs select --suspects` writes them
-            text = row.optional(label) if form is None else read_labels(row, label, form)
+            if self._kind.are_classes:
+                text = row.optional(label)
+            else:  # in one cell as `savs select --suspects` writes them
+                text = (self._in_a_cell if label in row.values else self._labels).read(row, label)
             if text is not None and not text.strip():
                 raise row.error(f"the label is {text!r}", "write a class, or leave it empty")
             if text is not None:
@@ -332,7 +331,7 @@ class Labeller:
         for place, label in wanted.items():
             subtask = self._table["subtask"][place]
             classes = self.classes.get(subtask, {})
-            for text in [] if label is None else self._names(label):
+            for text in [] if label is None else self._kind.names(label):
                 if text not in classes and classes:
                     new.setdefault((subtask, text), []).append(self._table["id"][place])
         for (subtask, text), ids in new.items():

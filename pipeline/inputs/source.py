@@ -23,7 +23,6 @@ from savs.datasets import (
 )
 from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
-from savs.datasets.label_kinds import OPTION, LabelKind, kind_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import KINDS, kind_of_content
@@ -36,6 +35,7 @@ from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
 from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.rows.files import Files, require_present
+from savs.datasets.rows.label_kinds import Labels
 from savs.datasets.rows.media_names import (
     is_packed,
     kind_of_name,
@@ -55,6 +55,7 @@ from savs.datasets.splits.shared_media import (
 )
 from savs.datasets.windows import in_windows
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
+from savs.pipeline.targets import labels_of
 from savs.stores.format.layout import UNLABELLED
 
 Splits = dict[str, list[Example]]
@@ -82,9 +83,9 @@ class Source:
     """Source -> its files: each is looked up once, since that may ask a hub over the network."""
 
     @property
-    def kind(self) -> LabelKind:
+    def labels(self) -> Labels:
         """What the labels of rows are."""
-        return kind_of(self.benchmark.options.get(OPTION))
+        return labels_of({"options": self.benchmark.options})
 
     def examples(self) -> Splits:
         """Read and check the splits: both, or the training examples alone.
@@ -103,8 +104,7 @@ class Source:
             )
         splits: Splits = {"train": [], **self.given_splits()}
         if splits["train"] or (self.trains and not labels_come):
-            form = self.benchmark.options.get(OPTION)
-            check_splits(splits["train"], splits.get("test", []), form)
+            check_splits(splits["train"], splits.get("test", []), self.labels)
         return splits
 
     def require_files(self) -> None:
@@ -133,7 +133,7 @@ class Source:
     def _read(self) -> Splits:
         options, splits, draw = self.options, {}, self.options.draw
         if draw is not None:
-            draw = replace(draw, kind=self.kind)
+            draw = replace(draw, kind=self.labels.kind)
         if options.hold_out is not None:
             file = str(options.train or options.test)  # one of them is given
             pool = read_examples(self.benchmark, self._find(file), "test")
@@ -227,7 +227,7 @@ class Source:
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
         if "test" not in examples:
             return lines
-        lines += unknown_labels(train, examples["test"], kind=self.kind)
+        lines += unknown_labels(train, examples["test"], kind=self.labels.kind)
         return lines + self.leaks(examples).summary()
 
     def doubts(self, train: pl.DataFrame) -> list[str]:
@@ -236,7 +236,7 @@ class Source:
         RowError if there is something, and the options are strict.
         """
         once = under_one_prompt(train, self.benchmark.prompts)
-        doubts = label_doubts(once, kind=self.kind)
+        doubts = label_doubts(once, kind=self.labels.kind)
         return refuse_doubts(doubts, strict=self.options.strict)
 
     def test_doubts(self, test: Sequence[Example]) -> list[str]:
@@ -244,7 +244,7 @@ class Source:
         names, media = media_names(test), self.media("test")
         digests = recurring_digests(test, media) if len(names) <= MOST_COMPARED else {}
         once = under_one_prompt(content_table(test, digests), self.benchmark.prompts)
-        return label_doubts(once, "test", kind=self.kind)
+        return label_doubts(once, "test", kind=self.labels.kind)
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

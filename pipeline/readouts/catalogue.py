@@ -7,7 +7,6 @@ from pathlib import Path
 
 from savs.foundation.installed import Additions, kind_problem
 from savs.pipeline.errors import OwnCodeError, SelectionError
-from savs.pipeline.inputs.plugins import own_object
 from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.readouts.answers import ANSWERS, ANSWERS_FITTED, ANSWERS_LDA
 from savs.pipeline.readouts.calm import CALM, POSTERIOR
@@ -23,6 +22,7 @@ from savs.pipeline.readouts.own import guarded
 from savs.pipeline.readouts.readout import Readout
 from savs.pipeline.readouts.ridge import RIDGE
 from savs.pipeline.readouts.vote import VOTE
+from savs.pipeline.running.user_files import own_object
 
 READOUTS: dict[str, Readout] = {
     readout.name: readout

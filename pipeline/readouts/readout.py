@@ -10,8 +10,8 @@ from savs.foundation.installed import Package
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores
 from savs.pipeline.heads.neurons import score_neurons
-from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import ClassScores
+from savs.pipeline.running.user_files import NAME, OwnFile
 from savs.stores.format.layout import (
     TEXTS_OF_BENCHMARK,
     TEXTS_OF_FILE,

@@ -74,16 +74,16 @@ def parse_task(text: str) -> Fields:
     if kind == "positive":
         return {"positive": rest}
     raise ValueError(
-        f"expected {MANY_LABELS}, {MANY_LABELS}:| (the text between labels), {MANY_LABELS}:A,B (a"
-        " column for each label), ordinal, regression, or positive:CLASS"
+        f"expected a kind of label alone, such as {MANY_LABELS} or ordinal; {MANY_LABELS}:| (the"
+        f" text between labels), {MANY_LABELS}:A,B (a column for each label), or positive:CLASS"
     )
 
 
 def write_task(values: Mapping[str, Any]) -> str | None:
-    """Return the text of the fields of `parse_task`."""
+    """Return the text of the fields of `parse_task`; None if a column's name has a comma."""
     if (columns := values.get("label_columns")) is not None:
-        names = columns if isinstance(columns, str) else ",".join(map(str, columns))
-        return f"{MANY_LABELS}:{names}"
+        text = f"{MANY_LABELS}:{','.join(columns)}"
+        return text if parse_task(text) == {"label_columns": tuple(columns)} else None
     if (separator := values.get("label_separator")) is not None:
         text = f"{MANY_LABELS}:{separator}"
         return text if "label_separator" in parse_task(text) else None

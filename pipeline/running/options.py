@@ -10,6 +10,7 @@ A message names a field as `field` in backticks; the command line shows it as `-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from numbers import Integral
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -29,6 +30,9 @@ class Option:
     level: Level = "main"
     metavar: str | None = None
     min: int | None = None
+    """Smallest value, which `check_values` checks."""
+    choices: tuple[str, ...] = ()
+    """The values, which `check_values` checks."""
     name: str | None = None
     """Name of the option, if it differs from the field's."""
     aliases: tuple[str, ...] = ()
@@ -50,6 +54,7 @@ class Option:
 PYTHON = Option(level="python")
 
 
+@cache
 def options_of(kind: Any) -> dict[str, Option]:
     """Return each field of a dataclass -> its option; `PYTHON` for one without an option."""
     hints = get_type_hints(kind, include_extras=True)
@@ -57,6 +62,22 @@ def options_of(kind: Any) -> dict[str, Option]:
         name: next((p for p in getattr(hint, "__metadata__", ()) if isinstance(p, Option)), PYTHON)
         for name, hint in hints.items()
     }
+
+
+def check_values(options: Any) -> None:
+    """Raise ParameterError if a field is below its smallest value, or none of its choices.
+
+    None is always taken: it stands for the default.
+    """
+    for name, option in options_of(type(options)).items():
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if option.min is not None and value < option.min:
+            raise ParameterError(f"`{name}` is {value}, expected at least {option.min}")
+        if option.choices and value not in option.choices:
+            expected = ", ".join(option.choices)
+            raise ParameterError(f"`{name}` is {value!r}, expected one of {expected}")
 
 
 def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> list[Any]:

@@ -146,8 +146,6 @@ def _mixed(chosen: Mapping[int, int], by_readout: Sequence[LeftOut]) -> LeftOut:
     first = by_readout[0]
     if not first.folds:
         return first
-    pieces = [
-        by_readout[chosen[turn]].scores.part(first.fold == turn)
-        for turn in dict.fromkeys(first.fold.tolist())
-    ]
-    return replace(first, scores=ClassScores.joined(pieces))
+    by_turn = {turn: by_readout[number].scores for turn, number in chosen.items()}
+    pieces = [by_turn[turn].part(first.fold == turn) for turn in dict.fromkeys(first.fold.tolist())]
+    return replace(first, scores=ClassScores.joined(pieces), by_turn=by_turn)

@@ -252,7 +252,7 @@ def parse_heads(
 
 
 def default_heads(heads: Sequence[Head]) -> int:
-    """Return how many of the heads are kept by default: 20, or all of fewer."""
+    """Return how many of the heads are kept by default: `DEFAULT_HEADS`, or all of fewer."""
     return min(DEFAULT_HEADS, len(heads))
 
 

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
 from savs.foundation.installed import Package
-from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
+from savs.pipeline.running.user_files import NAME, OwnFile
 from savs.pipeline.selection.training_data import answered_share, reads_answers
 from savs.pipeline.targets import Target, parse_decision, target_named
+from savs.pipeline.targets.catalogue import ONE
 from savs.pipeline.targets.stored_answers import LABELS, with_answers
 from savs.pipeline.targets.tasks import TaskConfig, require_unique
 from savs.stores import ANSWERS_HEAD, FeatureStore, Head, ResultError

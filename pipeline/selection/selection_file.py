@@ -20,7 +20,6 @@ from savs.foundation.arrays import Array
 from savs.foundation.files import file_sha256, regular_size
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.scoring import saved_scoring
-from savs.pipeline.inputs.plugins import OwnFile
 from savs.pipeline.readouts import (
     ADDED_READOUTS,
     BUILT_IN,
@@ -42,6 +41,7 @@ from savs.pipeline.running.result_files import (
     write_json,
     writing,
 )
+from savs.pipeline.running.user_files import OwnFile
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
     FORMAT,

@@ -14,7 +14,6 @@ import polars as pl
 from savs.datasets.asked import asked_questions, written_answers
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import OPTION
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import command
@@ -23,7 +22,7 @@ from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.targets import Target, target_of
+from savs.pipeline.targets import Target, labels_of, target_of
 from savs.pipeline.targets.stored_answers import ANSWERS, with_answers
 from savs.pipeline.targets.target import check_classes, prompt_of
 from savs.pipeline.targets.tasks import TaskConfig, TrainingRows, TrainingTask
@@ -116,7 +115,7 @@ class StoredTraining:
         Readable ones are in the order of ids, see `id_order`.
         """
         store, facts = self.store, self.store.benchmark
-        form = facts.get("options", {}).get(OPTION, {})
+        labels = labels_of(facts)
         usable = store.examples("train").with_row_index("row")
         skipped = store.skipped("train")
         planned = store.in_order("train", pl.concat([usable, skipped], how="diagonal"))
@@ -128,8 +127,8 @@ class StoredTraining:
             name=str(store.path),
             planned=planned,
             readable=readable[id_order(readable["id"], with_prompts=several)],
-            names=tuple(form.get("columns", ())),
-            options=form.get("options", ()),
+            names=tuple(labels.kind.columns(labels.form)),
+            options=labels.form.get("options", ()),
             clusters=lambda examples: clusters_of(examples).to_list(),
         )
 

@@ -16,15 +16,16 @@ import polars as pl
 
 from savs.datasets.asked import asked_questions
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import OPTION, OWN_ANSWER, label_kind
 from savs.datasets.metrics.metrics import Classes, Units, class_margin, mean_metric, parts_by
 from savs.datasets.metrics.ranking import ROUNDING, ranking_metrics
+from savs.datasets.rows.label_kinds import OPTION, OneOfClasses
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import GENERATED
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import percent
 from savs.pipeline.targets.calibration import Calibration, CalibrationConfig
+from savs.pipeline.targets.catalogue import OWN_ANSWER, labels_of
 from savs.pipeline.targets.one import PREDICTION_SCHEMA, OneClass
 from savs.pipeline.targets.stored_answers import (
     ANSWERS,
@@ -116,7 +117,8 @@ class AnswerIsRight(OneClass):
 
     name = OWN_ANSWER
     noun = "an answer that is right or wrong"
-    decides = "answer"
+    kind = OneOfClasses(noun, (OWN_ANSWER,))
+    decides, decision = "answer", AnswerRule
     headline = "ROC-AUC"
     schema: ClassVar = {**PREDICTION_SCHEMA, **ANSWER_COLUMNS}
     refused: ClassVar = {
@@ -149,8 +151,8 @@ class AnswerIsRight(OneClass):
         """
         identity = store.manifest.identity
         facts = identity.benchmark
-        kind = label_kind(facts)
-        if kind.name == self.name:
+        kind = labels_of(facts).kind
+        if kind is self.kind:
             return store
         if not kind.are_classes:
             raise SelectionError(

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import MANY, states_of
+from savs.datasets.label_texts import states_of, text_of
 from savs.datasets.many_labels import (
     PRESENT,
     SIDES,
@@ -26,6 +26,7 @@ from savs.datasets.many_labels import (
 from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.ranking import average_precision_units
+from savs.datasets.rows.label_kinds import MANY
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.frames import schema_of
@@ -54,6 +55,8 @@ from savs.pipeline.targets.label_rules import (
 from savs.pipeline.targets.one import VOTES_SHOWN, names_of
 from savs.pipeline.targets.tables import Rows, labels_table, pairs_table
 from savs.pipeline.targets.target import (
+    Cells,
+    Counts,
     Target,
     in_schema,
     packed,
@@ -77,6 +80,7 @@ from savs.pipeline.targets.tasks import (
     Shown,
     Tables,
     Tasks,
+    TaskSelection,
     TrainingRows,
     TrainingTask,
 )
@@ -127,9 +131,9 @@ predicted, 0 where it is not, -1 where nothing is said of it."""
 class ManyLabels(Target):
     """An example has any of many labels."""
 
-    name = MANY
+    name, kind = "many", MANY
     noun = "many labels"
-    decides = "label"
+    decides, decision = "label", LabelRule
     part = "label"
     headline = "mAP"
     doubted = "doubtful"
@@ -311,13 +315,13 @@ class ManyLabels(Target):
         self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
     ) -> pl.DataFrame:
         """Return all training examples; thresholds and probabilities come from the other folds."""
-        values, states = _margins(parts, examples.height)
-        turns = np.full(states.shape, -1)
+        turns = np.full((len(parts), examples.height), -1)
         for label, part in enumerate(parts):
             turns[label, part.rows] = part.fold
-        logits = np.zeros(states.shape, np.float32)
-        called = np.full(states.shape, -1, np.int8)
-        for turn in np.unique(turns[turns >= 0]):
+        logits = np.zeros(turns.shape, np.float32)
+        called = np.full(turns.shape, -1, np.int8)
+        for turn in np.unique(turns[turns >= 0]).tolist():
+            values, states = _margins([part.in_turn(turn) for part in parts], examples.height)
             others = np.where(turns == turn, UNKNOWN, states).astype(np.int8)
             rules = rules_of(fit_rules(values, others, selection.precision))
             for label, rule in enumerate(rules):
@@ -326,6 +330,23 @@ class ManyLabels(Target):
                 called[label, out] = logits[label, out] >= rule.least_logit
         names = [str(task.subtask) for task in selection.tasks]
         return _with_labels(examples, names, logits, called)
+
+    def given(self, label: str | Sequence[str], before: Sequence[str | None]) -> Any:
+        """Return the text of the labels that are marked; others that were unknown stay unknown."""
+        if isinstance(label, str):
+            return label
+        unknown = [name for text in before for name in states_unknown(text)]
+        return text_of({**dict.fromkeys(unknown), **dict.fromkeys(label, True)})
+
+    def learned_together(self, tasks: Sequence[TaskSelection], counts: Counts) -> Cells:
+        """Return the labels with their thresholds."""
+        rules = rules_of([task.decision for task in tasks])
+        rows = [
+            [task.subtask, of_task and of_task[SIDES[1]], percent(rule.threshold)]
+            for task, of_task, rule in zip(tasks, counts, rules, strict=True)
+        ]
+        header = ("label", "training examples that have it")
+        return (*header, "predicted from this probability on (%)"), rows
 
     def facts(self, decision: Decision | None) -> dict[str, Any]:
         """Return the threshold."""

@@ -12,15 +12,17 @@ import numpy as np
 import polars as pl
 from msgspec import Meta
 
-from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text, parse_number
+from savs.datasets.label_texts import MOST, number_text, parse_number
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
+from savs.datasets.rows.label_kinds import Numbers as NumbersOfRows
 from savs.foundation.arrays import Array
 from savs.foundation.frames import schema_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.names import DEFAULT_READOUT_OF_NUMBERS, DEFAULT_SHOTS_OF_NUMBERS
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.readouts.ridge import score_numbers
@@ -170,12 +172,12 @@ class Numbers(Target):
     headline = "MAE"
     estimated_as = "cross-validated MAE"
     heading = "Numbers"
-    decides = "number"
+    decides, decision = "number", NumberRule
     kinds_of_task = False
-    default_readout = "ridge"
+    default_readout = DEFAULT_READOUT_OF_NUMBERS
     default_scoring = "kfold"
-    tried_readouts = compared_readouts = ("ridge",)
-    tried_shots = (8, 16, 32, 64)
+    tried_readouts = compared_readouts = (DEFAULT_READOUT_OF_NUMBERS,)
+    tried_shots = DEFAULT_SHOTS_OF_NUMBERS
     schema = NUMBER_SCHEMA
     tables: ClassVar = {"ranges": RangeRow}
     new_schema = NUMBERS_SCHEMA
@@ -334,9 +336,9 @@ class Numbers(Target):
         tables = []
         for task, part in zip(selection.tasks, parts, strict=True):
             rule = _rule_of(task)
-            errors, reaches = _errors(part, rule), np.full(len(part.fold), np.nan)
-            for turn in np.unique(part.fold):
-                others = part.fold != turn
+            reaches = np.full(len(part.fold), np.nan)
+            for turn in np.unique(part.fold).tolist():
+                errors, others = _errors(part.in_turn(turn), rule), part.fold != turn
                 reach = fit_reach(errors[others], part.clusters[others])
                 reaches[~others] = np.nan if reach is None else reach
             tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
@@ -495,7 +497,8 @@ class Numbers(Target):
 class Regression(Numbers):
     """An example has any number."""
 
-    name, noun, is_ordinal = REGRESSION, "a number", False
+    name, noun, is_ordinal = "regression", "a number", False
+    kind = NumbersOfRows("a number", ("regression",), can_be_drawn=False)
     is_filtered = False
     given_as = "number"
 
@@ -513,7 +516,8 @@ class Regression(Numbers):
 class Ordinal(Numbers):
     """An example has one of a few levels."""
 
-    name, noun, is_ordinal = ORDINAL, "a number on a scale", True
+    name, noun, is_ordinal = "ordinal", "a number on a scale", True
+    kind = NumbersOfRows("a number", ("ordinal",))
 
     def wrong_name(self, name: str) -> str:
         """Return what a level must be."""

@@ -10,7 +10,6 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import without_prompt
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import ONE
 from savs.datasets.metrics.metrics import Classes
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -32,6 +31,7 @@ from savs.pipeline.statistics.per_class import (
 from savs.pipeline.targets.calibration import (
     TOTAL,
     Calibration,
+    CalibrationConfig,
     calibrate_task,
     calibration_of,
     centroids_of,
@@ -40,6 +40,7 @@ from savs.pipeline.targets.calibration import (
     require_risk,
     vote_temperature,
 )
+from savs.pipeline.targets.catalogue import ONE
 from savs.pipeline.targets.tables import SUBTASK, Rows, classes_table, confusions_table
 from savs.pipeline.targets.target import (
     Target,
@@ -123,7 +124,7 @@ class OneClass(Target):
 
     name = ONE
     noun = "one label"
-    decides = "classes"
+    decides, decision = "classes", CalibrationConfig
     schema = PREDICTION_SCHEMA
     tables: ClassVar = {"per_class": ClassRow, "confusions": ConfusionRow, "parts": PartRow}
     new_cells: ClassVar = {

@@ -2,9 +2,8 @@
 
 A target says what a fit learns (`tasks`), which examples are left out together (`folds`), what
 left-out examples decide (`decide`), which columns predictions have (`columns`), and how they are
-measured (`measure`). It knows rows and scores, and nothing of commands, of a store's files or of
-pages. `one.py`, `many.py` and `numbers.py` hold the targets; nobody else asks which kind a label
-is.
+measured (`measure`). Its `kind` reads the labels of rows. It knows rows and scores, and nothing of
+commands, of a store's files or of pages. Nobody else asks which kind a label is.
 """
 
 import io
@@ -17,20 +16,22 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import KINDS, OPTION, TARGET
 from savs.datasets.metrics.metrics import Classes
+from savs.datasets.rows.label_kinds import CLASS, OPTION, LabelKind
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import lead
 from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.names import DEFAULT_READOUT, DEFAULT_SHOTS, DEFAULT_TRIED_READOUTS
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.readout import Widths
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Metric
 from savs.pipeline.targets.calibration import are_counts, vote_shares
+from savs.pipeline.targets.catalogue import TARGET, TARGETS
 from savs.pipeline.targets.tables import Rows
 from savs.pipeline.targets.tasks import (
     Decision,
@@ -56,6 +57,10 @@ from savs.pipeline.targets.tasks import (
 )
 from savs.stores import FeatureStore, Head
 
+Counts = Sequence[Mapping[str, int] | None]
+"""Training examples of each class, of each task; None where they are not known."""
+Cells = tuple[Sequence[str], list[list[Any]]]
+"""Header and rows of a table."""
 LEVEL = 1
 """Level of zstd, the fastest: tables are read again soon."""
 SEEN = 512
@@ -66,13 +71,17 @@ class Target(ABC):
     """A kind of label."""
 
     name: ClassVar[str]
-    """In config.json, and as `--task`."""
+    """In config.json."""
+    kind: ClassVar[LabelKind] = CLASS
+    """How rows spell labels, and what their text names."""
     noun: ClassVar[str]
     """What an example has: `one label`."""
     part: ClassVar[str] = "subtask"
     """What a task is."""
     decides: ClassVar[str]
     """The `kind` of its decisions."""
+    decision: ClassVar[type[Decision]]
+    """Their class, without arrays."""
     headline: ClassVar[str] = "accuracy"
     """What a classifier is measured by."""
     estimated_as: ClassVar[str] = "cross-validated (%)"
@@ -91,16 +100,16 @@ class Target(ABC):
     """What the strength of a suspect is."""
     has_mean_over_data_sets: ClassVar[bool] = True
     """Whether headlines of different data sets have a mean: errors have units."""
-    default_readout: ClassVar[str] = "vote"
+    default_readout: ClassVar[str] = DEFAULT_READOUT
     default_scoring: ClassVar[str] = "resubstitution"
-    tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
+    tried_readouts: ClassVar[tuple[str, ...]] = DEFAULT_TRIED_READOUTS
     """What `savs train` chooses the readout from: these are fast."""
     compared_readouts: ClassVar[tuple[str, ...]] = ("vote", "lda", "neurons", "logistic")
     """What `savs compare STORE` measures, the simplest first, where a store has what it needs."""
     tried_with_answers: ClassVar[tuple[str, ...]] = ()
     """What it compares where a store keeps what the model says of each class; the last is taken.
     Empty where that is no answer."""
-    tried_shots: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
+    tried_shots: ClassVar[tuple[int, ...]] = DEFAULT_SHOTS
     """Numbers of training examples that `savs sweep` measures, and all."""
     tasks_share_rows: ClassVar[bool] = False
     """Whether an example is in several tasks."""
@@ -167,7 +176,7 @@ class Target(ABC):
         `selected` are the tasks of a selection that is used on it, if there is one. A target of an
         installed package is named with the labels, which do not tell it.
         """
-        if self.name in KINDS:
+        if self.name in TARGETS:
             return store
         facts = store.benchmark
         options = facts.get("options", {})
@@ -387,6 +396,10 @@ class Target(ABC):
         """Return names and values of what a task without classes learned."""
         return []
 
+    def learned_together(self, tasks: Sequence[TaskSelection], counts: Counts) -> Cells:
+        """Return the header and the rows of a table of tasks that share rows."""
+        return ("label", "examples"), [[task.subtask, task.examples] for task in tasks]
+
     def facts(self, decision: Decision | None) -> dict[str, Any]:
         """Return what `savs select --json` says of a decision."""
         return {"temperature": getattr(decision, "temperature", None)}
@@ -394,6 +407,13 @@ class Target(ABC):
     def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
         """Return examples with the `label` that they are counted by; maybe several rows each."""
         return examples
+
+    def given(self, label: str | Sequence[str], before: Sequence[str | None]) -> Any:
+        """Return the label that a person gave to examples, as a file or a dictionary has it.
+
+        It is what a page sends; examples had the labels `before`.
+        """
+        return label
 
     def wrong_name(self, name: str) -> str:
         """Return why no class can be called so; empty if one can."""

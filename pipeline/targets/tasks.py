@@ -163,6 +163,17 @@ class LeftOut:
     """Why there are fewer folds than were asked for; None if there are not."""
     fold: Array
     """`(n,)` number of the fold of each example."""
+    by_turn: Mapping[int, ClassScores] = field(default_factory=dict)
+    """Fold -> scores of all `(n,)` examples by the readout that was chosen in its turn; empty where
+    all folds have one readout. `scores` has the fold's own part of each."""
+
+    def in_turn(self, turn: int) -> "LeftOut":
+        """Return the same, all of it classified by the readout of a fold.
+
+        What a fold decides by the others is decided by this: margins of other readouts have other
+        scales.
+        """
+        return replace(self, scores=self.by_turn.get(turn, self.scores))
 
     @property
     def labels(self) -> Array:

@@ -49,7 +49,7 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     from savs.pipeline.extraction.line.assembly import Assembly
     from savs.pipeline.extraction.line.feed import Planner
     from savs.pipeline.extraction.line.jobs import BatchLimits, TokenCounter
-    from savs.pipeline.extraction.line.prepare import PrepareSettings
+    from savs.pipeline.extraction.line.pass_settings import PassSettings
     from savs.pipeline.extraction.model.answers import NO_ANSWERS
     from savs.stores import ShardSpec
 
@@ -58,11 +58,15 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     examples = read_examples(find_benchmark("general"), folder / "test.jsonl", "test", rows)
     spec = ShardSpec("test", 0, 0, rows, "")
     assembly = Assembly(spec, examples, (), "bfloat16", answers=NO_ANSWERS, thumbnails=False)
-    planner = Planner(TokenCounter(encoder), BatchLimits(32, 4096))
+    settings = PassSettings(
+        rules=MediaRules(draft_pixels=case.draft),
+        dtype=torch.bfloat16,
+        limits=BatchLimits(32, 4096),
+        raw_pixels=True,
+    )
+    planner = Planner(TokenCounter(encoder), settings)
     media = MediaFolder(folder)
     windows = planner.plan(assembly, lambda _: media)
-    rules = MediaRules(draft_pixels=case.draft)
-    settings = PrepareSettings(rules, torch.bfloat16, raw_pixels=True, thumbnails=False)
     return encoder, settings, [job for window in windows for job in window.jobs]
 
 

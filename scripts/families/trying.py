@@ -31,6 +31,7 @@ from savs.pipeline.extraction.checks.trial import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.hook_points import find_hook_points, find_site_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import NAMES, Site
 from savs.pipeline.prompts.media.catalogue import images_in
@@ -96,7 +97,7 @@ def try_structure(family: str, model_class: str) -> Outcome:
         return outcome(UNSUPPORTED, _line(error))
     is_typed = "token_type_ids" in signature(model.forward).parameters
     to_inputs = partial(_text, is_typed=is_typed)
-    loaded = LoadedModel(model, PromptEncoder(family, None, to_inputs), points)
+    loaded = LoadedModel(model, PromptEncoder(ModelOptions(model=family), None, to_inputs), points)
     try:
         checks = prove(loaded, PROMPTS, [len(PROMPTS)])
     except Exception as error:  # many need an image

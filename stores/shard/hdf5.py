@@ -28,8 +28,9 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
+from savs.stores.shard.arrays import OF_FILE, extent, write_array
 from savs.stores.shard.content import ShardContent, encode_column
-from savs.stores.shard.index import PAGE_BYTES, Entry, crc32, write_index
+from savs.stores.shard.index import write_index
 
 
 def write_shard(
@@ -52,7 +53,7 @@ def write_shard(
 
 
 def _in_memory(spec: ShardSpec, identity: Identity, content: ShardContent) -> io.BytesIO:
-    """Return the file; its datasets begin with pages, which the kernel copies faster."""
+    """Return the file."""
     buffer = io.BytesIO()
     attributes = {
         "format": FORMAT,
@@ -63,18 +64,18 @@ def _in_memory(spec: ShardSpec, identity: Identity, content: ShardContent) -> io
         "dtype": identity.dtype,
         "run": json.dumps(dict(content.run)),
     }
-    with h5py.File(
-        buffer, "w", alignment_threshold=PAGE_BYTES, alignment_interval=PAGE_BYTES
-    ) as file:
+    with h5py.File(buffer, "w", **OF_FILE) as file:
         for name, value in attributes.items():  # text of fixed length: no object type
             text = isinstance(value, str)
             file.attrs[name] = np.bytes_(value.encode("utf-8")) if text else np.int64(value)
         for group in (LAYERS, EXAMPLES, OUTPUTS, SKIPPED):
             file.create_group(group)
-        entries = {n: _write(file, n, values) for n, values in _arrays(content, spec.name).items()}
+        entries = {
+            n: write_array(file, n, values) for n, values in _arrays(content, spec.name).items()
+        }
         for grid in identity.grid:
             name = f"{LAYERS}/{layer_name(grid.layer)}"
-            entries[name] = _write(file, name, content.layers[grid.layer], each=True)
+            entries[name] = write_array(file, name, content.layers[grid.layer], each=True)
             file[name].attrs["heads"] = np.asarray(grid.heads, dtype=np.uint32)
         index = write_index(attributes, entries)
         file.create_dataset(INDEX, data=index)
@@ -101,15 +102,6 @@ def _arrays(content: ShardContent, where: str) -> dict[str, Array]:
     return arrays | {f"{OUTPUTS}/{name}": values for name, values in content.outputs.items()}
 
 
-def _write(file: h5py.File, name: str, values: Array, *, each: bool = False) -> Entry:
-    """Write an array and return its entry: with one checksum, or one for each head."""
-    dataset = file.create_dataset(name, data=values)
-    offset = dataset.id.get_offset() if values.nbytes else 0  # no bytes lie nowhere
-    sums = [crc32(head) for head in values] if each else [crc32(values)]
-    checksums = "".join(f"{value:08x}" for value in sums)
-    return Entry(offset, values.dtype.str, values.shape, checksums)
-
-
 def hdf5_table(source: Any, where: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
     """Return what a shard, an open file of bytes, declares in HDF5.
 
@@ -126,7 +118,7 @@ def hdf5_table(source: Any, where: str) -> tuple[dict[str, Any], dict[str, list[
             if is_layer:
                 heads[name] = np.asarray(member.attrs["heads"]).tolist()
             if isinstance(member, h5py.Dataset):
-                arrays[name] = _extent(member, f"{where}:/{name}")
+                arrays[name] = extent(member, f"{where}:/{name}")
         attributes = {name: _plain(file.attrs[name]) for name in SHARD_ATTRIBUTES}
     return {"attributes": attributes, "arrays": arrays}, heads
 
@@ -168,20 +160,3 @@ def _walk(
         yield name, member
         if isinstance(member, h5py.Group):
             yield from _walk(member, name, where, seen)
-
-
-def _extent(member: h5py.Dataset, where: str) -> list[Any]:
-    if member.is_virtual or member.external or member.chunks or member.dtype.hasobject:
-        raise StoreCorruptError(
-            f"{where} is virtual, external, chunked or of objects, which format 1 forbids;"
-            " do not trust this file"
-        )
-    if member.id.get_storage_size() != member.nbytes:
-        raise StoreCorruptError(
-            f"{where} declares {member.nbytes:,} bytes and holds"
-            f" {member.id.get_storage_size():,}; do not trust this file"
-        )
-    offset = member.id.get_offset() if member.nbytes else 0  # no bytes lie nowhere
-    if offset is None:
-        raise StoreCorruptError(f"{where} is not contiguous; do not trust this file")
-    return [offset, member.dtype.str, list(member.shape)]

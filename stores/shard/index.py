@@ -11,24 +11,21 @@ are the last of the file, so that a reader needs one look at the end::
 A crc32 is a string of 8 hexadecimal digits; that of a layer has as many for each of its heads.
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
-from zlib_ng import zlib_ng
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
 from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.files.raw_file import RawFile
-from savs.stores.format.layout import Count
+from savs.stores.shard.arrays import PAGE_BYTES, Entry, crc32
 
-PAGE_BYTES = 4096
+LEAST_BYTES = PAGE_BYTES
 """An index is no shorter, so that HDF5 puts it at the end of the file and nowhere before."""
 _TRAILER = re.compile(rb"savs-index (\d{8}) ([0-9a-f]{8})\n")
 _TRAILER_BYTES = 29
@@ -36,22 +33,6 @@ _LIKELY_BYTES = 2**14
 """Read at once of a file's end; a longer index is read in two pieces."""
 _MAX_BYTES = 2**22
 """Longer indexes are refused: that of a shard with 100,000 heads has less than a megabyte."""
-
-
-class Entry(NamedTuple):
-    """Offset, type and shape of an array, as the index declares them."""
-
-    offset: Count
-    """In bytes from the beginning of the file."""
-    dtype: str
-    """As numpy writes it: `<u2`."""
-    shape: tuple[Count, ...]
-    crc32: Annotated[str, Meta(pattern=r"^([0-9a-f]{8})*\Z")]
-    """Eight hexadecimal digits, or as many for each head."""
-
-    def checksum(self, number: int = 0) -> int:
-        """Return the CRC-32 of the array, or of the head at a position in a layer."""
-        return int(self.crc32[8 * number : 8 * number + 8], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +74,14 @@ class Index:
                 f"{where} holds {entry.shape!s:.60} {entry.dtype:.20}, expected [{wanted}]"
                 f" {' or '.join(dtypes)}; {REPAIR}"
             )
-        nbytes = math.prod(entry.shape) * np.dtype(entry.dtype).itemsize
-        if not (entry.crc32 and entry.offset + nbytes <= self.size_bytes):
+        if not entry.is_within(self.size_bytes):
             raise StoreCorruptError(f"{where} is not within the file; {REPAIR}")
         return entry
 
 
 def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]) -> Array:
     """Return the bytes of `/index`, `(bytes,)` uint8."""
-    text = msgspec.json.encode(Table(attributes, arrays)).ljust(PAGE_BYTES - _TRAILER_BYTES)
+    text = msgspec.json.encode(Table(attributes, arrays)).ljust(LEAST_BYTES - _TRAILER_BYTES)
     check = crc32(np.frombuffer(text, np.uint8))
     return np.frombuffer(text + b"savs-index %08d %08x\n" % (len(text), check), np.uint8)
 
@@ -151,8 +131,3 @@ class damage:  # noqa: N801, used as a function is; contextlib's way takes twice
             raise StoreCorruptError(
                 f"{self._where} is damaged: {type(error).__name__}: {error}; {REPAIR}"
             ) from error
-
-
-def crc32(array: Array) -> int:
-    """Return the CRC-32 of an array's bytes."""
-    return zlib_ng.crc32(np.ascontiguousarray(array))

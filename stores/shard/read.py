@@ -29,8 +29,9 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
+from savs.stores.shard.arrays import Entry, Piece
 from savs.stores.shard.content import check_columns, decode_column, endless_row
-from savs.stores.shard.index import Entry, Index, crc32, damage, read_index
+from savs.stores.shard.index import Index, damage, read_index
 
 UINT8 = np.dtype(np.uint8).str
 
@@ -116,8 +117,7 @@ class Shard:
     def _array(self, entry: Entry, name: str) -> Array:
         """Return an array, checked by its crc32."""
         values = np.empty(entry.shape, entry.dtype)
-        self._file.fill(values, entry.offset)
-        if crc32(values) != entry.checksum():
+        if not entry.whole().read(self._file, values):
             raise StoreCorruptError(f"{self._file.where}:/{name} fails its crc32; {REPAIR}")
         return values
 
@@ -133,10 +133,9 @@ class Shard:
         dtype = self._dtype
         if out is None:
             out = [np.empty((self.rows, grid.head_dim), dtype) for grid, _ in wanted]
-        for (offset, checksum), values, (grid, head) in zip(slabs, out, wanted, strict=True):
+        for slab, values, (grid, head) in zip(slabs, out, wanted, strict=True):
             read = values if values.flags.c_contiguous else np.empty(values.shape, dtype)
-            self._file.fill(read, offset)
-            if crc32(read) != checksum:
+            if not slab.read(self._file, read):
                 raise StoreCorruptError(
                     f"{self._file.where}:/{_layer(grid)} head {head} fails its crc32: the file was"
                     f" changed after it was written; {REPAIR}"
@@ -151,8 +150,8 @@ class Shard:
                 values[...] = read
         return list(out)
 
-    def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
-        """Return where each head begins, and its crc32; StoreCorruptError for other layers."""
+    def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[Piece]:
+        """Return where each head lies; StoreCorruptError for other layers."""
         dtype = self._dtype
         entries: dict[int, Entry] = {}
         places = []
@@ -162,8 +161,7 @@ class Shard:
                 entries[grid.layer] = self._index.entry(_layer(grid), [dtype.str], shape)
             entry, number = entries[grid.layer], grid.heads.index(head)
             with damage(f"{self._file.where}:/{_layer(grid)}"):
-                start = entry.offset + number * self.rows * grid.head_dim * dtype.itemsize
-                places.append((start, entry.checksum(number)))
+                places.append(entry.head(number))
         return places
 
     def check_hdf5(self) -> None:
@@ -176,7 +174,7 @@ class Shard:
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"):
             declared, heads = hdf5_table(self._file.file, where)
-        indexed = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
+        indexed = {name: entry.extent() for name, entry in self._index.table.arrays.items()}
         attributes = dict(self._index.table.attributes)
         arrays = declared["arrays"]
         end = arrays.pop(INDEX, [0, "", [0]])

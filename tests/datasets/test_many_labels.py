@@ -9,8 +9,9 @@ import pytest
 from savs.datasets import Example, RowError, find_benchmark, read_examples
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
-from savs.datasets.label_kinds import KINDS, states_of
+from savs.datasets.label_texts import states_of
 from savs.datasets.many_labels import count_labels, label_table
+from savs.datasets.rows.label_kinds import MANY
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.inputs.input_options import labels_form
@@ -136,17 +137,17 @@ def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
         Example(id=str(i), split="test", index=i, label=text, prompt="?")
         for i, text in enumerate(texts)
     ]
-    shots = Shots(3, kind=KINDS["many"])
+    shots = Shots(3, kind=MANY)
     for train in (shots.draw(pool), shots.split(pool, [e.id for e in pool])[0]):
         counts = count_labels(example.label for example in train)
         assert set(counts) == {"cat", "dog", "bird"}
         assert min(counts.values()) >= 3
         assert sum(example.label == "[]" for example in train) >= 3
         assert len(train) < 18
-    more = Shots(5, kind=KINDS["many"]).draw(pool)
+    more = Shots(5, kind=MANY).draw(pool)
     assert {e.id for e in shots.draw(pool)} <= {e.id for e in more}
     with pytest.raises(RowError, match="label 'dog' has 8 examples, `shots` asks for 9"):
-        Shots(9, kind=KINDS["many"]).draw(pool)
+        Shots(9, kind=MANY).draw(pool)
 
 
 def test_texts_say_of_each_label_what_they_know():
@@ -164,12 +165,12 @@ def test_doubts_are_of_labels_not_of_their_sets():
 
     train = [example("train", i, '["cat","dog"]') for i in range(20)]
     test = [example("test", 0, '["cat"]'), example("test", 1, '["Dog "]')]
-    (line,) = unknown_labels(train, test, kind=KINDS["many"])
+    (line,) = unknown_labels(train, test, kind=MANY)
     assert line.startswith("test label 'Dog ' (1 example) is in no training example (did you mean")
     names = ["id", "subtask", "label", "prompt", "media", "media_sha256"]
     rows = [(str(i), None, '["cat","dog"]', f"{i}", [], []) for i in range(30)]
     rows.append(("x", None, '["Cat"]', "x", [], []))
-    (line,) = label_doubts(pl.DataFrame(rows, schema=names, orient="row"), kind=KINDS["many"])
+    (line,) = label_doubts(pl.DataFrame(rows, schema=names, orient="row"), kind=MANY)
     assert line == "labels 'cat' (30 examples) and 'Cat' (1 example) differ by case or spaces" + (
         " alone: one class?"
     )

@@ -7,11 +7,13 @@ import pytest
 
 from savs.datasets import RowError, find_benchmark, read_examples
 from savs.datasets.benchmarks.options import adapt, as_stored
-from savs.datasets.label_kinds import KINDS, label_kind
+from savs.datasets.rows.label_kinds import CLASS
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.targets import labels_of
+from savs.pipeline.targets.numbers import ORDINALS, REGRESSIONS
 
 GENERAL = find_benchmark("general")
 
@@ -67,8 +69,8 @@ def test_numbers_are_not_doubted_as_classes_are(tmp_path):
         media=pl.lit([], pl.List(pl.String)), media_sha256=pl.lit([], pl.List(pl.String))
     )
     assert any("'2' has only 1 example" in line for line in label_doubts(table))
-    assert not any("has only" in line for line in label_doubts(table, kind=KINDS["ordinal"]))
-    assert unknown_labels(train[:1], train[-1:], KINDS["regression"]) == []
+    assert not any("has only" in line for line in label_doubts(table, kind=ORDINALS.kind))
+    assert unknown_labels(train[:1], train[-1:], REGRESSIONS.kind) == []
 
 
 def test_a_regression_has_no_classes_to_draw_from():
@@ -81,7 +83,7 @@ def test_a_positive_class_adds_the_metrics_that_rank_by_it():
     form = InputOptions(positive="bad").labels
     benchmark = adapt(GENERAL, labels=form)
     facts = {"name": "general", "options": benchmark.options}
-    assert label_kind(facts).name == "one"
+    assert labels_of(facts).kind is CLASS
     votes = [
         [{"class": "bad", "soft": soft}, {"class": "good", "soft": 1 - soft}]
         for soft in (0.9, 0.6, 0.4, 0.2)

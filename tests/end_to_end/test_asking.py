@@ -359,6 +359,8 @@ def test_the_command_reads_files_of_classes_and_says_what_comes_next(savs, drawn
     both = run("--question", "asked.json", "--out", "both-savs", "--json")
     assert both.returncode == 0, both.stderr
     assert len(json.loads(both.stdout)["predictions"]) == 8
+    of_hub = savs("ask", "photos", "--question", "a?", "--model", "owner/name@v1", "--out", "hub")
+    assert "model 'owner/name' cannot be loaded" in of_hub.stderr  # v1 is its revision
 
 
 def test_a_sweep_draws_the_curve_from_no_label_on(drawn) -> None:

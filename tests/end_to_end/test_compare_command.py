@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from small_results import save_result
 
@@ -32,15 +31,6 @@ def results(saved, savs, monkeypatch) -> list[Path]:
     return saved
 
 
-def test_a_file_of_a_result_is_not_replaced(savs, results):
-    units = results[0] / "units.parquet"
-    before = units.read_bytes()
-    done = savs("compare", *results[:2], "--out", units)
-    assert done.returncode == 1
-    assert f"{units} is a part of a store or of a result" in done.stderr
-    assert units.read_bytes() == before
-
-
 def test_a_table_for_each_two(savs, results):
     done = savs("compare", *results)
     assert done.returncode == 0, done.stderr
@@ -59,22 +49,18 @@ def test_a_table_for_each_two(savs, results):
     assert lines[-1][-3:] == ["1", "1", "0"]
 
 
-def test_json_and_the_file_are_what_python_returns(savs, results, tmp_path):
-    done = savs("compare", *results, "--json", "--out", tmp_path / "new/found.parquet")
+def test_json_is_what_python_returns(savs, results):
+    done = savs("compare", *results, "--json")
     assert done.returncode == 0, done.stderr
-    expected = compare(results)
-    assert json.loads(done.stdout) == expected.to_dicts()
-    assert pl.read_parquet(tmp_path / "new/found.parquet").equals(expected)
-    assert done.stderr == f"wrote {tmp_path}/new/found.parquet\n"
+    assert json.loads(done.stdout) == compare(results).to_dicts()
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
-def test_a_table_of_methods(savs, results, tmp_path, form):
-    done = savs("compare", *results[:2], "--format", form, "--out", tmp_path / "table.parquet")
+def test_a_table_of_methods(savs, results, form):
+    done = savs("compare", *results[:2], "--format", form)
     assert done.returncode == 0, done.stderr
-    found = method_table(results[:2])
-    assert done.stdout == FORMS[form](methods_table(found))
-    assert pl.read_parquet(tmp_path / "table.parquet").equals(found)
+    assert done.stdout == FORMS[form](methods_table(method_table(results[:2])))
 
 
 def test_one_metric(savs, results):
@@ -96,7 +82,6 @@ def test_small_p_are_not_0(savs, tmp_path):
     [
         ([], 2, "Missing argument"),
         (["nb/vote"], 1, "1 result given, expected two folders or more, or one sweep"),
-        (["nb/vote", "nb/lda", "--out", "found.csv"], 2, "expected a name that ends in .parquet"),
         (["nb/vote", "nb/lda", "--metrics", "accuracy"], 2, "No such option"),
         (
             ["nb/vote", "nb/lda", "--format", "html"],
@@ -118,10 +103,3 @@ def test_what_cannot_be_compared_exits_with_one_message(savs, args, code, reason
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-
-
-def test_a_file_that_cannot_be_written(savs, results, tmp_path):
-    (tmp_path / "folder.parquet").mkdir()
-    done = savs("compare", *results[:2], "--out", tmp_path / "folder.parquet")
-    assert done.returncode == 1
-    assert "folder.parquet cannot be written: Is a directory; pass a writable folder" in done.stderr

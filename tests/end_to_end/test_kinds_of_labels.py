@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 import savs
-from savs.datasets.label_kinds import OWN_ANSWER
-from savs.datasets.many_labels import text_of
+from savs.datasets.label_texts import text_of
 from savs.pipeline.cli.app import app
 from savs.pipeline.targets import TARGETS
+from savs.pipeline.targets.catalogue import OWN_ANSWER
 from savs.stores import LayerGrid
 from stores import identity, write_store
 
@@ -150,13 +150,14 @@ def test_each_command_takes_each_kind_or_refuses_it_in_a_line(stores, tmp_path, 
 
 NAMES = (
     r"\b(ONE|MANY|ORDINAL|REGRESSION|NUMBERS|OneClass|ManyLabels|Regression|Ordinal|OWN_ANSWER"
-    r"|AnswerIsRight)\b"
+    r"|AnswerIsRight|MANY_LABELS|ORDINALS|REGRESSIONS|LabelSets|OneOfClasses)\b"
 )
 """Names of kinds in the code."""
 REGISTRIES = {
-    "datasets/label_kinds.py": "the kinds as their text tells them",
+    "datasets/rows/label_kinds.py": "how rows spell them",
+    "datasets/benchmarks/audioset.py": "its rows have many labels",
     "pipeline/targets": "the room",
-    "pipeline/inputs/input_options.py": "the values of --task",
+    "pipeline/running/option_texts.py": "how --task spells separators and columns",
     "pipeline/classifying/heads_classifier.py": "what scikit-learn calls labels",
     "pipeline/evaluation/results.py": "a result without a selection has one class",
     "pipeline/evaluation/assessment.py": "a result without a selection has one class",

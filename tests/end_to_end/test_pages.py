@@ -125,6 +125,12 @@ def test_configurations_name_commands_and_options():
 
 
 @each_page
+def test_what_prose_sets_in_a_file_is_an_option(page: Path):
+    known = set().union(*map(settings, COMMANDS))
+    assert {*re.findall(r"`([a-z_]+) = [^`]+`", prose(page))} <= known
+
+
+@each_page
 def test_variables_are_those_of_options(page: Path):
     if page.name == "CHANGELOG.md":
         pytest.skip("it names variables that are errors")

@@ -123,3 +123,8 @@ def test_paths_and_numbers_of_numpy_are_taken():
 def test_a_model_option_that_cannot_be_is_refused_before_anything_is_loaded(given, message):
     with pytest.raises(ModelError, match=f"^{message}"):
         ModelOptions(model="no/such", **given)
+
+
+def test_a_number_out_of_its_range_is_refused_by_the_field() -> None:
+    with pytest.raises(ParameterError, match=r"^`max_pixels` is 0, expected at least 1$"):
+        ModelOptions(model="no/such", max_pixels=0)

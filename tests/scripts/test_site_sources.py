@@ -1,5 +1,6 @@
 """What the site is built from: the generated pages have every command, option and public name."""
 
+import ast
 import re
 import tomllib
 from importlib import import_module
@@ -14,12 +15,14 @@ from site_sources import (
     full_name,
     generated_pages,
     plain,
+    write_code,
 )
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
 from savs.pipeline.cli.options.shared import MORE
+from savs.pipeline.names import DEFAULT_HEADS
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,3 +157,14 @@ def test_a_page_without_its_mark_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(site_sources, "ROOT", tmp_path)
     with pytest.raises(SystemExit, match=r"docs/reference/cli\.md: expected one line"):
         generated_pages()
+
+
+def test_the_code_that_the_site_shows_has_the_values_of_defaults(tmp_path):
+    write_code(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"savs"}
+    room = tmp_path / "savs" / "pipeline"
+    text = (room / "evaluation" / "stage_two.py").read_text("utf-8")
+    assert f"the N best (default: {DEFAULT_HEADS})" in text
+    assert (tmp_path / "savs" / "__init__.py").is_file()
+    for path in room.rglob("*.py"):
+        ast.parse(path.read_text("utf-8"))

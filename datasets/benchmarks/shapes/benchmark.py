@@ -11,6 +11,9 @@ from savs.datasets.errors import RowError
 from savs.datasets.metrics.groups import group_metrics, pair_metric
 from savs.datasets.metrics.metrics import Classes, Units, accuracy, subtask_accuracies
 
+TRAIN_PER_CLASS, TEST_UNITS = 20, 100
+"""Examples of each class, and questions, pairs or groups of each task, that are drawn."""
+
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Return the accuracy of each task and their mean, then the metrics of pairs and groups."""
@@ -40,7 +43,8 @@ SHAPES = Benchmark(
             "both right (pairs)",
             "Q-Acc, I-Acc, G-Acc (groups)",
         ),
-        sizes="any; `savs demo` draws 20 training examples per class, 100 test units per task",
+        sizes=f"any; `savs demo` draws {TRAIN_PER_CLASS} training examples per class, {TEST_UNITS}"
+        " test units per task",
         source="drawn by savs from a seed, see docs/reference/demo-scenes.md",
         licence="MIT, as savs",
         files="`savs demo` writes them to savs-demo/data; in Python, write_shapes draws more",

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from savs.datasets.benchmarks.shapes.benchmark import TEST_UNITS, TRAIN_PER_CLASS
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw
 from savs.datasets.benchmarks.shapes.tasks import TASKS, Item, Task, drawer
 from savs.foundation.errors import ParameterError
@@ -36,8 +37,8 @@ def write_shapes(
     *,
     seed: int = 0,
     tasks: Sequence[str] = tuple(TASKS),
-    train_per_class: int = 20,
-    test_units: int = 100,
+    train_per_class: int = TRAIN_PER_CLASS,
+    test_units: int = TEST_UNITS,
 ) -> ShapesFiles:
     """Write the benchmark into a folder; the same seed and sizes give the same files.
 

@@ -19,6 +19,8 @@ from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.extraction.effects import fields_in_identity
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.readouts import BUILT_IN, Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -276,8 +278,9 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it reads the heads of a language model, and this is an embedding model"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
-    if unrecorded := [name for name in NOT_RECORDED if facts.get(name)]:
-        return f"it runs the model as it is, and this one was loaded with: {', '.join(unrecorded)}"
+    changing = (*NOT_RECORDED, *fields_in_identity(ModelOptions))
+    if changed := [name for name in changing if facts.get(name)]:
+        return f"it runs the model as it is, and this one was loaded with: {', '.join(changed)}"
     for kind in KINDS:
         if config.source.processor.get(next(iter(kind.recorded), "")):
             given = f", or was given `{kind.noun}`" if kind.column == IMAGE_COLUMN else ""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import BENCHMARKS
-from savs.datasets.many_labels import SIDES
 from savs.foundation.errors import command
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.results import Result
@@ -18,7 +17,6 @@ from savs.pipeline.running.table import Table
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.pipeline.targets import Target
-from savs.pipeline.targets.label_rules import rules_of
 from savs.pipeline.targets.tasks import TaskSelection
 from savs.stores import FeatureStore, head_name
 
@@ -199,18 +197,11 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
     counted = _counted(selection, store)
     if not selection.target.tasks_share_rows:
         return [_task(selection.target, task, counts) for task, counts in counted]
-    rows = [
-        [task.subtask, counts and counts[SIDES[1]], percent(rule.threshold)]
-        for (task, counts), rule in zip(
-            counted[:CLASSES_SHOWN],
-            rules_of([task.decision for task in selection.tasks[:CLASSES_SHOWN]]),
-            strict=True,
-        )
-    ]
+    tasks, counts = zip(*counted[:CLASSES_SHOWN], strict=True)
+    header, rows = selection.target.learned_together(tasks, counts)
     question = selection.run_tasks[0].question
     prompt = "each training example had its own" if question is None else _text(question)
     more = len(counted) - len(rows)
-    header = ("label", "training examples that have it", "predicted from this probability on (%)")
     return [
         f"## Labels\n\nPrompt: {prompt}\n\n"
         + Table.of_cells(header, rows).markdown(_text)

@@ -117,7 +117,8 @@ def _predictions(done: "Classification") -> Table:
 
 COMMAND = Command(
     function="savs.pipeline.classifying.classification:classify",
-    about="Keeps the rows that --out already has: the same command resumes, or adds new images.",
+    about="Keeps the rows that --out already has: the same command resumes, or adds new images."
+    "\n\nVideos are divided into windows as in training by default.",
     examples=(
         "savs classify pets new",
         "savs classify pets new --out new.csv --risk 0.05",

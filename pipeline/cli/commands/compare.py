@@ -24,7 +24,7 @@ def show(table: "pl.DataFrame", options: Options) -> Shown:
 
     form, of_stores = options["form"], "method" in table.columns
     data = [methods_table(table)] if of_stores else comparison_tables(table)
-    messages = [f"wrote {options['out']}"] if options["out"] else []
+    messages = []
     if of_stores and form == TABLE and table["difference"].null_count() == 1:
         messages.append(which_to_take(table))
         if table["model"].n_unique() == 1:

@@ -144,6 +144,8 @@ def _draw(out: Path) -> "shapes.ShapesFiles":
 
 
 def _story(done: Toured, out: Path) -> "list[Table | str]":
+    from savs.datasets.benchmarks.shapes.benchmark import TRAIN_PER_CLASS
+
     store = out / "features"
     of_others = [{m.name: m.value for m in result.metrics} for result in done.others.values()]
     rows = [
@@ -165,7 +167,7 @@ def _story(done: Toured, out: Path) -> "list[Table | str]":
         Table.of_cells(header, rows).text(),
         f"""
 The model has never seen the labels of animal, fruit and creature (a red shape is a "mango").
-It cannot name them, but its heads separate them after 20 examples of each class.
+It cannot name them, but its heads separate them after {TRAIN_PER_CLASS} examples of each class.
 CLIP reads no question: by texts it compares each image with the classes, or with the statement.
 
 images and questions  {done.scenes}

@@ -108,7 +108,7 @@ def extract(
     actor_gpus
         GPUs of each Ray actor.
     """
-    from savs.pipeline.inputs.plugins import choose_benchmark
+    from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 
     chosen = choose_benchmark(
         benchmark, columns=inputs.columns, question=inputs.question, labels=inputs.labels

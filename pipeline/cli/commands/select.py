@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from savs.foundation.errors import command
 from savs.pipeline.cli.command import Command, Options, save_by_default
 from savs.pipeline.cli.output import Shown
-from savs.pipeline.names import IMPORTED
+from savs.pipeline.names import DEFAULT_READOUT, IMPORTED
 from savs.pipeline.running.formatting import counted_as
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _next(done: "Selected", options: Options) -> str:
     store, out, readout = done.store, options["out"], options["readout"]
     is_aimed = options["target"] is not None
     assert done.folder is not None
-    is_default = readout in (None, "vote") and TRAINED not in Results(store.path)
+    is_default = readout in (None, DEFAULT_READOUT) and TRAINED not in Results(store.path)
     more = ["--selection", done.folder if out else done.folder.name] if out or is_aimed else []
     if done.readout_file is not None or not (out or is_default or is_aimed):
         more += ["--readout", readout or done.readout]

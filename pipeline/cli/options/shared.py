@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from savs.pipeline.names import with_defaults
+
 if TYPE_CHECKING:
     from savs.pipeline.running.options import Option
 
@@ -32,7 +34,7 @@ def to_typer(name: str, source: "Option", text: str, *, is_argument: bool = Fals
         *source.aliases,
         help=text,
         metavar=source.metavar or (None if source.min is None else "N"),
-        min=source.min,
+        min=source.min if source.parse is None else None,
         rich_help_panel=MORE if source.level == "more" else None,
     )
 
@@ -58,8 +60,8 @@ def flags_of(options: "Mapping[str, Option]") -> dict[str, str]:
 
 
 def with_flags(text: str, flags: Mapping[str, str]) -> str:
-    """Return a help text in which parameters in backticks are spelled as flags."""
-    return FIELD.sub(lambda match: flags.get(match[1], match[0]), text)
+    """Return a help text with the values of defaults, and parameters in backticks as flags."""
+    return FIELD.sub(lambda match: flags.get(match[1], match[0]), with_defaults(text))
 
 
 def flag_of(name: str) -> str:

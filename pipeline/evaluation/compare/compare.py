@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import polars as pl
 
-from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.store_methods import measured_methods
@@ -33,7 +32,6 @@ from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
-from savs.pipeline.running.result_files import require_no_own_file, write_table
 from savs.pipeline.statistics.paired_tests import correct, difference_over_data_sets
 from savs.stores.format.layout import MANIFEST, SITE
 
@@ -68,7 +66,6 @@ def compare(
     results: Annotated[Sequence[str | Path], Option(metavar="RESULT")],
     *,
     metric: Annotated[str | None, Option(metavar="NAME")] = None,
-    out: Annotated[str | Path | None, Option(metavar="FILE.parquet")] = None,
     per_result: Annotated[bool, Option(level="python")] = False,
     reporting: Reporting = SILENT,
 ) -> pl.DataFrame:
@@ -95,8 +92,6 @@ def compare(
         One sweep alone is compared within itself.
     metric
         Compare only this metric (default: all).
-    out
-        Also write the table to this file.
     per_result
         Return a row a result, or a point of a sweep, in place of a row a difference, see
         `method_table`. Of stores it is always so.
@@ -119,16 +114,7 @@ def compare(
         A store is incomplete, or a class of it has no usable training example.
     ResultError
         A file of a result is missing or damaged.
-    ParameterError
-        `out` is no .parquet file.
-    StoreWriteError
-        `out` cannot be written, or is a file of a store or of a result.
     """
-    path = None if out is None else Path(out)
-    if path is not None and path.suffix != ".parquet":
-        raise ParameterError(f"`out` is {path}, expected a name that ends in .parquet")
-    if path is not None:
-        require_no_own_file(path)
     folders = _different(results)
     stores = [folder for folder in folders if (folder / MANIFEST).exists()]
     if stores:
@@ -143,12 +129,8 @@ def compare(
                 " of the same examples, or another result"
             )
     if per_result or stores:
-        table = method_table(folders, metric=metric)
-    else:
-        table = _compared(read_groups(folders), metric)
-    if path is not None:
-        write_table(path, table)
-    return table
+        return method_table(folders, metric=metric)
+    return _compared(read_groups(folders), metric)
 
 
 def read_groups(paths: Sequence[str | Path]) -> list[list[TrialSet]]:

@@ -23,7 +23,7 @@ from savs.pipeline.evaluation.sweep.draws import DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.trials import Point
-from savs.pipeline.inputs.plugins import stored_benchmark
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.readouts.answers import ALONE

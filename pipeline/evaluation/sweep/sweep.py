@@ -49,8 +49,14 @@ from savs.pipeline.evaluation.sweep.table import (
 )
 from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
-from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
+from savs.pipeline.inputs.chosen_benchmark import stored_benchmark
+from savs.pipeline.names import (
+    DEFAULT_DRAWS,
+    DEFAULT_HEAD_COUNTS,
+    DEFAULT_HEADS,
+    DEFAULT_SEED,
+    shows_defaults,
+)
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.option_texts import parse_counts, parse_layers, parse_names
@@ -70,9 +76,9 @@ from savs.stores import FeatureStore, Head
 from savs.stores.read.store import AnyStore, as_store
 
 HeadCount = int | Literal["all"]
-HEADS: tuple[HeadCount, ...] = (1, 5, 10, 20, 50, "all")
 
 
+@shows_defaults
 def sweep(
     stores: Annotated[
         AnyStore | Sequence[AnyStore] | Mapping[str, AnyStore],
@@ -98,7 +104,9 @@ def sweep(
     out: Annotated[str | Path | bool | None, Option(metavar="DIR")] = None,
     seed: Annotated[int | None, Option(level="python")] = None,
     scoring: Annotated[str | Path | Scoring | None, Option(level="python")] = None,
-    benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
+    benchmark: Annotated[
+        str | Path | Benchmark | None, Option(level="more", metavar="FILE.py")
+    ] = None,
     reporting: Reporting = SILENT,
 ) -> Sweep:
     """Measure readouts over numbers of heads and shots, on the same draws of training examples.
@@ -123,23 +131,24 @@ def sweep(
 
         In Python also short name -> store.
     heads
-        Numbers of heads (default: 1,5,10,20,50,all, as far as they fit).
+        Numbers of heads (default: `DEFAULT_HEAD_COUNTS`, as far as they fit).
 
-        Methods, depths and the model's own answers are compared at one number, 20 by default; of
-        several stores, one that has fewer takes all.
+        Methods, depths and the model's own answers are compared at one number, `DEFAULT_HEADS`
+        by default; of several stores, one that has fewer takes all.
     shots
-        Examples per class (default: 1,2,4,8,16, as far as they fit, and all).
+        Examples per class (default: `DEFAULT_SHOTS`, as far as they fit, and all).
 
-        Of numbers they are all examples, 8, 16, 32 and 64 by default. Of depths it is `all` by
-        default.
+        Of numbers they are all examples, `DEFAULT_SHOTS_OF_NUMBERS` by default. Of depths it is
+        `all` by default.
     readouts
         Readouts, see `savs select --readout`, and zero-shot, icl, generated; STORE:NAME is one of
-        one store. The others are compared with the first (default: vote; of numbers ridge).
+        one store. The others are compared with the first (default: `DEFAULT_READOUT`; of numbers
+        `DEFAULT_READOUT_OF_NUMBERS`).
 
         In Python also files and objects. `STORE:READOUT` must be possible; a name that needs what a
         store lacks, such as texts of the classes, is left out there.
     draws
-        Random draws for each number of shots (default: 10).
+        Random draws for each number of shots (default: `DEFAULT_DRAWS`).
 
         The whole pool is taken once.
     prompts
@@ -156,7 +165,7 @@ def sweep(
 
         In Python nothing is saved by default; True is the default of the command.
     seed
-        Seed of the random draw of training examples (default: 0).
+        Seed of the random draw of training examples (default: `DEFAULT_SEED`).
     scoring
         How heads are scored, as in `savs select --scoring`.
     benchmark
@@ -204,7 +213,7 @@ def sweep(
         draws=DEFAULT_DRAWS if draws is None else draws,
         readouts=readouts,
         scoring=scoring,
-        seed=seed or 0,
+        seed=DEFAULT_SEED if seed is None else seed,
         benchmark=benchmark,
         max_layers=max_layers,
         prompts=prompts,
@@ -363,7 +372,7 @@ def _grid(
     if len(stores) == 1 and all(method.is_fitted for method in methods):
         ((name, store),) = stores.items()
         held = _held(store, [method.rule for method in methods])
-        numbers = heads or [n for n in HEADS if n == "all" or n <= len(held)]
+        numbers = heads or [n for n in DEFAULT_HEAD_COUNTS if n == "all" or n <= len(held)]
         return _Grid(shots, {name: sorted({head_count(held, n) for n in numbers})})
     number = _one_number(heads, "methods")
     counts = {}

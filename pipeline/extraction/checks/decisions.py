@@ -50,6 +50,7 @@ from savs.pipeline.extraction.checks.trial import (
     stacked,
 )
 from savs.pipeline.extraction.line.jobs import BatchLimits, ImageKey
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.prepare import encode_texts, share_images
 from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model.answers import NATS, NO_ANSWERS, Answers
@@ -558,12 +559,18 @@ def sharing_ways(
     trial = Trial(model, questions.prompts, answers)
     trial.run_alone()
     for level in levels:
-        shared = SharedForward(model, scale, prefixes=level == PREFIXES, host_inputs=host_inputs)
-        attempt = partial(_share, shared, trial, sizes_alone=questions.sizes_alone)
-        yield Way(level, attempt, refusal=f"{level} are not shared")
+        settings = PassSettings(
+            dtype=model.model.dtype,
+            raw_pixels=scale is not None,
+            shares_prefixes=level == PREFIXES,
+            sizes_alone=questions.sizes_alone,
+            host_inputs=host_inputs,
+        )
+        shared = SharedForward(model, scale, settings)
+        yield Way(level, partial(_share, shared, trial), refusal=f"{level} are not shared")
 
 
-def _share(shared: SharedForward, trial: Trial, *, sizes_alone: bool) -> Verdict:
+def _share(shared: SharedForward, trial: Trial) -> Verdict:
     """Compare prompts that share with those that run by themselves, all at once and once more."""
     model, questions, singles = trial.model, trial.prompts, trial.singles
     shared.least_saved = 0
@@ -573,15 +580,8 @@ def _share(shared: SharedForward, trial: Trial, *, sizes_alone: bool) -> Verdict
     other = np.stack([single.heads for single in singles])  # each is replaced below
     last = len(questions) - 1  # it continues from the prefix that was kept
     for part in (range(last + 1), [last]):
-        batch = share_images(
-            model.encoder,
-            [questions[i] for i in part],
-            keys,
-            numbers=part,
-            dtype=model.model.dtype,
-            raw=shared.features.scale is not None,
-            sizes_alone=sizes_alone,
-        )
+        prompts = [questions[i] for i in part]
+        batch = share_images(model.encoder, prompts, keys, part, shared.settings)
         for piece in shared.pieces(batch):
             read = shared.launch(piece, trial.answers.tried(len(piece.requests))).result()
             values = answers_of(read)

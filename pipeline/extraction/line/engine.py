@@ -47,8 +47,6 @@ class Engine:
     """Normalises pixels that workers leave as bytes."""
     contexts: Sequence[Demonstrations]
     """The demonstrations of each subtask, if there are any."""
-    shares_prefixes: bool
-    """Whether prompts about the same images share what they begin with."""
     sink: Sink
     """Where shards are written and read; used in a thread of its own."""
     records: Mapping[str, Mapping[str, Any]]
@@ -77,17 +75,14 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="savs-writer")
+        settings = self.workers.passes
         self.forward = Forward(
             self.model,
+            settings,
             self.answers,
             self.scale,
-            SharedForward(
-                self.model,
-                self.scale,
-                prefixes=self.shares_prefixes,
-                host_inputs=self.workers.prepare.host_inputs,
-            ),
-            prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),
+            SharedForward(self.model, self.scale, settings),
+            prepare=lambda job: prepare(self.model.encoder, job, settings),
             drain=lambda: self._harvest(leave=0),
             contexts=self.contexts,
         )
@@ -133,7 +128,7 @@ class Engine:
                 self.model.hook_points,
                 self.model.dtype,
                 answers=self.answers,
-                thumbnails=self.workers.prepare.thumbnails,
+                thumbnails=self.workers.passes.run.thumbnails,
             )
             yield from self.planner.plan(assembly, shard.media)
 
@@ -182,7 +177,7 @@ class Engine:
         self.cut_sounds |= done.cut
         self.forward.unshared = self.forward.unshared or done.unshared
         if self.forward.unshared:
-            self.planner.shared_images = 0
+            self.planner.shares_images = False
         for part in done.parts:
             for piece in [part] if isinstance(part, Refused) else self.forward.run(part, job):
                 if isinstance(piece, Refused):

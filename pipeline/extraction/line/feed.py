@@ -22,7 +22,6 @@ from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
-    BatchLimits,
     Job,
     Medium,
     Request,
@@ -30,6 +29,7 @@ from savs.pipeline.extraction.line.jobs import (
     WindowMedium,
     make_batches,
 )
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.prompts.media.catalogue import INPUTS
@@ -93,12 +93,12 @@ class Planner:
     """Makes jobs of the rows of shards, one shard after the other."""
 
     counter: TokenCounter
-    limits: BatchLimits
-    shared_images: int = 0
-    """Prompts with this many images may share them; 0 for none."""
+    settings: PassSettings
     prompt_counts: Mapping[str, int] = field(default_factory=dict)
     """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
     answers: Answers = NO_ANSWERS
+    shares_images: bool = True
+    """Whether prompts with as many images as the settings say may still share them."""
     known: dict[PromptKey, int] = field(default_factory=dict)
     """Prompt -> its request, where it has one: these are not planned again."""
 
@@ -166,14 +166,15 @@ class Planner:
             )
             several = any(self.prompt_counts.get(name, 0) > 1 for name in example.media)
             several |= any(uses[m.sha256] > 1 for m in media_read)
-            shares = several and request.images == self.shared_images
+            shares = several and self.shares_images
+            shares &= request.images == self.settings.shared_images
             shares &= all(m.outline.kind is IMAGES for m in media_read)
             (sharing if shares else alone).append(request)
         media = {m.sha256: m.medium for _, _, media_read in new for m in media_read}
         batches = [
             (batch, shared)
             for requests, shared in ((alone, False), (sharing, True))
-            for batch in make_batches(requests, self.limits, shared=shared)
+            for batch in make_batches(requests, self.settings.limits, shared=shared)
         ]
         return [
             Job(

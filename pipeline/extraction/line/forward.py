@@ -9,6 +9,7 @@ from accelerate.utils.memory import clear_device_cache
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.line.in_context import NO_CONTEXT, Demonstrations, alike
 from savs.pipeline.extraction.line.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model.answers import ICL, AnswerQuery, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
@@ -28,6 +29,7 @@ class Forward:
     """Runs prepared batches, and remembers how much fits the memory."""
 
     model: LoadedModel
+    settings: PassSettings
     answers: Answers
     scale: PixelScale | None
     shared: SharedForward

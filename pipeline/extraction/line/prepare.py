@@ -1,7 +1,6 @@
 """From a job to model inputs: media decoded, prompts encoded. This runs in worker processes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -10,12 +9,12 @@ from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
-from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import Decoded, images_of, pictures_in
 from savs.datasets.media_kinds.decoders.images import thumbnail
 from savs.datasets.media_kinds.decoders.videos import all_sounds_of
 from savs.datasets.media_kinds.images import IMAGES
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.prompts.input_names import GRID, TEXT, in_type
@@ -29,26 +28,7 @@ PLAIN = "What is this?"
 """Text next to an image by itself: processors and templates are made for both."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareSettings:
-    """How jobs are prepared."""
-
-    rules: MediaRules
-    dtype: torch.dtype
-    """The model's type; other pixels than bytes are given in it, which halves what is moved."""
-    raw_pixels: bool
-    """Leave pixels of images as bytes, see `PixelScale`; not in prompts with videos or sounds."""
-    thumbnails: bool
-    """Make a small JPEG of each request's first medium."""
-    shared_images: int = 0
-    """Prompts with this many images may share them; 0 for none."""
-    sizes_alone: bool = False
-    """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
-    host_inputs: bool = False
-    """Compute what the model would compute from the sizes of images, see `host_inputs`."""
-
-
-def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
+def prepare(encoder: PromptEncoder, job: Job, settings: PassSettings) -> Done:
     """Return the inputs of a job; what cannot be decoded or encoded is refused by itself.
 
     Where prompts differ in their shape, as videos make them, each shape is a batch of its own, see
@@ -73,8 +53,8 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
             refused.append(Refused(request.number, wrong[0]))
             continue
         seen = [decoded[key] for key in media]
-        usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
-        if settings.thumbnails and seen:
+        usable.append((request.number, arrange(request.prompt, seen, encoder.options.placeholders)))
+        if settings.run.thumbnails and seen:
             first = media[0]
             if first not in thumbnails:
                 thumbnails[first] = thumbnail(pictures_in(seen[0])[0], THUMBNAIL_PX)
@@ -88,16 +68,9 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     for shape, part in alike.items():
         if job.shared and len(shape) == settings.shared_images and not any(shape):
             try:
-                shared = share_images(
-                    encoder,
-                    [pieces for _, pieces in part],
-                    keys,
-                    numbers=[number for number, _ in part],
-                    dtype=settings.dtype,
-                    raw=settings.raw_pixels,
-                    sizes_alone=settings.sizes_alone,
-                )
-                parts.append(shared)
+                numbers = [number for number, _ in part]
+                prompts = [pieces for _, pieces in part]
+                parts.append(share_images(encoder, prompts, keys, numbers, settings))
                 continue
             except Exception as error:  # the plain way tells what is wrong with which prompt
                 unshared = str(error)
@@ -112,7 +85,9 @@ def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | Non
         media.decode(name, column, encoder.decoding(media.rules, column) if encoder else None)
         for name, column in zip(example.media, example.columns, strict=True)
     ]
-    return arrange(example.prompt, decoded, SPLIT if encoder is None else encoder.placeholders)
+    return arrange(
+        example.prompt, decoded, SPLIT if encoder is None else encoder.options.placeholders
+    )
 
 
 def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str) -> Pieces:
@@ -122,7 +97,7 @@ def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str) 
 
 
 def _encode(
-    encoder: PromptEncoder, batch: list[tuple[int, Pieces]], settings: PrepareSettings
+    encoder: PromptEncoder, batch: list[tuple[int, Pieces]], settings: PassSettings
 ) -> list[Prepared | Refused]:
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
     numbers = tuple(number for number, _ in batch)
@@ -155,26 +130,25 @@ def share_images(
     encoder: PromptEncoder,
     prompts: Sequence[Pieces],
     keys: Mapping[int, ImageKey],
-    *,
     numbers: Sequence[int],
-    dtype: torch.dtype,
-    raw: bool,
-    sizes_alone: bool,
+    settings: PassSettings,
 ) -> Prepared:
     """Return prompts with as many images each, every image prepared once.
 
-    `keys` is the identity of each image -> what it is known by, `numbers` those of the requests;
-    `dtype`, `raw` and `sizes_alone` are as in `PrepareSettings`. The processor may raise anything.
+    `keys` is the identity of each image -> what it is known by, `numbers` those of the requests.
+    The processor may raise anything.
     """
     per_prompt = list(map(images_of, prompts))
     images = {keys[id(image)]: image for image in chain.from_iterable(per_prompt)}
     return Prepared(
         requests=tuple(numbers),
-        inputs=_in_type(encode_texts(encoder, prompts, sizes_alone=sizes_alone), dtype),
+        inputs=_in_type(
+            encode_texts(encoder, prompts, sizes_alone=settings.sizes_alone), settings.dtype
+        ),
         images=len(per_prompt[0]),
         image_keys=tuple(tuple(keys[id(image)] for image in of_prompt) for of_prompt in per_prompt),
         vision={
-            key: _in_type(encode_image(encoder, image, raw=raw), dtype)
+            key: _in_type(encode_image(encoder, image, raw=settings.raw_pixels), settings.dtype)
             for key, image in images.items()
         },
     )

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.line.jobs import ImageKey, Prepared
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.continuation import (
     Continuation,
@@ -86,21 +87,12 @@ class SharedForward:
     """Runs batches whose images were prepared once for all prompts; see `Prepared.image_keys`."""
 
     def __init__(
-        self,
-        model: LoadedModel,
-        scale: PixelScale | None,
-        *,
-        prefixes: bool,
-        host_inputs: bool = False,
+        self, model: LoadedModel, scale: PixelScale | None, settings: PassSettings
     ) -> None:
-        """Run images once, and with `prefixes` what prompts begin with, too.
-
-        With `host_inputs` the model is given what it would compute from the sizes of images.
-        """
+        """Run images once, and if the settings say so, what prompts begin with, too."""
         self.model = model
-        self.features = ImageFeatures(model, scale, host_inputs)
-        self.prefixes = prefixes
-        self.host_inputs = host_inputs
+        self.features = ImageFeatures(model, scale, host_inputs=settings.host_inputs)
+        self.settings = settings
         self.least_saved = 0 if model.device.type == "cpu" else LEAST_SAVED
         self._last: Prefix | None = None
         """The prefix of the last prompt: the next batch may go on with it."""
@@ -120,7 +112,7 @@ class SharedForward:
         Prompts that share prefixes of one length are a piece, and those that share none are
         another. The last prompt's piece is the last: the next batch may go on with its prefix.
         """
-        if not self.prefixes:
+        if not self.settings.shares_prefixes:
             return [batch]
         layout = self._layout(batch)
         kinds: dict[tuple[bool, int], list[int]] = {}
@@ -146,13 +138,15 @@ class SharedForward:
 
     def launch(self, batch: Prepared, query: AnswerQuery = NOTHING) -> Launched:
         """Start a batch, see `LoadedModel.launch`; what it needs is computed first or was kept."""
-        if self.prefixes:
+        if self.settings.shares_prefixes:
             layout = self._layout(batch)
             if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
                 return self._after_prefixes(batch, layout, query)
         self._last = None
         positions = {}
-        if self.host_inputs and (known := positions_and_next(self.model.model, batch.inputs)):
+        if self.settings.host_inputs and (
+            known := positions_and_next(self.model.model, batch.inputs)
+        ):
             names = (POSITIONS, NEXT_POSITIONS) if query else (POSITIONS,)
             positions = dict(zip(names, known, strict=False))
         return self.model.run(self.whole_arguments(batch) | self.model.placed(positions), query)

@@ -27,7 +27,8 @@ import torch
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.line.jobs import Done, Job, Refused
-from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.pass_settings import PassSettings
+from savs.pipeline.extraction.line.prepare import prepare
 from savs.pipeline.extraction.line.transport import portable, receive, send
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
@@ -71,7 +72,7 @@ class WorkerSettings:
     """0 prepares in this process."""
     model: ModelOptions
     """What a worker loads its prompt encoder by."""
-    prepare: PrepareSettings
+    passes: PassSettings
     gpu: torch.device | None = None
     """The GPU that copies inputs; what workers prepare is put into page-locked memory for it."""
 
@@ -89,7 +90,7 @@ def prepared_jobs(
     jobs fail to come, those before are finished first. ModelError if workers die whatever they are
     given.
     """
-    place = Crew(settings) if settings.workers else Here(encoder, settings.prepare)
+    place = Crew(settings) if settings.workers else Here(encoder, settings.passes)
     out: deque[Future[Results]] = deque()
     remaining = iter(jobs)
     failure = None
@@ -120,7 +121,7 @@ class Here:
     ahead = 1
     """Jobs that may be with it, or be finished, while the model runs another."""
 
-    def __init__(self, encoder: PromptEncoder, settings: PrepareSettings) -> None:
+    def __init__(self, encoder: PromptEncoder, settings: PassSettings) -> None:
         self._encoder = encoder
         self._settings = settings
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="savs-prepare")
@@ -331,7 +332,7 @@ def work(wire: socket.socket, settings: WorkerSettings) -> None:
         while True:
             job = receive(wire)
             failed = isinstance(encoder, Exception)
-            send(wire, encoder if failed else _tried(prepare, encoder, job, settings.prepare))
+            send(wire, encoder if failed else _tried(prepare, encoder, job, settings.passes))
 
 
 def keep_freed_memory() -> None:

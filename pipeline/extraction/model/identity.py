@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from savs.datasets.example import SPLIT
 from savs.datasets.media_kinds.images import IMAGES
+from savs.pipeline.extraction.effects import values_in_identity
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
@@ -55,13 +55,13 @@ def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[st
     `media` says how media are decoded. Where videos go in as videos, or there are sounds, there is
     a digest of these settings, too.
     """
-    processor, pixels = encoder.processor, encoder.pixels or {}
+    processor, options = encoder.processor, encoder.options
     facts = {
         "class": type(processor).__name__,
         "settings": _settings_digest(encoder.images),
         "files": dict(encoder.files),
-        "min_pixels": pixels.get("min_pixels"),
-        "max_pixels": pixels.get("max_pixels"),
+        "min_pixels": options.min_pixels,
+        "max_pixels": options.max_pixels,
         **media,
     }
     for inputs in INPUTS.values():
@@ -99,12 +99,12 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
         "adapter_files": encoder.adapter_files,
         "code": encoder.code.digest,
         "kwargs": portable(keywords),
-        "placeholders": options.placeholders if options.placeholders != SPLIT else None,
         "prompt_template": encoder.form and not encoder.embedding and encoder.form.text,
         "embedding": encoder.embedding and encoder.embedding.facts(),
         "image_mark": encoder.image_mark,
     }
-    return {key: value for key, value in settings.items() if value}
+    settings = {key: value for key, value in settings.items() if value}
+    return settings | values_in_identity(options)
 
 
 def site_facts(label: str) -> dict[str, str]:

@@ -64,7 +64,7 @@ from savs.pipeline.extraction.model.hook_points import (
 )
 from savs.pipeline.extraction.model.identity import CODE, model_settings
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name, with_recipe
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, with_recipe
 from savs.pipeline.extraction.model.placement import Placement, first_layers
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
@@ -144,7 +144,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         with explained("adapter", str(options.adapter)):
             adapter_files = adapter_digest(str(options.adapter))
     encoder = PromptEncoder(
-        name=plain_name(name),
+        options=replace(options, revision=_commit(path) or options.revision),
         processor=processor,
         kind=kind,
         config=config,
@@ -184,8 +184,6 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         encoder,
         to_inputs=to_inputs,
         code=code,
-        pixels=options.pixels,
-        placeholders=options.placeholders,
         form=form,
         image_mark=mark,
         embedding=recipe,

@@ -14,6 +14,7 @@ from savs.foundation.installed import Additions
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import MOST_MIN_PIXELS, read_recipe
 from savs.pipeline.errors import MissingExtraError, ModelError, OwnCodeError
+from savs.pipeline.extraction.effects import DERIVED, NOTHING, Effect
 from savs.pipeline.extraction.model.model_texts import (
     parse_code,
     parse_kwargs,
@@ -22,7 +23,7 @@ from savs.pipeline.extraction.model.model_texts import (
     write_recipe,
 )
 from savs.pipeline.running.option_texts import TRANSFORMERS, VLLM, parse_model, parse_program
-from savs.pipeline.running.options import Option
+from savs.pipeline.running.options import Option, check_values
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 AUTO, BALANCED = "auto", "balanced"
@@ -90,7 +91,7 @@ class ClassifiedKeywords(TypedDict, total=False):
     model_code: Annotated[
         str | Path | None,
         Option(
-            "Code with find_heads or to_inputs of the classifier's model.",
+            "Code with find_heads or to_inputs for the model.",
             "more",
             metavar="FILE.py",
             name="recipe",
@@ -119,39 +120,50 @@ class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """A checkpoint and how it is loaded; ModelError for an unknown or contradictory value."""
+    """A checkpoint and how it is loaded; ModelError for an unknown or contradictory value.
+
+    ParameterError for a value out of its range.
+    """
 
     model: Annotated[
         str | Path,
         Option(
-            "Hugging Face id, with a branch, tag or commit after @; local folder; or demo.",
+            "Model: a Hugging Face id, with @ also a branch, tag or commit; a local folder; or"
+            " demo.",
             metavar="ID[@REVISION]",
             parse=parse_model,
             fills={"revision": "ID@REVISION"},
         ),
+        Effect(DERIVED),
     ]
-    revision: str | None = None
+    revision: Annotated[str | None, Effect(DERIVED, is_recorded=False)] = None
     """Branch, tag or commit on the Hugging Face Hub."""
     dtype: Annotated[
-        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more")
+        str,
+        Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more"),
+        Effect(DERIVED, is_recorded=False),
     ] = "auto"
     """Numeric type that the model computes in."""
     device: Annotated[
         str,
         Option(
-            "auto (as few GPUs as it needs, or the CPU), balanced (all), cpu, cuda:1 ...",
+            "Where the model runs: auto (on as few GPUs as it needs, or the CPU), balanced (on all"
+            " GPUs), cpu, mps, cuda:1 ...",
             "more",
+            metavar="NAME",
             aliases=("--device-map",),
         ),
+        Effect(NOTHING, is_recorded=False, is_for_vllm=False),  # vLLM takes the GPUs that it sees
     ] = AUTO
     """Where the model runs; also `mps`."""
-    attention: str = AUTO
+    attention: Annotated[str, Effect(NOTHING, is_for_vllm=False)] = AUTO
     """auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ... Attention
     implementation, in transformers' names. With `auto` the model is loaded with its own, and
     FlashAttention is tried on a few of the user's prompts, see `flash_ways`."""
     adapter: Annotated[
         str | Path | None,
         Option("PEFT adapter to load: Hugging Face id or folder.", "more", metavar="ID"),
+        Effect(DERIVED, is_for_vllm=False),
     ] = None
     model_code: Annotated[
         str | Path | None,
@@ -166,6 +178,7 @@ class ModelOptions:
             fills={"prompt_template": "TEXT", "embedding": "NAME"},
             write=write_recipe,
         ),
+        Effect(DERIVED, is_for_vllm=False),
     ] = None
     """Or the name of an entry point, see `prompt_encoder.py`. It runs as it is: give it only if
     you trust it."""
@@ -179,34 +192,36 @@ class ModelOptions:
             fills={"attention": "attn_implementation", "min_pixels": "min_pixels"},
             write=write_kwargs,
         ),
+        Effect(DERIVED, is_recorded=False),
     ] = None
     """In Python a dictionary, for example for quantised loads; a `device_map` in it, for example
     over `cpu` and `disk`, replaces `device`."""
-    trust_remote_code: bool = False
+    trust_remote_code: Annotated[bool, Effect(DERIVED)] = False
     """Run Python code that comes with the checkpoint."""
-    prompt_template: str | Path | None = None
+    prompt_template: Annotated[str | Path | None, Effect(DERIVED)] = None
     """Prompt form such as 'Question: {prompt} Answer:', or a file with one. In place of a chat
     template, see `PromptForm`."""
-    embedding: str | Path | None = None
+    embedding: Annotated[str | Path | None, Effect(DERIVED, is_for_vllm=False)] = None
     """Read a multimodal embedding: a recipe's name, such as gme, or a .toml file. In place of
     heads, see `EmbeddingRecipe`."""
     placeholders: str = SPLIT
     """split: images replace their marks; keep: images first, marks stay in the text. A mark is
     `<image>`; the public reference does as `keep` on Qwen."""
-    min_pixels: int | None = None
+    min_pixels: Annotated[int | None, Effect(DERIVED)] = None
     """Enlarge smaller images to N pixels. By the processor of the model, as `max_pixels`."""
-    engine: str = TRANSFORMERS
+    engine: Annotated[str, Effect(NOTHING)] = TRANSFORMERS
     """Program that runs the model: transformers or vllm. `vllm` needs an environment of its own,
     see `VllmModel`."""
-    ranks: int = 1
+    ranks: Annotated[int, Effect(NOTHING, is_recorded=False)] = 1
     """GPUs that share the model, by `engine` vllm."""
-    compare_with: str | Path | None = None
+    compare_with: Annotated[str | Path | None, Effect(NOTHING, is_recorded=False)] = None
     """Store that transformers wrote, to compare `engine` vllm with."""
     max_pixels: Annotated[
-        int | None, Option("Shrink larger images to N pixels.", "more", min=1)
+        int | None, Option("Shrink larger images to N pixels.", "more", min=1), Effect(DERIVED)
     ] = None
 
     def __post_init__(self) -> None:
+        check_values(self)
         if isinstance(self.model, Path) and not self.model.is_dir():
             raise ModelError(f"{self.model} is no folder; a name on the hub is text, not a Path")
         if self.dtype not in DTYPES:

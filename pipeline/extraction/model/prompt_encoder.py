@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from savs.datasets.example import SPLIT
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN
 from savs.datasets.media_kinds.images import IMAGES
@@ -31,13 +30,13 @@ from savs.foundation.plugin_calls import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
-from savs.pipeline.extraction.model.model_options import ADDED_MODELS
-from savs.pipeline.inputs.plugins import load_file
+from savs.pipeline.extraction.model.model_options import ADDED_MODELS, ModelOptions, plain_name
 from savs.pipeline.prompts.chat import chat_inputs, conversation_inputs
 from savs.pipeline.prompts.media.catalogue import INPUTS
 from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import takes
 from savs.pipeline.prompts.prompt_form import PromptForm
+from savs.pipeline.running.user_files import load_file
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
@@ -131,8 +130,8 @@ RAW_IMAGES = {"do_rescale": False, "do_normalize": False}
 class PromptEncoder:
     """Makes prompts into a model's inputs; made by `load_encoder`."""
 
-    name: str
-    """Hub id, or a folder's own name."""
+    options: ModelOptions
+    """What was asked for of the model, with the commit of the hub: the same in all processes."""
     processor: Any
     """The processor, or the tokenizer of a model that reads text alone."""
     to_inputs: ToInputs = chat_inputs
@@ -143,10 +142,6 @@ class PromptEncoder:
     """Commit of the checkpoint where it came from the hub."""
     code: OwnCode = NO_CODE
     """The user's code that replaces a step."""
-    pixels: Mapping[str, int] | None = None
-    """`min_pixels` and `max_pixels`, where they were given."""
-    placeholders: str = SPLIT
-    """What is done with the marks of images in a prompt: `split` or `keep`."""
     form: PromptForm | None = None
     """The prompt form in place of a chat template, the user's or a built-in one."""
     image_mark: str | None = None
@@ -161,6 +156,11 @@ class PromptEncoder:
     """Name -> digest of the files that tokens and pixels depend on, see `prompt_files`."""
     adapter_files: str | None = None
     """Digest of the files of the adapter, where one is put on the model."""
+
+    @property
+    def name(self) -> str:
+        """Hub id, or a folder's own name."""
+        return plain_name(str(self.options.model))
 
     @property
     def tokenizer(self) -> Any:

@@ -20,6 +20,7 @@ import torch
 
 from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import MissingExtraError, ModelError
+from savs.pipeline.extraction.effects import changed_fields
 from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.checkpoint_files import code_digest, weight_files, weight_paths
 from savs.pipeline.extraction.model.hook_points import (
@@ -99,8 +100,8 @@ class Engine:
             outputs = self._llm.encode(list(prompts), pooling_task="embed", use_tqdm=False)
         except EngineDeadError as error:
             raise ModelError(
-                "vLLM has ended while it ran prompts, see its messages above; with fewer"
-                " `batch_tokens` it needs less memory"
+                "vLLM has ended while it ran prompts, see its messages above; a smaller"
+                " `batch_size`, or in Python fewer batch_tokens, needs less memory"
             ) from error
         except Exception as error:  # it has a class for each fault of a prompt
             self._forget_media()
@@ -247,19 +248,14 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
     """
     if find_spec(VLLM) is None:
         raise MissingExtraError(f"`engine` needs vLLM, which is not installed; {INSTALL}")
-    is_set = {
-        "device": options.device != AUTO,  # it takes the GPUs that it sees
-        "attention": options.attention != AUTO,
-        "adapter": options.adapter is not None,
-        "model_code": options.model_code is not None,
-        "embedding": options.embedding is not None,
-        "answers": run.answers is not None,
-        "workers": bool(run.workers),
-        "reuse": run.reuse is not None,
-        "tower_attention": run.tower_attention is not None,
-        "pooling": any(site.pooling != LAST for site in run.sites),
-    }
-    for option in (option for option, is_asked in is_set.items() if is_asked):
+    refused = [
+        name
+        for kind in (options, run)
+        for name, value, effect in changed_fields(kind)
+        if value and not effect.is_for_vllm
+    ]
+    refused += ["pooling"] if any(site.pooling != LAST for site in run.sites) else []
+    for option in refused[:1]:
         raise ModelError(
             f"`{option}` is for models that transformers runs; leave it out, or `engine` vllm"
         )

@@ -13,7 +13,6 @@ import polars as pl
 
 from savs.datasets import Example
 from savs.datasets.benchmarks.options import under_one_prompt
-from savs.datasets.label_kinds import OPTION
 from savs.datasets.media.media import MediaFolder
 from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN, KINDS
 from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
@@ -96,8 +95,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
     if train or UNLABELLED not in examples:  # else labels make the training examples
-        check_splits(train, test, source.benchmark.options.get(OPTION))
-    notes += [*unknown_labels(train, test, source.kind), *source.survey(input_splits)]
+        check_splits(train, test, source.labels)
+    notes += [*unknown_labels(train, test, source.labels.kind), *source.survey(input_splits)]
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))
         for split in SPLITS
@@ -107,7 +106,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += source.doubts(whole["train"])
     if todo.get("test"):
         once = under_one_prompt(whole["test"], source.benchmark.prompts)
-        notes += label_doubts(once, "test", source.kind)
+        notes += label_doubts(once, "test", source.labels.kind)
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
     kinds = other_kinds_of(store) | source.other_kinds(input_splits)

@@ -17,7 +17,6 @@ from savs.datasets.benchmarks.class_folders import is_empty
 from savs.datasets.benchmarks.options import under_one_prompt
 from savs.datasets.errors import SourceError
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import OPTION
 from savs.datasets.media.media import sha256
 from savs.datasets.splits.labels import (
     check_splits,
@@ -280,7 +279,7 @@ class _Follower:
         if self.store is None:
             return
         late = self.store.manifest.labels
-        renamed = reconciled.renamed_classes() if self.source.kind.are_classes else {}
+        renamed = reconciled.renamed_classes() if self.source.labels.kind.are_classes else {}
         lost: dict[str, str] = {}
         edited = {stored.key for stored, _ in reconciled.edited}
         for stored, given in (*reconciled.matches, *reconciled.edited):
@@ -309,7 +308,7 @@ class _Follower:
         split_of = {name: split for split, name in reversed(self.files().items())}
         for name, reconciled in self.of_source.items():
             before = [row for row in self.before[name] if row.last.split is not None]
-            gone = reconciled.gone_classes(before) if self.source.kind.are_classes else {}
+            gone = reconciled.gone_classes(before) if self.source.labels.kind.are_classes else {}
             what = ""
             if 2 * len(reconciled.removed) > len(before):
                 first = reconciled.removed[0].last.id
@@ -500,12 +499,12 @@ class _Follower:
         examples = [row.example for row in train]
         tested = [row.example for row in test if not row.is_late]
         if train or UNLABELLED not in now:  # else labels make the training examples
-            check_splits(examples, tested, self.source.benchmark.options.get(OPTION))
-            self.notes += unknown_labels(examples, tested, self.source.kind)
+            check_splits(examples, tested, self.source.labels)
+            self.notes += unknown_labels(examples, tested, self.source.labels.kind)
         tables = [_table(rows) for rows in (train, test)]
         if self.todo.get("test"):
             once = under_one_prompt(tables[1], self.source.benchmark.prompts)
-            self.notes += label_doubts(once, "test", kind=self.source.kind)
+            self.notes += label_doubts(once, "test", kind=self.source.labels.kind)
         self.notes += self.source.doubts(tables[0])
         if train and test:
             self.notes += find_leaks(*tables).summary()

@@ -16,8 +16,8 @@ from savs.pipeline.extraction.model.model_options import (
     ProcessorKeywords,
     require_extra,
 )
+from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
-from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import Source, temporary_fetching
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.reports.pages.pictures import Picture, no_picture, pictures_of

@@ -20,7 +20,7 @@ from savs.pipeline.evaluation.suggest import (
     suggest_from_predictions,
     suggest_from_store,
 )
-from savs.pipeline.names import DEFAULT_SUGGESTED
+from savs.pipeline.names import DEFAULT_SUGGESTED, shows_defaults
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.reports.pages.keys import keys_of
 from savs.pipeline.reports.pages.pictures import Picture, open_images
@@ -44,6 +44,7 @@ PAGE = ".html"
 FORMS = (".csv", ".jsonl", PAGE)
 
 
+@shows_defaults
 def suggest(
     store: Annotated[
         AnyStore,
@@ -78,8 +79,8 @@ def suggest(
         Feature store, a result in it such as STORE/results/vote, or a .csv, .jsonl or .parquet file
         of predictions.
     selection
-        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
-        one).
+        Selection to use: a name in STORE/results, or a folder (default: trained,
+        `DEFAULT_READOUT`, or the only one).
 
         In Python also a selection. A store without one gets a default one, if it has labels.
     n
@@ -87,7 +88,7 @@ def suggest(
     out
         Output: a .csv or .jsonl table, or an .html page with the pictures (default: print CSV).
     media_root
-        Folder of the images, for the page (default: thumbnails).
+        Folder of the images, for a page (default: the store's thumbnails).
     force
         Replace `out`.
     subtask

@@ -11,7 +11,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from savs.datasets.label_kinds import number_text, parse_number
+from savs.datasets.label_texts import number_text, parse_number
 from savs.datasets.metrics.numbers import NumberPredictions, kappa_units, number_metrics
 from savs.pipeline.statistics.intervals import summarise
 

@@ -4,7 +4,8 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from savs.pipeline.classifying.feature_cache import (
 )
 from savs.pipeline.classifying.model_match import DECODING
 from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.effects import NOTHING, effects_of
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import Site
 from savs.stores import LayerGrid
@@ -174,17 +176,32 @@ def checkpoint(tmp_path):
         {"sites": ("heads", "residual")},
         {"model": "owner/name"},
         {"adapter": None},
-        {"revision": "main"},
-        {"dtype": "bfloat16"},
-        {"min_pixels": 9},
-        {"max_pixels": 9},
-        {"prompt_template": "Q: {prompt}"},
-        {"embedding": "gme"},
     ],
     ids=str,
 )
 def test_features_of_other_inputs_have_another_key(checkpoint, change) -> None:
     assert key(checkpoint, **change) != key(checkpoint) == key(checkpoint, device="cpu")
+
+
+OTHER = {
+    "model": "owner/name",
+    "dtype": "bfloat16",
+    "prompt_template": "Q: {prompt}",
+    "embedding": "gme",
+    "placeholders": "keep",
+    "engine": "vllm",
+}
+"""Option of the model -> a value that is not the default; any other takes one of its type."""
+
+
+@pytest.mark.parametrize("field", fields(ModelOptions), ids=lambda field: field.name)
+def test_every_option_of_the_model_that_changes_features_is_in_their_key(checkpoint, field) -> None:
+    name, hint = field.name, str(get_type_hints(ModelOptions)[field.name])
+    kinds = {"bool": True, "int": 9, "Mapping": {"a": 1}, "str": "x"}
+    other = OTHER.get(name) or next(value for kind, value in kinds.items() if kind in hint)
+    more = {"engine": "vllm"} if name in ("ranks", "compare_with") else {}
+    changes = effects_of(ModelOptions)[name].features != NOTHING
+    assert (key(checkpoint, **{name: other}, **more) != key(checkpoint)) == changes
 
 
 @pytest.mark.parametrize("folder", ["model", "adapter", "model/extra_tokenizer"])

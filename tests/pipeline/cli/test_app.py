@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from savs.pipeline.cli.commands import COMMANDS, STAGES
-from savs.pipeline.inputs import plugins
+from savs.pipeline.inputs import chosen_benchmark
 from savs.stores.read import shards
 from stores import make_store
 
@@ -162,8 +162,8 @@ def calls(monkeypatch):
 
     for owner, name in (
         (shards, "shard_sizes"),
-        (plugins, "find_benchmark"),
-        (plugins, "adapt"),
+        (chosen_benchmark, "find_benchmark"),
+        (chosen_benchmark, "adapt"),
     ):
         count(owner, name)
     return found

@@ -181,6 +181,15 @@ def test_a_file_of_a_store_is_not_replaced(store) -> None:
         assert (store.path / name).read_bytes() == before
 
 
+def test_a_file_of_a_result_is_not_replaced(store, tmp_path) -> None:
+    units = tmp_path / "units.parquet"
+    for name in ("metrics.json", "units.parquet"):
+        (tmp_path / name).write_bytes(b"of a result")
+    with pytest.raises(StoreWriteError, match="is a part of a store or of a result"):
+        export_features(store, units, HEADS, BOTH, "parquet")
+    assert units.read_bytes() == b"of a result"
+
+
 def test_a_head_named_twice_is_exported_once(store, tmp_path) -> None:
     path = export_features(store, tmp_path / "o.parquet", [(1, 0), (1, 0)], BOTH, "parquet")
     assert pl.read_parquet(path).columns.count("L1.H0") == 1

@@ -12,9 +12,11 @@ from savs import extract
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.decoders.videos import decode_video
 from savs.pipeline.extraction.line.jobs import Job, Medium, Refused, Request
-from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.pass_settings import PassSettings
+from savs.pipeline.extraction.line.prepare import prepare
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.stores import StoreMismatchError, open_store
 
 pytestmark = pytest.mark.thorough
@@ -105,8 +107,10 @@ def test_a_batch_has_one_number_of_images(files, inputs, tiny_model, video, grid
         {name: Medium(name, (inputs.root / name).read_bytes()) for name in names},
     )
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
-    settings = PrepareSettings(
-        MediaRules(video_frames=3, video=video), torch.float32, raw_pixels=False, thumbnails=True
+    settings = PassSettings(
+        run=RunOptions(thumbnails=True),
+        rules=MediaRules(video_frames=3, video=video),
+        dtype=torch.float32,
     )
     done = prepare(encoder, job, settings)
     refused, three, two = done.parts

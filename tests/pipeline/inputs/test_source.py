@@ -12,9 +12,10 @@ from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.many_labels import count_labels
 from savs.datasets.media_kinds.videos import VIDEOS
+from savs.datasets.rows.label_kinds import MANY, Labels
 from savs.foundation.errors import ParameterError
+from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import ENDS, Source, find_others, video_ms
 
 BLINK = find_benchmark("blink")
@@ -52,7 +53,7 @@ def test_shots_of_a_benchmark_of_many_labels_are_drawn_for_each_label(tmp_path: 
     rows = [["a"], ["b"], ["c"], ["a", "b"], ["a", "c"], ["b", "c"]]  # as classes, one of each
     pool = tmp_path / "pool.jsonl"
     pool.write_text("\n".join(json.dumps({"question": "?", "label": row}) for row in rows))
-    benchmark = adapt(find_benchmark("general"), labels={"form": "list"})
+    benchmark = adapt(find_benchmark("general"), labels=Labels(MANY, {"form": "list"}))
     train = Source(benchmark, InputOptions(train=pool, shots=2)).examples()["train"]
     counts = count_labels(example.label for example in train)
     assert min(counts[name] for name in "abc") >= 2

@@ -9,9 +9,9 @@ from saved_selections import assert_same, two_task_store
 
 from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import OwnCodeError, SelectionError
-from savs.pipeline.inputs.plugins import OwnFile
 from savs.pipeline.readouts import READOUTS, choose_readout, find_readout
 from savs.pipeline.readouts.vote import VOTE
+from savs.pipeline.running.user_files import OwnFile
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import ResultError
 

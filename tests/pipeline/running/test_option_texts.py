@@ -2,6 +2,7 @@
 
 import pytest
 
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.model_texts import (
     parse_code,
     parse_kwargs,
@@ -9,7 +10,13 @@ from savs.pipeline.extraction.model.model_texts import (
     write_kwargs,
     write_recipe,
 )
-from savs.pipeline.extraction.recorded_options import command_words, python_words
+from savs.pipeline.extraction.recorded_options import (
+    command_words,
+    python_words,
+    recorded_options,
+)
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running import option_texts
 from savs.pipeline.running.option_texts import (
     PERMISSIONS,
@@ -247,7 +254,7 @@ def test_a_recorded_request_becomes_words_and_what_python_alone_has() -> None:
         "hold_out": ["camera=3"],
         "train": "t.jsonl",
         "question": ["A?", "B?"],
-        "label_columns": "cat,dog",
+        "label_columns": ["cat", "dog"],
         "shots": 5,
         "fetch_urls": True,
         "jpeg_draft": 9,
@@ -270,6 +277,27 @@ def test_a_recorded_request_becomes_words_and_what_python_alone_has() -> None:
         *("--answers", "labels,icl:2", "--thumbnails", "--allow", "urls,drafts:9"),
     ]
     assert python_words(asked) == ["placeholders='keep'", "reuse='off'"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"label_columns": ["cat, small", "dog"]}, ["label_columns=['cat, small', 'dog']"]),
+        ({"label_columns": [" cat", "dog"]}, ["label_columns=[' cat', 'dog']"]),
+        ({"label_columns": ["+", "-"]}, ["label_columns=['+', '-']"]),  # a text between labels
+        ({"hold_out": ["a,b"]}, ["hold_out=['a,b']"]),
+    ],
+    ids=["comma", "space", "signs", "held out"],
+)
+def test_what_no_text_of_a_shell_says_is_a_keyword_of_python(asked, words) -> None:
+    assert command_words(asked) == []
+    assert python_words(asked) == words
+
+
+def test_label_columns_are_recorded_one_by_one() -> None:
+    inputs = InputOptions(label_columns=("cat, small", "dog"))
+    recorded = recorded_options("general", inputs, ModelOptions(model="demo"), RunOptions())
+    assert recorded["label_columns"] == ["cat, small", "dog"]
 
 
 def test_an_edited_request_gives_no_error() -> None:

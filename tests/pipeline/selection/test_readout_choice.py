@@ -1,6 +1,9 @@
 """The choice of a readout, against nested cross-validation as it is defined."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import polars as pl
 import pytest
 
 from savs.pipeline.heads.folds import stratified_folds
@@ -9,6 +12,8 @@ from savs.pipeline.selection import readout_choice
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
 from savs.pipeline.selection.selection import choose_heads
 from savs.pipeline.selection.training_data import TrainingArrays
+from savs.pipeline.targets.many import MANY_LABELS
+from savs.pipeline.targets.numbers import REGRESSIONS, NumberRule
 from savs.pipeline.targets.one import ONE_CLASS
 from savs.pipeline.targets.tasks import LeftOut, TrainingTask
 from savs.stores import LayerGrid
@@ -144,26 +149,89 @@ def test_one_readout_is_taken_as_it_is() -> None:
     assert (choice.selection.readout, choice.accuracies, choice.note) == ("lda", {}, None)
 
 
+def left_out_of(task, soft, choice, fold):
+    """Return examples as a readout scored them, in folds."""
+    scores = ClassScores(soft, np.asarray(choice), soft)
+    return LeftOut(
+        task=task,
+        order=np.arange(len(soft)),
+        scores=scores,
+        typicality=np.zeros(0, np.float32),
+        seen=scores.part(slice(0)),
+        asked=2,
+        folds=2,
+        train_shares=(0.5, 0.5),
+        limit=None,
+        fold=np.asarray(fold),
+    )
+
+
 def test_a_label_without_a_turn_has_its_folds_by_the_readouts_of_their_own_turns() -> None:
+    rows = np.arange(4)
+    task = TrainingTask("cat", ("absent", "present"), rows, rows % 2, None, None)
+
     def classified(choice: int, scores: list[float]) -> LeftOut:
-        of_each = np.tile(np.float32(scores), (4, 1))
-        none = ClassScores(of_each[:0], np.zeros(0, np.int64), of_each[:0])
-        rows = np.arange(4)
-        return LeftOut(
-            task=TrainingTask("cat", ("absent", "present"), rows, rows % 2, None, None),
-            order=rows,
-            scores=ClassScores(of_each, np.full(4, choice), of_each),
-            typicality=np.zeros(0, np.float32),
-            seen=none,
-            asked=2,
-            folds=2,
-            train_shares=(0.5, 0.5),
-            limit=None,
-            fold=np.array([0, 0, 2, 2]),
-        )
+        return left_out_of(task, np.tile(np.float32(scores), (4, 1)), [choice] * 4, [0, 0, 2, 2])
 
     of_readouts = [classified(0, [14, 6]), classified(1, [0.25, 0.75])]
     # no example of turn 1 knows of the label; in turn 2 the second readout was chosen
     mixed = readout_choice._mixed({0: 0, 1: 0, 2: 1}, of_readouts)
     assert mixed.scores.choice.tolist() == [0, 0, 1, 1]
     assert mixed.scores.scores.tolist() == [[14, 6]] * 2 + [[0.25, 0.75]] * 2
+    # what turn 2 decides by the folds before it is decided by how its own readout scores them
+    assert mixed.in_turn(2).scores.scores.tolist() == [[0.25, 0.75]] * 4
+
+
+FOLD = np.repeat([0, 1, 2], 8)
+
+
+def examples_of(labels):
+    return pl.DataFrame({"row": range(len(labels)), "label": labels})
+
+
+def test_thresholds_of_a_fold_come_from_its_own_readout() -> None:
+    # the second readout says the same as the first with margins 64 times as large: whichever of
+    # them a fold chooses, its probabilities and predictions are those of the first
+    rng = np.random.default_rng(0)
+    present = rng.integers(0, 2, len(FOLD))
+    values = (present + rng.normal(size=len(FOLD))).astype(np.float32)
+    soft = np.stack([np.zeros_like(values), values], axis=1)
+    task = TrainingTask("cat", ("absent", "present"), np.arange(24), present, None, None)
+    of_readouts = [left_out_of(task, soft * scale, present, FOLD) for scale in (1, 64)]
+    selection = SimpleNamespace(precision=None, tasks=[SimpleNamespace(subtask="cat")])
+    examples = examples_of(['["cat"]' if one else "[]" for one in present])
+    alone, mixed = (
+        MANY_LABELS.left_out(selection, examples, [part])
+        for part in (of_readouts[0], readout_choice._mixed({0: 0, 1: 1, 2: 0}, of_readouts))
+    )
+    assert mixed["prediction"].to_list() == alone["prediction"].to_list()
+    logits = [np.ravel(table["logits"].to_list()) for table in (mixed, alone)]
+    np.testing.assert_allclose(*logits, atol=1e-4)
+
+
+def test_intervals_of_a_fold_come_from_its_own_readout() -> None:
+    # the second readout is off by 3 wherever the first is off by 1: folds that choose it have
+    # intervals of 3 to each side, and the others of 1. 21 examples of the other folds are enough
+    # for the 95 % that an interval holds.
+    fold = np.repeat([0, 1, 2, 3], 7)
+    numbers = np.linspace(-50, 50, len(fold))
+    rule = NumberRule.of(numbers, is_ordinal=False)
+    task = TrainingTask(
+        subtask=None,
+        classes=("number",),
+        rows=np.arange(len(fold)),
+        labels=(numbers - rule.mean) / rule.spread,
+        question=None,
+        media=None,
+        decision=rule,
+        clusters=np.arange(len(fold)),
+    )
+    of_readouts = [
+        left_out_of(task, ((numbers + off - rule.mean) / rule.spread)[:, None], fold * 0, fold)
+        for off in (1, 3)
+    ]
+    mixed = readout_choice._mixed({0: 0, 1: 1, 2: 0, 3: 0}, of_readouts)
+    selection = SimpleNamespace(tasks=[SimpleNamespace(decision=rule)])
+    table = REGRESSIONS.left_out(selection, examples_of([str(n) for n in numbers]), [mixed])
+    reach = (table["high"] - table["low"]).to_numpy() / 2
+    np.testing.assert_allclose(reach, np.where(fold == 1, 3, 1), rtol=1e-6)

@@ -19,6 +19,7 @@ from savs.pipeline.extraction.line import feed as window
 from savs.pipeline.extraction.line.assembly import Assembly, find_faults
 from savs.pipeline.extraction.line.feed import Planner, ReadMedium, ahead, windows
 from savs.pipeline.extraction.line.jobs import BatchLimits
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.reading import Read
@@ -52,7 +53,9 @@ def plan(inputs):
         ]
         spec = ShardSpec("test", 0, 0, len(examples), "")
         assembly = Assembly(spec, examples, (), "float32", answers=NO_ANSWERS, thumbnails=False)
-        planner = Planner(Counter(), BatchLimits(batch, 10_000))
+        planner = Planner(
+            Counter(), PassSettings(dtype=torch.float32, limits=BatchLimits(batch, 10_000))
+        )
         folder = MediaFolder(inputs.root, rules=rules)
         return list(planner.plan(assembly, lambda _: folder))
 
@@ -121,7 +124,7 @@ def test_a_fault_names_the_head_by_its_number_in_the_model():
 )
 def test_what_a_request_is_known_by(other):
     answers = Answers({"a": (1,), "b": (2,)}, {"s": (0,), "t": (1,)}, (9,), {"s": {}})
-    planner = Planner(Counter(), BatchLimits(8, 100), answers=answers)
+    planner = Planner(Counter(), PassSettings(dtype=torch.float32), answers=answers)
     assert planner.key(*other) != planner.key(("x", "y"), "Q", "test", "s")
 
 

@@ -11,6 +11,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.line.forward import RECOVERY, Forward
 from savs.pipeline.extraction.line.jobs import Done, Job, Prepared, Refused, Request
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model.answers import ICL, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
@@ -27,6 +28,7 @@ def batch_of(model, count):
 
 
 NO_JOB = Job((), {})
+PREFIXES = PassSettings(dtype=torch.float32, shares_prefixes=True)
 
 
 class Memory:
@@ -49,14 +51,14 @@ def model(tiny_model):
 
 
 def sharing_of(model):
-    return SharedForward(model, None, prefixes=True)
+    return SharedForward(model, None, PREFIXES)
 
 
 def forward_of(memory, **options):
     def unprepared(job):
         raise AssertionError("prepared again")
 
-    return Forward(memory, NO_ANSWERS, None, sharing_of(memory), unprepared, **options)
+    return Forward(memory, PREFIXES, NO_ANSWERS, None, sharing_of(memory), unprepared, **options)
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision", "idefics3", "gemma3"])
@@ -164,7 +166,7 @@ def test_what_cannot_be_cut_is_prepared_again_in_halves(model):
         return Done([Prepared(numbers, dict(model.inputs(given)), 1)], {})
 
     memory = Memory(model, whole.inputs["input_ids"].numel() // 2)
-    forward = Forward(memory, NO_ANSWERS, None, sharing_of(memory), prepare)
+    forward = Forward(memory, PREFIXES, NO_ANSWERS, None, sharing_of(memory), prepare)
     job = Job(tuple(Request(n, "", "", (), 1, 9) for n in range(4)), {})
     found = list(forward.run(whole, job))
     assert prepared == [(0, 1), (2, 3)]
@@ -206,7 +208,7 @@ def test_a_shard_goes_on_with_no_prefix_of_the_shard_before(model, is_first, pre
             return []
 
     sharing = Sharing()
-    forward = Forward(model, NO_ANSWERS, None, sharing, lambda job: None)
+    forward = Forward(model, PREFIXES, NO_ANSWERS, None, sharing, lambda job: None)
     shared = replace(batch_of(model, 2), image_keys=((("x", 0),), (("x", 0),)))
     assert not list(forward.run(shared, Job((), {}, shared=True, is_first=is_first)))
     assert sharing.known == [prefix]

@@ -7,9 +7,11 @@ from PIL import Image
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.line.jobs import Job, Medium, Prepared, Refused, Request
-from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.pass_settings import PassSettings
+from savs.pipeline.extraction.line.prepare import prepare
+from savs.pipeline.extraction.run_options import RunOptions
 
-SETTINGS = PrepareSettings(MediaRules(), torch.bfloat16, raw_pixels=False, thumbnails=False)
+SETTINGS = PassSettings(dtype=torch.bfloat16)
 
 
 @pytest.fixture
@@ -114,9 +116,8 @@ def test_an_image_is_decoded_once_for_its_boxes_wherever_they_are_in_a_job(
 
 
 def test_thumbnails_are_of_each_requests_first_image(encoder, job):
-    done = prepare(
-        encoder, job((56, 56), (300, 600)), dataclasses.replace(SETTINGS, thumbnails=True)
-    )
+    settings = dataclasses.replace(SETTINGS, run=RunOptions(thumbnails=True))
+    done = prepare(encoder, job((56, 56), (300, 600)), settings)
     assert set(done.thumbnails) == {0, 1}
     import io
 

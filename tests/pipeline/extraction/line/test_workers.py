@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.line import workers as module
 from savs.pipeline.extraction.line.jobs import Job, Medium, Refused, Request
-from savs.pipeline.extraction.line.prepare import PrepareSettings
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.workers import WorkerSettings, count_workers, prepared_jobs
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -50,8 +49,7 @@ def crew(tiny_model, tmp_path):
             path = tmp_path / "mine.py"
             path.write_text(code)
         options = ModelOptions(model=str(tiny_model(family)), model_code=path)
-        plain = {"raw_pixels": False, "thumbnails": False}
-        settings = PrepareSettings(MediaRules(), torch.float32, **plain, **how)
+        settings = PassSettings(dtype=torch.float32, **how)
         return load_encoder(options), WorkerSettings(workers, options, settings)
 
     return make

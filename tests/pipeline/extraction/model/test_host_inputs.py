@@ -11,6 +11,7 @@ from savs.pipeline.extraction.checks.decisions import COMPUTED, host_ways
 from savs.pipeline.extraction.checks.trial import Choice, Trial, choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.line.jobs import Prepared
+from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.prepare import share_images
 from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model import host_inputs as module
@@ -184,10 +185,8 @@ def test_prompts_that_share_images_wait_little_too(narrow, prefixes):
         model.encoder,
         [(image, text) for image in images for text in ("What is it?", "Why?")],
         {id(image): (f"image {number}", 0) for number, image in enumerate(images)},
-        numbers=range(4),
-        dtype=torch.float32,
-        raw=False,
-        sizes_alone=False,
+        range(4),
+        PassSettings(dtype=torch.float32),
     )
     answers = Answers({"yes": (5, 30, 2), "no": (9, 2)})
     for query in (NOTHING, answers.tried(4)):
@@ -195,7 +194,10 @@ def test_prompts_that_share_images_wait_little_too(narrow, prefixes):
         set_runs(model.model, runs=True)
         try:
             for given in (False, True):
-                shared = SharedForward(model, None, prefixes=prefixes, host_inputs=given)
+                settings = PassSettings(
+                    dtype=torch.float32, shares_prefixes=prefixes, host_inputs=given
+                )
+                shared = SharedForward(model, None, settings)
                 shared.least_saved = 0
                 with counting_passes(model.model, model.model.model.visual) as counts:
                     read.append(shared.launch(batch, query).result())

@@ -83,7 +83,7 @@ def test_a_label_is_written_as_the_template_writes_an_answer(template):
     tokenizer.chat_template = TEMPLATES[template]
     if template == "idefics2":  # writes a space in front of what has no image first
         text = " ab"
-    encoder = PromptEncoder("tiny", SimpleNamespace(
+    encoder = PromptEncoder(ModelOptions(model="tiny"), SimpleNamespace(
         tokenizer=tokenizer, apply_chat_template=tokenizer.apply_chat_template
     ))  # fmt: skip
     (tokens,) = label_tokens(encoder, ["ab"]).values()

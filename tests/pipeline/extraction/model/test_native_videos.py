@@ -21,7 +21,8 @@ from savs.pipeline.extraction.checks.refusals import require_kind
 from savs.pipeline.extraction.checks.trial import Trial, choose, run_single
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.line.jobs import Job, Medium, Prepared, Request
-from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.pass_settings import PassSettings
+from savs.pipeline.extraction.line.prepare import prepare
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.load import load_encoder
@@ -91,7 +92,7 @@ def test_a_job_of_videos_of_many_lengths_says_what_single_prompts_say(model):
         {name: Medium(name, data) for name, data in CLIPS.items()},
     )
     rules = MediaRules(video_frames=4)
-    settings = PrepareSettings(rules, torch.float32, raw_pixels=True, thumbnails=False)
+    settings = PassSettings(rules=rules, dtype=torch.float32, raw_pixels=True)
     parts = prepare(model.encoder, job, settings).parts
     assert all(isinstance(part, Prepared) and not part.is_plain for part in parts)
     assert sorted(n for part in parts for n in part.requests) == list(range(len(ASKED)))
@@ -242,7 +243,7 @@ def test_seconds_keep_their_digits_in_bfloat16(tiny_model):
     data = encode("mp4", [plain(color) for color in PALETTE[:8]], [*range(7), 998])  # 99.9 s
     job = Job((Request(0, "x", "<image>?", ("x",), 8, 9),), {"x": Medium("x", data)})
     rules = MediaRules(video_frames=8)
-    settings = PrepareSettings(rules, torch.bfloat16, raw_pixels=False, thumbnails=False)
+    settings = PassSettings(rules=rules, dtype=torch.bfloat16)
     (part,) = prepare(model.encoder, job, settings).parts
     placed = model.placed(part.inputs)
     assert placed["pixel_values_videos"].dtype == torch.bfloat16
