@@ -9,8 +9,9 @@ import polars as pl
 
 from savs.datasets.example import Example
 from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.parts import Window
 from savs.datasets.row import Row
-from savs.datasets.windows import Window, label_of_row
+from savs.datasets.windows import label_of_row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,25 @@
 """One example: a prompt, a label, its group, its media, and where these stand in the prompt."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from savs.datasets.media_kinds.catalogue import COLUMN_OF_MARK, KIND_OF_COLUMN
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.foundation.errors import ParameterError
 
-IMAGE_MARK, VIDEO_MARK, AUDIO_MARK = "<image>", "<video>", "<audio>"
-"""Where an image or a video stands in a prompt, by either of two marks, and where a sound does."""
-_ANY_MARK = re.compile(f"({IMAGE_MARK}|{VIDEO_MARK}|{AUDIO_MARK})")
+_ANY_MARK = re.compile(f"({'|'.join(COLUMN_OF_MARK)})")
+LATER_MARK = re.compile(f"({'|'.join(m for m, c in COLUMN_OF_MARK.items() if c != IMAGE_COLUMN)})")
+"""Marks of media that stand at their marks, however those of images are treated."""
 SPLIT = "split"
 """Put each image at its mark and remove the mark: the default."""
 KEEP = "keep"
 """Put all images first and leave their marks in the text, as the public reference does on Qwen.
-Sounds stand at their marks."""
+Other media stand at their marks."""
 PLACEHOLDERS = (SPLIT, KEEP)
 """How marks can be treated."""
-NATIVE, WITH_SOUND, FRAMES = "native", "with-sound", "frames"
-VIDEO_INPUTS = (NATIVE, WITH_SOUND, FRAMES)
-"""How a model gets a video: as a video, with its sound, or its frames as images. The first is the
-default, as in the public reference of arXiv 2412.00142."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Example:
     """The right class, byte for byte as in the file; None if it is not known."""
     prompt: str
     """The text for the model; `<image>` marks the position of an image, `<audio>` that of a sound.
-    Images need no mark, sounds do: nothing else says that a medium is one."""
+    Images and videos need no mark, others do: nothing else says as what a medium is read."""
     media: tuple[str, ...] = ()
     """Names of the media, in the order of their marks; files relative to the media root."""
     group: str | None = None
@@ -50,9 +49,13 @@ class Example:
     """Columns of the row that the benchmark does not read."""
 
     @property
-    def sounds(self) -> tuple[bool, ...]:
-        """Whether each medium is read as a sound."""
-        return sounds_among(self.prompt, len(self.media))
+    def columns(self) -> tuple[str, ...]:
+        """As what each medium is read: the column that names such media, see `columns_of`."""
+        return columns_of(self.prompt, len(self.media))
+
+    def media_of(self, column: str) -> list[str]:
+        """Return the names of the media that are read as those of a column, in their order."""
+        return [n for n, c in zip(self.media, self.columns, strict=True) if c == column]
 
 
 def of_subtask(subtask: str | None) -> str:
@@ -78,36 +81,36 @@ def first_few(names: Iterable[str], most: int) -> str:
     return ", ".join(listed[:most]) + (" ..." if len(listed) > most else "")
 
 
-def sounds_among(prompt: str, media: int) -> tuple[bool, ...]:
-    """Return for each of a prompt's media whether it is a sound: one whose mark is `<audio>`.
+def columns_of(prompt: str, media: int) -> tuple[str, ...]:
+    """Return for each of a prompt's media the column that names such media, by its mark.
 
-    Images without marks come first.
+    Images and videos without marks come first.
 
     Raises
     ------
     ValueError
-        There are fewer media than marks of sounds, or the marks of images are neither 0 nor as many
-        as the images.
+        There are fewer media than marks of other kinds, or the marks of images are neither 0 nor as
+        many as the images.
 
     Examples
     --------
-    >>> sounds_among("Is <audio> the sound of <image>?", 2)
-    (True, False)
-    >>> sounds_among("What is heard here? <audio>", 2)
-    (False, True)
+    >>> columns_of("Is <audio> the sound of <image>?", 2)
+    ('audio', 'image')
+    >>> columns_of("What is heard here? <audio>", 2)
+    ('image', 'audio')
     """
     marks = _ANY_MARK.findall(prompt)
-    sounds = marks.count(AUDIO_MARK)
-    image_marks = len(marks) - sounds
-    images = media - sounds
+    marked = tuple(COLUMN_OF_MARK[mark] for mark in marks)
+    image_marks = marked.count(IMAGE_COLUMN)
+    images = media - len(marked) + image_marks
     if images < 0:
-        raise ValueError(f"{sounds} {AUDIO_MARK} placeholders for {media} media")
+        others = Counter(mark for mark in marks if COLUMN_OF_MARK[mark] != IMAGE_COLUMN)
+        counts = " and ".join(f"{count} {mark}" for mark, count in others.items())
+        raise ValueError(f"{counts} placeholders for {media} media")
     if image_marks not in (0, images):
-        mark = VIDEO_MARK if VIDEO_MARK in marks and IMAGE_MARK not in marks else IMAGE_MARK
+        mark = next(m for m, c in COLUMN_OF_MARK.items() if c == IMAGE_COLUMN and m in marks)
         raise ValueError(f"{image_marks} {mark} placeholders for {images} images")
-    if not image_marks:
-        return (False,) * images + (True,) * sounds
-    return tuple(mark == AUDIO_MARK for mark in marks)
+    return marked if image_marks else (IMAGE_COLUMN,) * images + marked
 
 
 def without_marks(prompt: str) -> str:
@@ -119,48 +122,48 @@ def without_marks(prompt: str) -> str:
     return _ANY_MARK.sub("", prompt)
 
 
-def with_sounds(
-    prompt: str, images: Sequence[str], sounds: Sequence[str]
-) -> tuple[str, tuple[str, ...]]:
-    """Return a prompt that marks all its sounds, and all media in the order of their marks.
+def with_media(prompt: str, named: Mapping[str, Sequence[str]]) -> tuple[str, tuple[str, ...]]:
+    """Return a prompt that marks all media but images, and all media in the order of their marks.
 
-    Sounds of a prompt without `<audio>` come first.
+    `named` has the media of each column. Those of a prompt without their marks come first.
 
     Raises
     ------
     ValueError
-        The marks of sounds are neither 0 nor as many as the sounds.
+        The marks of a column are neither 0 nor as many as its media.
 
     Examples
     --------
-    >>> with_sounds("What is it?", ["a.jpg"], ["a.wav"])
+    >>> with_media("What is it?", {"image": ["a.jpg"], "audio": ["a.wav"]})
     ('<audio>What is it?', ('a.jpg', 'a.wav'))
-    >>> with_sounds("Is <audio> the sound of <image>?", ["a.jpg"], ["a.wav"])
+    >>> with_media("Is <audio> the sound of <image>?", {"image": ["a.jpg"], "audio": ["a.wav"]})
     ('Is <audio> the sound of <image>?', ('a.wav', 'a.jpg'))
     """
-    marks = prompt.count(AUDIO_MARK)
-    if marks not in (0, len(sounds)):
-        raise ValueError(f"{marks} {AUDIO_MARK} placeholders for {len(sounds)} sounds")
-    if not marks:
-        prompt = AUDIO_MARK * len(sounds) + prompt
-    media = len(images) + len(sounds)
-    images_left, sounds_left = iter(images), iter(sounds)
-    return prompt, tuple(
-        next(sounds_left if s else images_left) for s in sounds_among(prompt, media)
-    )
+    for column, names in named.items():
+        if column == IMAGE_COLUMN:
+            continue
+        kind = KIND_OF_COLUMN[column]
+        marks = prompt.count(kind.mark)
+        if marks not in (0, len(names)):
+            raise ValueError(f"{marks} {kind.mark} placeholders for {len(names)} {kind.noun}s")
+        if not marks:
+            prompt = kind.mark * len(names) + prompt
+    left = {column: iter(names) for column, names in named.items()}
+    columns = columns_of(prompt, sum(map(len, named.values())))
+    return prompt, tuple(next(left[column]) for column in columns)
 
 
 def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:
     """Split a prompt into pieces of text and numbers of media, in reading order.
 
     Each `<image>` or `<video>` marks one of the images and videos among the `media`; those of a
-    prompt without such marks come first. Each `<audio>` marks a sound. No piece of text is empty.
-    `placeholders` says how the marks of images are treated.
+    prompt without such marks come first. Other media stand at their marks. No piece of text is
+    empty. `placeholders` says how the marks of images are treated.
 
     Raises
     ------
     ValueError
-        The marks do not fit the media, see `sounds_among`.
+        The marks do not fit the media, see `columns_of`.
     ParameterError
         `placeholders` is none of `PLACEHOLDERS`.
 
@@ -181,12 +184,11 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
         raise ParameterError(
             f"`placeholders` is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
         )
-    sounds = sounds_among(prompt, media)
-    images = [number for number, is_sound in enumerate(sounds) if not is_sound]
-    in_front = placeholders == KEEP or not (IMAGE_MARK in prompt or VIDEO_MARK in prompt)
-    pieces: list[str | int] = [*images] if in_front else []
-    left = iter(number for number, is_sound in enumerate(sounds) if is_sound or not in_front)
-    for part in re.split(f"({AUDIO_MARK})", prompt) if in_front else _ANY_MARK.split(prompt):
-        is_mark = part == AUDIO_MARK if in_front else _ANY_MARK.fullmatch(part)
-        pieces.append(next(left) if is_mark else part)
+    columns = columns_of(prompt, media)
+    marked = {COLUMN_OF_MARK[mark] for mark in _ANY_MARK.findall(prompt)}
+    in_front = placeholders == KEEP or IMAGE_COLUMN not in marked
+    pieces: list[str | int] = [n for n, c in enumerate(columns) if in_front and c == IMAGE_COLUMN]
+    left = (n for n, c in enumerate(columns) if not in_front or c != IMAGE_COLUMN)
+    standing = LATER_MARK if in_front else _ANY_MARK
+    pieces += (next(left) if standing.fullmatch(p) else p for p in standing.split(prompt))
     return tuple(piece for piece in pieces if piece != "")

@@ -4,28 +4,13 @@ A name says all: whatever reads `clip.mp4@12.0..16.0` reads the file `clip.mp4`,
 visible from 12 s to 16 s after its first frame.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example
-from savs.datasets.parts import SECONDS, split_part
-
-_WINDOW = re.compile(rf"@(?P<start>{SECONDS})\.\.(?P<end>{SECONDS})")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
-    """A part of a video; both ends count from its first frame."""
-
-    start_ms: int
-    end_ms: int
-
-    def __str__(self) -> str:
-        """Return it as names have it: seconds with a decimal, or as many as it needs."""
-        return f"{_text(self.start_ms)}..{_text(self.end_ms)}"
+from savs.datasets.parts import Window, is_window, split_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +39,6 @@ class Windows:
             return [Window(0, duration_ms)]
         starts = [*range(0, last, self.stride_ms), last]
         return [Window(start, start + self.window_ms) for start in starts]
-
-
-def _text(ms: int) -> str:
-    decimals = f"{ms % 1000:03}".rstrip("0") or "0"
-    return f"{ms // 1000}.{decimals}"
-
-
-def split_window(name: str) -> tuple[str, Window | None]:
-    """Return the clip and the window that a medium's name has; None for a whole medium.
-
-    Examples
-    --------
-    >>> split_window("clip.mp4@12.0..16.5")
-    ('clip.mp4', Window(start_ms=12000, end_ms=16500))
-    >>> split_window("me@home.jpg")
-    ('me@home.jpg', None)
-    """
-    clip, part = split_part(name)
-    match = _WINDOW.fullmatch(part)
-    if match is None:
-        return name, None
-    start, end = (round(1000 * float(match[side])) for side in ("start", "end"))
-    return clip, Window(start, end)
-
-
-def is_window(name: str) -> bool:
-    """Return whether a medium's name has a window."""
-    return split_window(name)[1] is not None
 
 
 def window_group(media: Sequence[str]) -> str | None:

@@ -28,7 +28,7 @@ from savs.pipeline.extraction.line.jobs import BatchLimits, Request, make_batche
 from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.prompts.input_names import MASK
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from tiny_models import BUILDERS, build  # type: ignore[import-not-found]

@@ -9,7 +9,7 @@ from savs.datasets.benchmarks.asvspoof_la import ASVSPOOF_LA
 from savs.datasets.benchmarks.audioset import AUDIOSET
 from savs.datasets.benchmarks.blink import BLINK
 from savs.datasets.benchmarks.camerabench import CAMERABENCH
-from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER
+from savs.datasets.benchmarks.class_folders import FOLDERS
 from savs.datasets.benchmarks.esc50 import ESC50
 from savs.datasets.benchmarks.eurosat_pets import EUROSAT, PETS
 from savs.datasets.benchmarks.general import GENERAL
@@ -54,8 +54,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         VGGSOUND_VIDEO,
         AUDIOSET,
         ASVSPOOF_LA,
-        IMAGE_FOLDER,
-        AUDIO_FOLDER,
+        *FOLDERS.values(),
     )
 }
 """Name -> benchmark, in the order in which `savs benchmarks` lists them."""

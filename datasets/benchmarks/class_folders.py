@@ -1,6 +1,6 @@
-"""`image-folder` and `audio-folder`: one folder of media per class, and one question for all."""
+"""`image-folder` and its like: one folder of media per class, and one question for all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -9,10 +9,13 @@ from pathlib import Path
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELD_COLUMNS, marked_media, measure
 from savs.datasets.errors import OptionError, SourceError
+from savs.datasets.media_kinds.catalogue import COLUMNS, KIND_OF_COLUMN, kinds_in
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.files import files_below, list_folder
-from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
+from savs.datasets.rows.media_names import is_named_for, kind_of_name
 from savs.foundation.files import is_utf8
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
@@ -23,32 +26,7 @@ NAMED = 3
 """Number of names that a message lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class FolderKind:
-    """What the files of such a folder are."""
-
-    column: str
-    """Field of the rows: `image` or `audio`."""
-    noun: str
-    question: str
-    """The prompt where the user gives none."""
-    has: Callable[[str], bool]
-    """Whether a file is one of them, by its name."""
-
-
-OF_IMAGES = FolderKind(
-    column="image",
-    noun="image",
-    question="What is in the image?",
-    has=lambda name: is_image_name(name) or is_video_name(name),
-)
-OF_SOUNDS = FolderKind(
-    column="audio",
-    noun="sound",
-    question="What do you hear?",
-    has=lambda name: is_sound_name(name) or is_video_name(name),
-)
-QUESTION = OF_IMAGES.question
+QUESTION = IMAGES.question
 
 
 @dataclass
@@ -65,13 +43,13 @@ class _Contents:
     """What is misplaced, and what to do about it."""
 
 
-def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
+def read_folder(source: Path, kind: MediumKind = IMAGES) -> list[Row]:
     """Read the classes of a folder, one subfolder each, in the order of their names.
 
     Media in folders within a class folder are of that class, as in torchvision. Hidden files and
     folders (names that begin with a dot) are skipped, and so are files of another kind by name, or
-    whose names are not UTF-8; `folder_notes` names these. Rows have the fields `image` or `audio`
-    (its path below the folder) and `label`, and are sorted by class and path.
+    whose names are not UTF-8; `folder_notes` names these. Rows have the fields of the
+    kind's column (its path below the folder) and `label`, and are sorted by class and path.
 
     Raises
     ------
@@ -106,15 +84,21 @@ def class_folders(source: Path) -> list[str]:
     return [folder.name for folder in folders if folder.name not in UNLABELLED]
 
 
-def has_media(folder: Path, kind: FolderKind) -> bool:
+def has_media(folder: Path, kind: MediumKind) -> bool:
     """Return whether a folder has a medium of a kind directly in it."""
-    return any(map(kind.has, list_folder(folder)[1]))
+    return any(is_named_for(kind.column, name) for name in list_folder(folder)[1])
 
 
-def holds_sounds(source: Path) -> bool:
-    """Return whether a folder has sounds somewhere, and no image or video."""
+def folder_kind(source: Path) -> MediumKind:
+    """Return the kind of the media in a folder: images, unless only another kind has names there.
+
+    A video is an image here; sounds next to it would be left out.
+    """
     names = list(files_below(source))
-    return any(map(is_sound_name, names)) and not any(map(OF_IMAGES.has, names))
+    if any(is_named_for(IMAGES.column, name) for name in names):
+        return IMAGES
+    kinds = set(map(kind_of_name, names))
+    return next((kind for kind in FOLDERS if kind in kinds), IMAGES)
 
 
 def has_unlabelled(source: Path) -> bool:
@@ -134,10 +118,11 @@ def is_empty(source: Path) -> bool:
     return source.is_dir() and not any(list_folder(source))
 
 
-def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
+def read_unlabelled(source: Path, kind: MediumKind = IMAGES) -> list[Row]:
     """Read the media of a folder that have no class: those in its folder `unlabelled`, or all.
 
-    Subfolders mean nothing there. Rows have the field `image` or `audio`, its path below `source`.
+    Subfolders mean nothing there. Rows have the field of the kind's column, its path below
+    `source`.
 
     Raises
     ------
@@ -148,7 +133,7 @@ def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
     inner = [folder for folder in list_folder(source)[0] if folder.name in UNLABELLED]
     below = (files_below(folder, f"{folder.name}/") for folder in inner)
     names = chain.from_iterable(below) if inner else files_below(source)
-    media = sorted(name for name in names if kind.has(name) and is_utf8(name))
+    media = sorted(name for name in names if is_named_for(kind.column, name) and is_utf8(name))
     if not media:
         raise SourceError(f"{source} has no {kind.noun} without a class; add some, or leave it out")
     return [
@@ -157,14 +142,14 @@ def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
     ]
 
 
-def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
+def folder_notes(source: Path, kind: MediumKind = IMAGES) -> list[str]:
     """Return lines that name the files of a folder that have another kind, or no UTF-8 name."""
     contents = _look(source, kind)
     others = contents.others
-    what = f"files are neither {kind.noun}s nor videos by name and were"
-    if len(others) == 1:
-        article = "an" if kind is OF_IMAGES else "a"
-        what = f"file is neither {article} {kind.noun} nor a video by name and was"
+    is_one = len(others) == 1
+    nouns = [one.a_noun if is_one else f"{one.noun}s" for one in kinds_in(kind.column)]
+    none = ("neither " if len(nouns) > 1 else "not ") + " nor ".join(nouns)
+    what = f"file is {none} by name and was" if is_one else f"files are {none} by name and were"
     notes = [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
     if odd := contents.not_utf8:
         what = "file has a name that is" if len(odd) == 1 else "files have names that are"
@@ -172,11 +157,11 @@ def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
     return notes
 
 
-def _look(source: Path, kind: FolderKind) -> _Contents:
+def _look(source: Path, kind: MediumKind) -> _Contents:
     folders, files = list_folder(source)
     classes = [folder for folder in folders if folder.name not in UNLABELLED]
-    contents = _Contents(others=[name for name in files if not kind.has(name)])
-    if loose := [name for name in files if kind.has(name)]:
+    contents = _Contents(others=[name for name in files if not is_named_for(kind.column, name)])
+    if loose := [name for name in files if is_named_for(kind.column, name)]:
         contents.problems.append(
             f"holds {_first(loose)} next to the class folders (move them into one, or away)"
         )
@@ -193,11 +178,12 @@ def _look(source: Path, kind: FolderKind) -> _Contents:
         if not is_utf8(folder.name):
             continue
         names = sorted(files_below(folder, f"{folder.name}/"))
-        contents.not_utf8 += [name for name in names if kind.has(name) and not is_utf8(name)]
-        contents.others += [name for name in names if not kind.has(name)]
+        contents.others += [name for name in names if not is_named_for(kind.column, name)]
+        of_kind = [name for name in names if is_named_for(kind.column, name)]
+        contents.not_utf8 += [name for name in of_kind if not is_utf8(name)]
         if folder.name in UNLABELLED:
             continue
-        media = [name for name in names if kind.has(name) and is_utf8(name)]
+        media = [name for name in of_kind if is_utf8(name)]
         contents.media += media
         if not media:
             empty.append(folder.name)
@@ -220,14 +206,14 @@ def _first(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def parse_row(row: Row, question: str, kind: FolderKind = OF_IMAGES) -> Iterator[Fields]:
+def parse_row(row: Row, question: str, kind: MediumKind = IMAGES) -> Iterator[Fields]:
     """Read one medium; its folder is the class, and its name below the source is the id."""
     prompt, media = marked_media(row, question, FIELD_COLUMNS)
     yield Fields(id=row.text(kind.column), label=row.optional("label"), prompt=prompt, media=media)
 
 
 def ask(benchmark: Benchmark, question: str) -> Benchmark:
-    """Return one of the two benchmarks with the user's question, part of a store's identity.
+    """Return one of `FOLDERS` with the user's question, part of a store's identity.
 
     Raises
     ------
@@ -236,10 +222,10 @@ def ask(benchmark: Benchmark, question: str) -> Benchmark:
 
     Examples
     --------
-    >>> ask(IMAGE_FOLDER, "Which animal is this?").options
+    >>> ask(FOLDERS[IMAGES], "Which animal is this?").options
     {'question': 'Which animal is this?'}
     """
-    kind = OF_SOUNDS if benchmark is AUDIO_FOLDER else OF_IMAGES
+    kind = next(kind for kind, of_kind in FOLDERS.items() if of_kind is benchmark)
     if not question.strip():
         raise OptionError(f"`question` is empty; pass the prompt of all {kind.noun}s")
     return replace(
@@ -249,10 +235,10 @@ def ask(benchmark: Benchmark, question: str) -> Benchmark:
     )
 
 
-def _benchmark(name: str, kind: FolderKind, suffix: str) -> Benchmark:
-    noun = kind.noun
+def _benchmark(kind: MediumKind) -> Benchmark:
+    noun, suffix = kind.noun, kind.usual_suffix
     return Benchmark(
-        name=name,
+        name=f"{kind.column}-folder",
         summary=f"one folder of {noun}s per class; --question gives the prompt",
         columns={
             kind.column: f"DIR/CLASS/NAME{suffix}: --test (and --train, or --shots) is the folder"
@@ -279,5 +265,5 @@ def _benchmark(name: str, kind: FolderKind, suffix: str) -> Benchmark:
     )
 
 
-IMAGE_FOLDER = _benchmark("image-folder", OF_IMAGES, ".jpg")
-AUDIO_FOLDER = _benchmark("audio-folder", OF_SOUNDS, ".wav")
+FOLDERS = {KIND_OF_COLUMN[column]: _benchmark(KIND_OF_COLUMN[column]) for column in COLUMNS}
+"""Kind of media with a column of its own -> the benchmark of folders of them."""

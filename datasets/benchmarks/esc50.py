@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.example import AUDIO_MARK
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 
@@ -22,7 +22,7 @@ CLIP = re.compile(r"(?:.*[/\\])?\d-(\d+)-[A-Z]-\d+\.\w+", re.ASCII)
 
 def calm_prompt(question: str) -> str:
     """Return the prompt that CALM's code makes of a question about a sound."""
-    return f"{AUDIO_MARK}{question} Answer with the class name."
+    return f"{SOUNDS.mark}{question} Answer with the class name."
 
 
 def parse_row(row: Row) -> Iterator[Fields]:

@@ -12,8 +12,8 @@ import polars as pl
 from savs.datasets.example import Example
 from savs.datasets.metrics.frames import EVENTS, FRAME_METRICS, frame_metrics
 from savs.datasets.metrics.metrics import SCORED, Classes, Units, accuracy, balanced_accuracy
+from savs.datasets.parts import Window
 from savs.datasets.row import Row
-from savs.datasets.windows import Window
 
 YES, NO = "Yes", "No"
 READ = (*SCORED, "votes", "media", "extra")

@@ -9,7 +9,10 @@ import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
-from savs.datasets.example import with_sounds
+from savs.datasets.example import with_media
+from savs.datasets.media_kinds.catalogue import COLUMNS, KIND_OF_COLUMN, KINDS
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind, list_column
 from savs.datasets.metrics.metrics import (
     CLASS_METRICS,
     SCORED,
@@ -23,16 +26,26 @@ from savs.datasets.metrics.ranking import ranking_metrics
 from savs.datasets.row import PackedMedium, Row
 from savs.datasets.rows.boxes import boxed_name
 from savs.datasets.rows.label_kinds import A_CLASS_EACH, OPTION, Labels
-from savs.datasets.rows.media_names import is_image_name, is_sound_name, is_video_name
+from savs.datasets.rows.media_names import kind_of_name
+
+
+def _media_fields(kind: MediumKind) -> dict[str, str]:
+    """Return the fields that name media of a kind."""
+    mark = f"`{kind.mark}` in the question marks the position of each"
+    return {kind.column: kind.one, list_column(kind.column): f"list of names; {mark}; not in CSV"}
+
 
 FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
-    "image": "name of one image below the media root (or `images`, or neither)",
-    "images": "list of names; `<image>` in the question marks the position of each; not in CSV",
+    **_media_fields(IMAGES),
     "box": "optional: the part of `image` that the row is about, [x0, y0, x1, y1] in pixels, or in"
     " shares with a decimal point",
-    "audio": "name of one sound, or of a video whose sound is read",
-    "audios": "list of names; `<audio>` in the question marks the position of each; not in CSV",
+    **{
+        field: text
+        for kind in KIND_OF_COLUMN.values()
+        for field, text in _media_fields(kind).items()
+        if kind is not IMAGES
+    },
     "question": "the prompt",
     "label": "the class, any text; null or empty in a test file without labels",
     "group": "optional: examples that are not independent have the same group",
@@ -45,10 +58,11 @@ FIELD_COLUMNS = {field: field for field in FIELDS}
 TEST_ALONE = ("id", "group", "category")
 """Fields that a training file may lack even if the test file has them."""
 NAMES_MEDIA = re.compile(
-    "image|img|photo|picture|path|file|media|video|audio|sound|speech|wav|url", re.IGNORECASE
+    "|".join(("path", "file", "media", "url", *(w for kind in KINDS for w in kind.column_words))),
+    re.IGNORECASE,
 )
 """Columns that are probably meant to be read as media."""
-MEDIA = ("image", "images", "audio", "audios")
+MEDIA = tuple(name for column in COLUMNS for name in (column, list_column(column)))
 """Fields with media. One of them is enough where a column is mapped."""
 
 
@@ -76,13 +90,22 @@ def parse_row(
 
 
 def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Return a row's media in the order of their marks, and a prompt that marks all its sounds."""
-    images = image_names(row, columns)
-    sounds = row.names(columns["audio"], columns["audios"])
+    """Return a prompt that marks all media but images, and a row's media as their marks stand."""
+    named = named_media(row, columns)
     try:
-        return with_sounds(prompt, images, sounds)
+        return with_media(prompt, named)
     except ValueError as error:
         raise row.error(str(error), "use one placeholder per medium, or none") from error
+
+
+def named_media(row: Row, columns: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the media of a row by the field that names them."""
+    return {
+        column: image_names(row, columns)
+        if column == IMAGE_COLUMN
+        else row.names(columns[column], columns[list_column(column)])
+        for column in COLUMNS
+    }
 
 
 def image_names(row: Row, columns: Mapping[str, str]) -> tuple[str, ...]:
@@ -163,12 +186,12 @@ def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -
             if column in read or column in FIELDS:
                 continue
             name = value.name if isinstance(value, PackedMedium) else str(value)
-            is_sound = is_sound_name(name)
-            is_medium = is_image_name(name) or is_video_name(name) or is_sound
-            if isinstance(value, PackedMedium) or (NAMES_MEDIA.search(column) and is_medium):
-                field = "audio" if is_sound else "image"
+            kind = kind_of_name(name)
+            if isinstance(value, PackedMedium) or (NAMES_MEDIA.search(column) and kind is not None):
+                field = IMAGE_COLUMN if kind is None else kind.column
                 raise OptionError(
-                    f"{row.where} and the other {split} rows have no column 'image' or 'audio', and"
+                    f"{row.where} and the other {split} rows have no column"
+                    f" {' or '.join(map(repr, COLUMNS))}, and"
                     f" {column!r} names a medium, {name!r:.100}; map it: `columns`"
                     f" {field}={column}; if the rows are texts alone, drop {column!r} or read it"
                     f" as another field: `columns` category={column}"
@@ -225,7 +248,7 @@ def general(
     if question is not None and not question.strip():
         raise OptionError("`question` is empty; pass the prompt of all rows")
     names = FIELD_COLUMNS | mapped
-    for one, many in (MEDIA[:2], MEDIA[2:]):
+    for one, many in ((column, list_column(column)) for column in COLUMNS):
         if names[one] == names[many]:
             raise OptionError(
                 f"`columns` {one}=... and `columns` {many}=... both name {names[one]!r}; keep {one}"

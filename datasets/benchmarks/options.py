@@ -10,10 +10,11 @@ from typing import Any, TypeVar, cast
 import polars as pl
 
 from savs.datasets.benchmark import Benchmark
-from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, ask
+from savs.datasets.benchmarks.class_folders import FOLDERS, ask
 from savs.datasets.benchmarks.general import GENERAL, general, with_positive
 from savs.datasets.errors import OptionError, RowError
-from savs.datasets.example import Example, with_sounds
+from savs.datasets.example import Example, with_media
+from savs.datasets.media_kinds.catalogue import COLUMNS
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -26,7 +27,7 @@ from savs.datasets.rows.label_kinds import OPTION as LABELS
 
 OPTION = "questions"
 """Name of the prompts in a store's identity."""
-TAKERS = ("general", "image-folder", "audio-folder")
+TAKERS = ("general", *(benchmark.name for benchmark in FOLDERS.values()))
 """Benchmarks whose rows are combined with several prompts."""
 _MARK = "#"
 """Between the id of an example and the number of its prompt, from 1."""
@@ -71,7 +72,7 @@ def adapt(
     if benchmark is GENERAL:
         return general(columns, question, labels)
     is_of_rows = bool(columns) or bool(labels.form)
-    if benchmark in (IMAGE_FOLDER, AUDIO_FOLDER) and question is not None and not is_of_rows:
+    if benchmark in FOLDERS.values() and question is not None and not is_of_rows:
         return ask(benchmark, question)
     option = "`columns`" if columns else "`task` or `positive`" if labels.form else "`question`"
     takers = "general" if is_of_rows else ", ".join(TAKERS)
@@ -142,12 +143,10 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                 " with several questions each question is a subtask; pass one question, or drop"
                 " the column"
             )
-        media_and_kind = list(zip(example.media, example.sounds, strict=True))
-        images = [name for name, is_sound in media_and_kind if not is_sound]
-        sounds = [name for name, is_sound in media_and_kind if is_sound]
+        named = {column: example.media_of(column) for column in COLUMNS}
         for number, question in enumerate(prompts):
             try:
-                prompt, media = with_sounds(question, images, sounds)
+                prompt, media = with_media(question, named)
             except ValueError as error:
                 raise RowError(
                     f"{example.split} example {example.id!r} under the question {question!r}:"

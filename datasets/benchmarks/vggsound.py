@@ -10,7 +10,8 @@ from functools import partial
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, calm_prompt
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_headless
@@ -39,7 +40,7 @@ def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
     prompt = calm_prompt(row.text("question") if of_calm else QUESTION)
     yield Fields(
         label=row.text("mapped_label" if of_calm else "label"),
-        prompt=prompt.replace(AUDIO_MARK, IMAGE_MARK) if seen else prompt,
+        prompt=prompt.replace(SOUNDS.mark, IMAGES.mark) if seen else prompt,
         media=(name,),
         group=video or None,
     )

@@ -1,1 +1,1 @@
-"""Images and videos: found, read, decoded."""
+"""Media of a run: found and read."""

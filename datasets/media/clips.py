@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaFolder, part_digest, sha256
-from savs.datasets.media.videos import DEFAULT_FRAMES, Video, decode_windows
-from savs.datasets.windows import Window, split_window
+from savs.datasets.media_kinds.decoders.videos import Video, decode_windows
+from savs.datasets.parts import Window, split_window
 
 
 @dataclass(slots=True)
@@ -56,9 +56,10 @@ class Clips:
             if window not in self._run:
                 self._run = self._next_windows(key, window)
                 rules = folder.rules
-                frames = rules.video_frames or DEFAULT_FRAMES
                 windows = [*self._run]
-                self._videos = decode_windows(self._data, clip, windows, frames, rules.max_pixels)
+                self._videos = decode_windows(
+                    self._data, clip, windows, rules.frames, rules.max_pixels
+                )
             try:
                 while self._last is None or self._last[0] != window:
                     video = next(self._videos)

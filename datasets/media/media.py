@@ -4,66 +4,45 @@ import hashlib
 import ntpath
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageDraw
 
 from savs.datasets.errors import MediaError
-from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE, WITH_SOUND
-from savs.datasets.media.containers import container_of, sound_of
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image, open_image
-from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound, waveform
-from savs.datasets.media.videos import (
-    DEFAULT_FRAMES,
+from savs.datasets.media_kinds.catalogue import (
+    KIND_OF_COLUMN,
+    SUFFIXES,
     Decoded,
-    Video,
-    decode_video,
-    images_of,
-    video_size,
+    kind_of_content,
 )
-from savs.datasets.parts import split_part, whole_name
+from savs.datasets.media_kinds.decoders.images import decode_image
+from savs.datasets.media_kinds.decoding import Decoding
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
+from savs.datasets.media_kinds.videos import VIDEOS
+from savs.datasets.parts import is_window, split_part, split_window, whole_name
 from savs.datasets.rows.boxes import MARGIN, box_and_crop, box_of
-from savs.datasets.rows.media_names import (
-    IMAGES,
-    SOUNDS,
-    VIDEOS,
-    is_address,
-    is_packed,
-    is_video_name,
-    packed_parts,
-)
+from savs.datasets.rows.media_names import is_address, is_packed, kind_of_name, packed_parts
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.windows import split_window
 from savs.foundation.errors import reason_of
 from savs.foundation.files import regular_size
 
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
-"""EXIF tag, and its values for an image that lies on its side."""
 MAX_FILE_BYTES = 2**31
 """Largest file that is read as a medium."""
 
 
 @dataclass(frozen=True, slots=True)
-class MediaRules:
+class MediaRules(Decoding):
     """How media are found and decoded."""
 
-    video_frames: int | None = None
-    """Frames per video; None for `DEFAULT_FRAMES`."""
     allow_outside: bool = False
     """Allow names that lead out of the media root."""
     fetching: Fetching | None = None
     """How media at a URL are fetched; None refuses them."""
-    draft_pixels: int | None = None
-    """JPEGs may be decoded smaller, down to this many pixels, see `decode_image`."""
-    max_pixels: int = MAX_IMAGE_PIXELS
-    """Images with more pixels are refused, and videos as `decode_video` says."""
-    video: str = NATIVE
-    """What stands in a prompt for a video: one of `VIDEO_INPUTS`."""
-    audio_max_seconds: int | None = None
-    """Sounds are cut after this many seconds; None refuses long ones, see `decode_sound`."""
     box_margin: int = MARGIN
     """Per cent of a box's size that is kept around it on each side."""
     outlines: bool = False
@@ -73,8 +52,6 @@ class MediaRules:
 DEFAULT_RULES = MediaRules()
 OUTLINE = (255, 0, 144)
 """Colour of the outline of a box."""
-SUFFIXES = (*SOUNDS, *VIDEOS, *sorted(IMAGES))
-"""Suffixes that a name without one may stand for, in this order, as lists of ids have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +160,11 @@ class MediaFolder:
         """Return what a medium is known by, see `digest_of`; MediaError if it cannot be read."""
         return digest_of(self.read(name), name)
 
-    def decode(self, name: str, sound_rate: int | None = None) -> list[Decoded]:
+    def decode(
+        self, name: str, column: str = IMAGE_COLUMN, rules: MediaRules | None = None
+    ) -> list[Decoded]:
         """Return what stands in a prompt for a medium, see `decode_medium`."""
-        return decode_medium(self.read(name), name, self.rules, sound_rate)
+        return decode_medium(self.read(name), name, rules or self.rules, column)
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
         """Return a line that counts the absolute paths that were matched by their end, if any.
@@ -232,74 +211,43 @@ def part_digest(whole: str, name: str) -> str:
 
 
 def decode_medium(
-    data: bytes, name: str, rules: MediaRules = DEFAULT_RULES, sound_rate: int | None = None
+    data: bytes, name: str, rules: MediaRules = DEFAULT_RULES, column: str = IMAGE_COLUMN
 ) -> list[Decoded]:
-    """Decode an image or a video, by its content rather than its name; with a rate, a sound.
+    """Decode a medium as what its column says; from the column of images, as what its content is.
 
     Of a video the window that its name has. Returns what stands in a prompt for it, in reading
     order: an image, a video, or its frames; the sound of a sound file or of a video. MediaError if
     it cannot be decoded.
     """
-    window = split_window(name)[1]
-    if window is not None and (sound_rate is not None or container_of(data) is None):
+    kind = kind_of_content(data) if column == IMAGE_COLUMN else KIND_OF_COLUMN[column]
+    if is_window(name) and kind is not VIDEOS:
         raise MediaError(f"{name} is a window, and {whole_name(name)} is not read as a video")
-    if sound_rate is not None:
-        return [decode_sound(data, name, sound_rate, rules.audio_max_seconds)]
-    if box_of(name):
+    if column == IMAGE_COLUMN and box_of(name):
         return [_boxed_part(data, name, rules)]
-    if sound_of(data) is not None:
+    if kind.column != column:
         raise MediaError(
-            f"{name} is a sound and no image: name it in a column `audio`, or mark its place in the"
-            f" prompt by {AUDIO_MARK}"
+            f"{name} is {kind.a_noun} and no image: name it in a column `{kind.column}`, or mark"
+            f" its place in the prompt by {kind.mark}"
         )
-    if container_of(data) is not None:
-        return _decode_clip(data, name, rules)
     try:
-        return [decode_image(data, name, rules.draft_pixels, rules.max_pixels)]
+        return kind.decode(data, name, rules)
     except MediaError:
-        if is_video_name(name):
-            return _decode_clip(data, name, rules)  # its error lists the known formats
-        raise
-
-
-def pictures_in(decoded: Iterable[Decoded]) -> list[Image.Image]:
-    """Return what a person sees of decoded media: images, frames of videos, waveforms of sounds."""
-    return [
-        image
-        for one in decoded
-        for image in ([waveform(one)] if isinstance(one, Sound) else images_of([one]))
-    ]
+        named = kind_of_name(name) or kind
+        if kind is not IMAGES or named is IMAGES or named.column != column:
+            raise
+        return named.decode(data, name, rules)  # its error lists the known formats
 
 
 def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     """Decode a file as what it is by its content; MediaError as in `decode_medium`.
 
-    A sound becomes a sound, also one in the container of a video without pictures.
+    A video without pictures becomes a sound.
     """
-    if sound_of(data) is None:
-        try:
-            return decode_medium(data, name, rules)
-        except MediaError:
-            if container_of(data) is None:
-                raise
-    return decode_medium(data, name, rules, DEFAULT_RATE)
-
-
-def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
-    clip, window = split_window(name)
-    frames = rules.video_frames or DEFAULT_FRAMES
-    video = decode_video(data, clip, frames, rules.max_pixels, window)
-    if rules.video == WITH_SOUND and window is None:
-        sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
-        return [replace(video, sound=sound)]
-    return video_pieces(video, name, rules)
-
-
-def video_pieces(video: Video, name: str, rules: MediaRules) -> list[Decoded]:
-    """Return what stands in a prompt for a decoded video; MediaError of a window with its sound."""
-    if rules.video == WITH_SOUND:
-        raise MediaError(f"{name} is a window, which has no sound; pass `video` native or frames")
-    return [*video.frames] if rules.video == FRAMES else [video]
+    *columns, last = kind_of_content(data).columns
+    for column in columns:
+        with suppress(MediaError):
+            return decode_medium(data, name, rules, column)
+    return decode_medium(data, name, rules, last)
 
 
 def _boxed_part(data: bytes, name: str, rules: MediaRules) -> Image.Image:
@@ -322,26 +270,8 @@ def _whole_image(data: bytes, name: str, max_pixels: int) -> Image.Image:
     return decode_image(data, name, max_pixels=max_pixels)
 
 
-def image_sizes(data: bytes, frames: int = DEFAULT_FRAMES) -> list[tuple[int, int]]:
-    """Return width and height of each image that `decode_medium` will give, as far as is known.
-
-    Pixels, upright; one item for an image, `frames` for a video, though a short one has fewer;
-    `(0, 0)` where the header cannot be read.
-    """
-    try:
-        if container_of(data) is not None:
-            return [video_size(data)] * frames
-        with open_image(data) as image:
-            width, height = image.size
-            known = image.format != "PNG" or "exif" in image.info  # Pillow decodes a PNG to look
-            turned = known and image.getexif().get(ORIENTATION) in TURNED
-            return [(height, width) if turned else (width, height)]
-    except Exception:  # what is wrong is said when it is decoded
-        return [(0, 0)]
-
-
 def part_sizes(sizes: Iterable[tuple[int, int]], name: str, margin: int) -> list[tuple[int, int]]:
-    """Return the `image_sizes` of the box in a name, from those of the whole image."""
+    """Return the size of the box in a name, from that of the whole image."""
     parts = []
     for size in sizes:
         try:

@@ -21,7 +21,7 @@ from savs.datasets.metrics.ranking import (
     expected_precision,
     roc_auc_units,
 )
-from savs.datasets.windows import Window, split_window
+from savs.datasets.parts import Window, split_window
 from savs.foundation.arrays import Array
 
 FRAME_METRICS = ("frame-level ROC-AUC", "frame-level average precision")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
-from savs.datasets.rows.media_names import is_image_name
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.rows.media_names import kind_of_name
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
 from savs.foundation.errors import reason_of
 from savs.foundation.network import HUB, hub_problem
@@ -95,7 +96,7 @@ def _on_disk(path: Path, text: str) -> Files:
     )
     if not tables:
         require_all(shards)
-    if not tables and not shards and any(map(is_image_name, names)):
+    if not tables and not shards and IMAGES in map(kind_of_name, names):
         raise SourceError(
             f"{text} holds images, but no rows ({ALL_PARQUET}); for a folder of images per class"
             " take the benchmark image-folder, else pass a table that names the images"

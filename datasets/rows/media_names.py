@@ -11,19 +11,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from savs.datasets.errors import MediaError
+from savs.datasets.media_kinds.catalogue import KIND_OF_SUFFIX
+from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.parts import whole_name
 from savs.datasets.row import PackedMedium
 
-IMAGES = frozenset(
-    (
-        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-        *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-    )
-)
-"""Suffixes of images, in lower case; content decides what a medium is, and what cannot be decoded
-is skipped with its reason later."""
-VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
-SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aif", ".aiff", ".aifc")
 _PACKED = re.compile(
     r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>[0-9]+)/(?P<column>.+)"
 )
@@ -43,39 +35,31 @@ def is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a medium is an image, by its name.
+def kind_of_name(name: str) -> MediumKind | None:
+    """Return the kind of a medium by its name; None if that does not say.
 
     Examples
     --------
-    >>> is_image_name("photos/1.JPG"), is_image_name("https://host/1.png?size=small")
+    >>> [kind_of_name(name).noun for name in ("photos/1.JPG", "clips/1.mp4", "calls/1.WAV")]
+    ['image', 'video', 'sound']
+    >>> [kind_of_name(name).noun for name in ("https://host/1.mp4?size=small", "1.mp4@0.0..4.0")]
+    ['video', 'video']
+    """
+    return KIND_OF_SUFFIX.get(suffix_of(name))
+
+
+def is_named_for(column: str, name: str) -> bool:
+    """Return whether a medium can be read from a column, by its name.
+
+    Examples
+    --------
+    >>> is_named_for("image", "clips/1.mp4"), is_named_for("audio", "clips/1.mp4")
     (True, True)
+    >>> is_named_for("audio", "photos/1.jpg"), is_named_for("audio", "notes.txt")
+    (False, False)
     """
-    return suffix_of(name) in IMAGES
-
-
-def is_video_name(name: str) -> bool:
-    """Return whether a medium is a video, by its name.
-
-    Examples
-    --------
-    >>> is_video_name("clips/1.MP4"), is_video_name("clips/1.gif")
-    (True, False)
-    >>> is_video_name("https://host/1.mp4?size=small"), is_video_name("1.mp4@0.0..4.0")
-    (True, True)
-    """
-    return suffix_of(name) in VIDEOS
-
-
-def is_sound_name(name: str) -> bool:
-    """Return whether a medium is a sound, by its name.
-
-    Examples
-    --------
-    >>> is_sound_name("calls/1.WAV"), is_sound_name("clips/1.mp4")
-    (True, False)
-    """
-    return suffix_of(name) in SOUNDS
+    kind = kind_of_name(name)
+    return kind is not None and column in kind.columns
 
 
 def suffix_of(name: str) -> str:

@@ -20,10 +20,10 @@ from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import BenchmarkFaultError, DatasetError
 from savs.datasets.example import Example
 from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.parts import Window
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.files import Files
-from savs.datasets.windows import Window
 from savs.foundation.plugin_calls import calling, place_of
 
 TEXTS = ("label", "group", "subtask", "category", "id")

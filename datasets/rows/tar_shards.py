@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from savs.datasets.errors import RowError, SourceError
+from savs.datasets.media_kinds.catalogue import COLUMNS, KIND_OF_SUFFIX
+from savs.datasets.media_kinds.medium import list_column
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
-from savs.datasets.rows.media_names import IMAGES, SOUNDS, VIDEOS
 from savs.foundation.bounds import whole_number
 from savs.foundation.errors import reason_of
 from savs.foundation.files import is_utf8, read_regular_text, regular_size
@@ -47,8 +48,9 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield where each row of a shard is, and its fields.
 
     These are the fields of `KEY.json`; each text (`cls`, `txt`) and medium (`jpg`, `left.png`) by
-    its suffix; `image`, or `images` of several media, and `audio` or `audios` of sounds; `__key__`;
-    and `label`, the class of `cls` in `classnames.txt`, or `cls` itself if there is no such file.
+    its suffix; media by the column of their kind, such as `image`, or `images` of several;
+    `__key__`; and `label`, the class of `cls` in `classnames.txt`, or `cls` itself if there is no
+    such file.
 
     Raises
     ------
@@ -72,14 +74,13 @@ def _values(
 ) -> dict[str, Any]:
     json_fields: dict[str, Any] = {}
     member_fields: dict[str, Any] = {}
-    media: list[PackedMedium] = []
-    sounds: list[PackedMedium] = []
+    media: dict[str, list[PackedMedium]] = {column: [] for column in COLUMNS}
     for member, place in sample.members.items():
         suffix = member.partition(".")[2].lower()
-        last = PurePosixPath(member).suffix.lower()
-        if last in IMAGES or last in VIDEOS or last in SOUNDS:
+        kind = KIND_OF_SUFFIX.get(PurePosixPath(member).suffix.lower())
+        if kind is not None:
             member_fields[suffix] = PackedMedium(f"{name}/{member}")
-            (sounds if last in SOUNDS else media).append(member_fields[suffix])
+            media[kind.column].append(member_fields[suffix])
         elif suffix == "json":
             at = f"{where}: {member}"
             json_fields = json_object(_text(file, place, at), at, "write an object")
@@ -87,9 +88,11 @@ def _values(
             member_fields[suffix] = _text(file, place, f"{where}: {member}").strip()
     if "cls" in member_fields:
         member_fields["label"] = _label(member_fields["cls"], classes, where)
-    for kind, members in (("image", media), ("audio", sounds)):
-        if members:
-            member_fields |= {kind: members[0]} if len(members) == 1 else {f"{kind}s": members}
+    for column, members in media.items():
+        if len(members) == 1:
+            member_fields[column] = members[0]
+        elif members:
+            member_fields[list_column(column)] = members
     return json_fields | member_fields | {"__key__": sample.key}
 
 

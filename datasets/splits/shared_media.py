@@ -20,17 +20,14 @@ def media_names(examples: Iterable[Example]) -> list[str]:
     return list(dict.fromkeys(name for example in examples for name in example.media))
 
 
-def picture_names(examples: Iterable[Example]) -> list[str]:
-    """Return the names of all media that are not read as sounds, as `media_names` does."""
-    media = (
-        (name, is_sound) for e in examples for name, is_sound in zip(e.media, e.sounds, strict=True)
-    )
-    return list(dict.fromkeys(name for name, is_sound in media if not is_sound))
+def names_read_as(column: str, examples: Iterable[Example]) -> list[str]:
+    """Return the names of all media that are read as those of a column, as `media_names` does."""
+    return list(dict.fromkeys(name for example in examples for name in example.media_of(column)))
 
 
-def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
-    """Return whether some media of some split are sounds."""
-    return any(any(example.sounds) for rows in splits.values() for example in rows)
+def columns_read(splits: Mapping[str, Sequence[Example]]) -> set[str]:
+    """Return the columns as whose media some are read."""
+    return {column for rows in splits.values() for e in rows for column in e.columns}
 
 
 def has_boxes(splits: Mapping[str, Sequence[Example]]) -> bool:

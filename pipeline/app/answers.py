@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from savs.datasets import MediaError
-from savs.datasets.media.images import RAISE
 from savs.datasets.media.media import MediaRules, decode_file
+from savs.datasets.media_kinds.decoders.images import RAISE
 from savs.foundation.errors import ParameterError
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace

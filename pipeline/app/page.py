@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.themes import Default
 from markupsafe import escape
 
-from savs.datasets.example import AUDIO_MARK
+from savs.datasets.example import LATER_MARK
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.answers import Answers, answer, answers_page, attention_page
 from savs.pipeline.app.frames import HERE
@@ -135,7 +135,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             return notice(workspace, error), *[gr.update(visible=False)] * 2, gr.update()
         question = task.question if len(choices) == 1 else None
         return (
-            note(f"Question: {question.replace(AUDIO_MARK, '')}" if question else ""),
+            note(f"Question: {LATER_MARK.sub('', question)}" if question else ""),
             gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1),
             gr.update(visible=task.question is None),
             gr.update(visible=not workspace.selection().target.refusal("a risk", "")),

@@ -21,12 +21,11 @@ import polars as pl
 from savs.datasets import Example, MediaFolder, SourceError
 from savs.datasets.asked import AskedQuestion, asked_questions
 from savs.datasets.benchmarks.class_folders import (
-    AUDIO_FOLDER,
-    IMAGE_FOLDER,
-    OF_IMAGES,
-    holds_sounds,
+    FOLDERS,
+    folder_kind,
 )
 from savs.datasets.benchmarks.general import GENERAL
+from savs.datasets.media_kinds.images import IMAGES
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import file_sha256
@@ -475,7 +474,7 @@ def _read(
     if names := named_inputs(inputs):
         only = names[0] if len(names) == 1 else None
         if only is not None and is_media_folder(only):
-            benchmark = (AUDIO_FOLDER if holds_sounds(Path(only)) else IMAGE_FOLDER).name
+            benchmark = FOLDERS[folder_kind(Path(only))].name
             source = only
         elif only is not None and str(only) != STDIN and is_table_or_stdin(str(only)):
             source = only
@@ -504,10 +503,10 @@ def _rows_of(names: Sequence[str | Path], reporting: Reporting) -> list[dict[str
     """Return a row for each medium that names of images, folders and patterns stand for."""
     if table := next((n for n in names if str(n) != STDIN and is_table_or_stdin(str(n))), None):
         raise ParameterError(f"{table} is a table, and others are named with it; ask it alone")
-    finder = MediaNames(OF_IMAGES)
+    finder = MediaNames(IMAGES)
     found = chain.from_iterable(finder.of(str(name)) for name in names)
     media = chain.from_iterable(finder.listed() if name == STDIN else [name] for name in found)
-    rows = [{"id": name, OF_IMAGES.column: name} for name in dict.fromkeys(media)]
+    rows = [{"id": name, IMAGES.column: name} for name in dict.fromkeys(media)]
     for note in finder.notes:
         reporting.say(note)
     if not rows:

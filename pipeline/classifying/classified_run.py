@@ -3,7 +3,7 @@
 The model of the classifier reads the chosen heads, and no others.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from savs.datasets import Example, MediaError
-from savs.datasets.splits.shared_media import picture_names
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
+from savs.datasets.splits.shared_media import names_read_as
 from savs.foundation.files import file_sha256
 from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.classified_store import (
@@ -44,7 +45,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import parse_site
 from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.source import find_video
+from savs.pipeline.inputs.source import find_others
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
@@ -313,7 +314,7 @@ class ClassifiedRun:
         if any(decision is None or not decision.is_fitted for decision in decisions):
             say(f"the classifier is not calibrated: {target.uncalibrated}")
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
-        notes = [] if "video" in self.decoding else _video_notes(tried, wanted)
+        notes = _notes_of_others(tried, wanted, self.decoding)
         for note in notes:
             say(f"note: {note}")
         examples = RunExamples(
@@ -425,15 +426,20 @@ class NewMediaSink(StoreSink):
         return f"what was read is kept; run the same command again to go on with {self.resumes}"
 
 
-def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str]:
-    """Return a note if a classifier of images gets a video."""
+def _notes_of_others(
+    examples: Sequence[Example], wanted: StoreExamples, decoding: Container[str]
+) -> list[str]:
+    """Return a note of each kind of media, such as videos, that a classifier of images gets."""
     folders = {id(media): media for media in wanted.folders.values()}
+    others: dict[MediumKind, str] = {}
     for key, media in folders.items():
         of_folder = [example for example in examples if id(wanted.media_of(example)) == key]
-        video = find_video(picture_names(of_folder), media)
-        if video is not None:
-            return [f"the training examples had no videos, and {video} is one"]
-    return []
+        others = find_others(names_read_as(IMAGE_COLUMN, of_folder), media) | others
+    return [
+        f"the training examples had no {kind.noun}s, and {name} is one"
+        for kind, name in others.items()
+        if next(iter(kind.recorded), "") not in decoding
+    ]
 
 
 def _digests_of(out: Path) -> tuple[str, ...]:

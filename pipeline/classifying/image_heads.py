@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.media.images import MAX_IMAGE_PIXELS
+from savs.datasets.media_kinds.decoding import MAX_IMAGE_PIXELS
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.feature_cache import ImageHeads, model_files
 from savs.pipeline.classifying.model_match import decoding_rules

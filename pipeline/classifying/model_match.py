@@ -6,12 +6,13 @@ Whether the one that runs is it: `savs.pipeline.selection.compatibility`.
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from savs.datasets.example import NATIVE, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.rows.boxes import MARGIN
+from savs.datasets.media_kinds.catalogue import KINDS
+from savs.datasets.media_kinds.decoding import VIDEO_INPUTS
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import recorded_recipe
 from savs.pipeline.errors import SelectionError
@@ -22,15 +23,12 @@ from savs.pipeline.prompts.prompt_form import PROMPT
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.format.layout import Facts
 
-DECODING = {
-    "video": str,
-    "video_frames": int,
+DECODING: dict[str, type] = {
+    **{name: of for kind in KINDS for name, of in kind.recorded.items()},
     "window_ms": int,
     "stride_ms": int,
     "jpeg_draft": int,
     "box_margin": int,
-    "audio": str,
-    "audio_max_seconds": int,
 }
 """Facts of a processor that say how media are decoded -> their types."""
 HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*", re.ASCII)
@@ -111,13 +109,8 @@ def decoding_of(config: SelectionConfig) -> dict[str, Any]:
 
 def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
     """Return how media are decoded, from `decoding_of`, and defaults for what it lacks."""
-    return MediaRules(
-        video=decoding.get("video", NATIVE),
-        video_frames=decoding.get("video_frames"),
-        draft_pixels=decoding.get("jpeg_draft"),
-        audio_max_seconds=decoding.get("audio_max_seconds"),
-        box_margin=decoding.get("box_margin", MARGIN),
-    )
+    given = {f.name: decoding[f.name] for f in fields(MediaRules) if f.name in decoding}
+    return MediaRules(draft_pixels=decoding.get("jpeg_draft"), **given)
 
 
 def _recorded(facts: Facts, name: str, kind: type) -> Any:

@@ -15,17 +15,19 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
-from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind
-from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, image_names
-from savs.datasets.example import first_few, of_subtask, with_sounds
+from savs.datasets.benchmarks.general import FIELD_COLUMNS, general, named_media
+from savs.datasets.example import first_few, of_subtask, with_media
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
+from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN, kinds_in
+from savs.datasets.media_kinds.decoding import MAX_IMAGE_PIXELS
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.parts import whole_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.files import files_below
-from savs.datasets.rows.media_names import is_address
+from savs.datasets.rows.media_names import is_address, is_named_for
 from savs.datasets.rows.plugin_guard import check_rows
 from savs.datasets.splits.shared_media import media_names
 from savs.datasets.windows import Windows, in_windows
@@ -141,9 +143,11 @@ class Questions:
     """Id and subtask of each example -> its file and row."""
 
     @property
-    def kind(self) -> FolderKind:
+    def kind(self) -> MediumKind:
         """The kind of a medium given by its name alone: a sound if training had sounds."""
-        return OF_SOUNDS if "audio" in self.config.source.processor else OF_IMAGES
+        facts = self.config.source.processor
+        others = (kind for column, kind in KIND_OF_COLUMN.items() if column in facts)
+        return next(others, IMAGES)
 
     def has(self, identifier: str) -> bool:
         """Return whether a row had this id."""
@@ -156,9 +160,8 @@ class Questions:
         of the row, of the user, or of the classifier. RowError if the row names no medium or an
         unknown subtask, or has an id that is taken; SelectionError if it has no prompt.
         """
-        images = image_names(row, columns)
-        sounds = row.names(columns["audio"], columns["audios"])
-        if not images and not sounds:
+        named = named_media(row, columns)
+        if not any(named.values()):
             raise row.error(
                 f"field {columns[self.kind.column]!r} names no {self.kind.noun}",
                 f"the row has the fields {row.fields}",
@@ -181,7 +184,7 @@ class Questions:
                     " unique over all inputs: rename one, or classify the files one by one"
                 )
             try:
-                prompt, media = with_sounds(question, images, sounds)
+                prompt, media = with_media(question, named)
             except ValueError as error:
                 raise row.error(
                     str(error), "give one medium for each mark in the prompt"
@@ -216,7 +219,7 @@ class Questions:
 class MediaNames:
     """Finds the media that inputs name."""
 
-    kind: FolderKind
+    kind: MediumKind
     notes: list[str] = field(default_factory=list)
     """What was left out."""
 
@@ -240,14 +243,14 @@ class MediaNames:
         """Yield the media of the wanted kind below a folder by path; note other files."""
         kind = self.kind
         files = sorted(folder / name for name in files_below(folder))
-        named = [str(path) for path in files if kind.has(path.name)]
+        named = [str(path) for path in files if is_named_for(kind.column, path.name)]
         media = self._in_utf8(str(folder), named)
         if not media:
+            nouns = " or ".join(one.noun for one in kinds_in(kind.column))
             raise SourceError(
-                f"{folder} holds no {kind.noun} or video; for tables pass a pattern such as"
-                f" '{folder}/*.parquet'"
+                f"{folder} holds no {nouns}; for tables pass a pattern such as '{folder}/*.parquet'"
             )
-        others = [path.name for path in files if not kind.has(path.name)]
+        others = [path.name for path in files if not is_named_for(kind.column, path.name)]
         self._note_ignored(str(folder), others, f"no {kind.noun}s")
         yield from media
 

@@ -8,12 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
-from savs.datasets.media.containers import container_of
+from savs.datasets.example import split_prompt
 from savs.datasets.media.in_memory import file_bytes, is_pictured
 from savs.datasets.media.media import sha256
-from savs.datasets.media.sounds import RESAMPLER
-from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.datasets.media_kinds.catalogue import (
+    KINDS,
+    kind_of_content,
+)
+from savs.datasets.media_kinds.decoders.containers import container_of
+from savs.datasets.media_kinds.decoding import Decoding
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.foundation.errors import ParameterError
 from savs.foundation.file_digests import cache_folder
 from savs.pipeline.classifying.feature_cache import (
@@ -171,8 +175,9 @@ def image_name(number: int) -> str:
 
 def _training_decoding(contents: Sequence[bytes], question: str) -> dict[str, Any]:
     """Return how training media are decoded, as `decoding_of` has it: nothing for images."""
-    if AUDIO_MARK in question:
-        return {"audio": RESAMPLER}
-    if not any(map(container_of, contents)):
-        return {}
-    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}
+    marked = {kind for kind in KINDS if kind.column != IMAGE_COLUMN and kind.mark in question}
+    seen = {kind for kind in map(kind_of_content, contents) if kind.column == IMAGE_COLUMN}
+    facts: dict[str, Any] = {}
+    for kind in KINDS:
+        facts |= kind.facts(Decoding(), is_there=kind in (marked or seen), options=())
+    return facts

@@ -21,8 +21,8 @@ import msgspec
 import polars as pl
 
 from savs.datasets import Example, MediaError
+from savs.datasets.parts import is_window
 from savs.datasets.rows.media_names import is_address, is_packed
-from savs.datasets.windows import is_window
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
     file_sha256,

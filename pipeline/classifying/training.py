@@ -9,18 +9,16 @@ from typing import Annotated, Any, Unpack
 import polars as pl
 
 from savs.datasets.benchmarks.class_folders import (
-    AUDIO_FOLDER,
-    IMAGE_FOLDER,
-    OF_IMAGES,
-    OF_SOUNDS,
-    FolderKind,
+    FOLDERS,
     class_folders,
+    folder_kind,
     has_media,
-    holds_sounds,
 )
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.rows.files import TABLES_OF_FOLDERS, files_below
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError, command
@@ -339,9 +337,8 @@ def _extract(
     drawn = shots is not None and test is None
     splits = {"test": source} if drawn else {"train": source, "test": test}
     folder = Path(source) if is_media_folder(source) else None
-    benchmark, kind = IMAGE_FOLDER, OF_IMAGES
-    if folder is not None and holds_sounds(folder):
-        benchmark, kind = AUDIO_FOLDER, OF_SOUNDS
+    kind = IMAGES if folder is None else folder_kind(folder)
+    benchmark = FOLDERS[kind]
     if folder is not None and not class_folders(folder):
         _require_deep_enough(folder, benchmark.name, kind)
         splits = {UNLABELLED: source}  # all labels are still to come
@@ -371,7 +368,7 @@ def is_media_folder(source: Any) -> bool:
     )
 
 
-def _require_deep_enough(folder: Path, benchmark: str, kind: FolderKind) -> None:
+def _require_deep_enough(folder: Path, benchmark: str, kind: MediumKind) -> None:
     """Raise ParameterError for a class folder in place of the folder that has all of them.
 
     It is one if all folders next to it have media, and none lie between them.

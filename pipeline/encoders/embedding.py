@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.catalogue import other_than_images
 from savs.pipeline.encoders.recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.chat import chat_inputs
 from savs.pipeline.prompts.input_names import IDS, MASK, POSITIONS
-from savs.pipeline.prompts.media import Pieces, map_images
+from savs.pipeline.prompts.media.catalogue import map_images
+from savs.pipeline.prompts.media.inputs import Pieces
 
 HEAD = "lm_head."
 """Weights of the output embedding, which an embedding does not need: some checkpoints lack them."""
@@ -29,8 +30,10 @@ def embedding_inputs(
     ValueError if a prompt has a video, or lacks the tokens where the embedding is read; or as
     there.
     """
-    if any(map(videos_of, prompts)):
-        raise ValueError("an embedding recipe reads text and images, and the prompt has a video")
+    if other := next(filter(None, map(other_than_images, prompts)), None):
+        raise ValueError(
+            f"an embedding recipe reads text and images, and the prompt has {other.a_noun}"
+        )
     if recipe.resize is not None:
         prompts = [map_images(pieces, recipe.resize.apply) for pieces in prompts]
     inputs = chat_inputs(processor, prompts, image_options)

@@ -15,10 +15,11 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModel
 
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.catalogue import other_than_images
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, PIXELS
-from savs.pipeline.prompts.media import Pieces, images_in, is_plain
+from savs.pipeline.prompts.media.catalogue import images_in, is_plain
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, head_name
 
 TOWERS = ("get_image_features", "get_text_features")
@@ -79,8 +80,9 @@ def image_inputs(
 ) -> Any:
     """Return a batch of images as an image processor makes it; ValueError for other prompts."""
     for pieces in prompts:
-        if images_in(pieces) != 1 or videos_of(pieces) or len(pieces) != 1:
-            count = "a video" if videos_of(pieces) else f"{images_in(pieces) or 'no'} images"
+        other = other_than_images(pieces)
+        if images_in(pieces) != 1 or other is not None or len(pieces) != 1:
+            count = other.a_noun if other else f"{images_in(pieces) or 'no'} images"
             raise ValueError(f"an image encoder reads one image, and the prompt has {count}")
     images = [image for (image,) in prompts]
     return processor(images=images, return_tensors="pt", **(image_options or {}))

@@ -5,7 +5,7 @@ from functools import partial
 
 import polars as pl
 
-from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, OF_IMAGES, OF_SOUNDS
+from savs.datasets.benchmarks.class_folders import FOLDERS
 from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
 from savs.datasets.example import of_subtask
 from savs.datasets.metrics.metrics import Classes, Units, class_metrics, subtask_accuracies
@@ -18,7 +18,7 @@ from savs.pipeline.targets.target import packed
 from savs.pipeline.targets.tasks import LeftOut, Limit, Measuring
 from savs.stores import FeatureStore
 
-NOUNS = {IMAGE_FOLDER.name: OF_IMAGES.noun, AUDIO_FOLDER.name: OF_SOUNDS.noun}
+NOUNS = {benchmark.name: kind.noun for kind, benchmark in FOLDERS.items()}
 """What examples of a benchmark are called."""
 INFLATION = 1.5
 """Variance of a cross-validated accuracy, in variances of as many independent examples.

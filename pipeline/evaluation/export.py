@@ -19,8 +19,9 @@ import polars as pl
 from safetensors.numpy import save_file
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaRules, decode_file, digest_of, pictures_in
+from savs.datasets.media.media import MediaRules, decode_file, digest_of
+from savs.datasets.media_kinds.catalogue import pictures_in
+from savs.datasets.media_kinds.decoders.images import thumbnail
 from savs.datasets.rows.media_names import is_address, is_packed
 from savs.foundation.errors import SavsError
 from savs.foundation.installed import Additions, function_problem

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.datasets.media.sounds import Sound, sounds_of
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
     IN_RUNS,
@@ -40,7 +41,8 @@ from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model.vllm_model import vllm_support
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.media import Pieces, images_in, inverted
+from savs.pipeline.prompts.media.catalogue import INPUTS, images_in, inverted
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import media_places
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores.format.layout import IMAGE_OUTPUTS
@@ -128,9 +130,9 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
         facts["vLLM"] = vllm_support(type(model.model).__name__)
     if not model.encoder.reads_prompts:
         return Checkup(facts, tuple(checks), max(good, default=1))
-    sounds = check_sounds(model)
-    checks += sounds
-    if any(check.passed is False for check in sounds):
+    others = check_other_kinds(model)
+    checks += others
+    if any(check.passed is False for check in others):
         good = []
     tower = choose(LOOP, tower_ways(Trial(model, pictures), IN_RUNS, len(pictures)))
     sharing = choose(OFF, sharing_ways(model, questions_about(run.encoder, pictures)))
@@ -194,14 +196,13 @@ def _keep(
     seen[layer] = inputs[0].detach()
 
 
-def check_media(noun: str, single: Single, changed: Single | None) -> Check:
-    """Check that another image, or sound, of the same size gives other features."""
-    name = f"the {noun} reaches the heads"
+def check_media(kind: MediumKind, single: Single, changed: Single | None) -> Check:
+    """Check that another medium of the same size, such as an image, gives other features."""
+    name = f"the {kind.noun} reaches the heads"
     if changed is None:
-        article = "an" if noun == "image" else "a"
-        return Check(name, None, f"no prompt with {article} {noun} was run")
+        return Check(name, None, f"no prompt with {kind.a_noun} was run")
     moved = distance(single.heads, changed.heads)
-    return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")
+    return Check(name, moved > 0, f"another {kind.noun} moves a head by up to {moved:.1e}")
 
 
 def check_values(singles: Sequence[Single]) -> list[Check]:
@@ -237,12 +238,12 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
     checks += check_values(singles)
-    for noun, media_in in (("image", images_in), ("sound", sounds_of)):
+    for kind, inputs in INPUTS.items():
         # the shortest with one: attention windows may end before the start of a long one
-        number = next((i for i in by_length if media_in(prompts[i])), None)
+        number = next((i for i in by_length if inputs.among(prompts[i])), None)
         changed = None if number is None else run_single(model, inverted(prompts[number]))
-        if noun == "image" or any(map(sounds_of, prompts)):
-            checks.append(check_media(noun, singles[number or 0], changed))
+        if number is not None or kind is IMAGES:
+            checks.append(check_media(kind, singles[number or 0], changed))
     for size in sizes:
         try:
             checks.append(check_batches(trial, size))
@@ -251,26 +252,24 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     return checks
 
 
-def sound_prompts(rate: int) -> list[Pieces]:
-    """Return prompts with a sound of other lengths each: noise that swells."""
-    rng = np.random.default_rng(0)
-    prompts: list[Pieces] = []
-    for number, seconds in enumerate((1.0, 1.3, 1.9, 1.6)):
-        noise = rng.standard_normal(round(seconds * rate), np.float32) / 8
-        swelling = noise * np.linspace(0, 1, len(noise), dtype=np.float32)
-        text = f"What do you hear in recording {number}?" + LONG * (number % 3 == 1)
-        prompts.append((Sound(swelling, rate), text))
-    return prompts
-
-
-def check_sounds(model: LoadedModel) -> list[Check]:
-    """Return the checks that are about sounds; none for a model that reads none."""
-    if (rate := model.encoder.sound_rate) is None:
-        return []
-    prompts = sound_prompts(rate)
-    checks = prove(model, prompts, [2, len(prompts)])
-    reading, batches = [c for c in checks if "sound" in c.name], checks[-2:]
-    return reading + [replace(c, name=c.name.replace(" equal", " sounds equal")) for c in batches]
+def check_other_kinds(model: LoadedModel) -> list[Check]:
+    """Return the checks of media that are no images, such as sounds, which the model reads."""
+    checks: list[Check] = []
+    for kind, inputs in INPUTS.items():
+        if not model.encoder.takes(kind):
+            continue
+        prompts = [
+            (piece, text + LONG * (number % 3 == 1))
+            for number, (piece, text) in enumerate(inputs.trials(model.encoder.processor))
+        ]
+        if prompts:
+            proved = prove(model, prompts, [2, len(prompts)])
+            checks += [check for check in proved if kind.noun in check.name]
+            checks += [
+                replace(check, name=check.name.replace(" equal", f" {kind.noun}s equal"))
+                for check in proved[-2:]
+            ]
+    return checks
 
 
 def pictures_of(prompts: Sequence[Pieces]) -> list[Pieces]:

@@ -26,10 +26,12 @@ import torch
 
 from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
-from savs.datasets.example import WITH_SOUND
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.videos import images_of
-from savs.datasets.splits.shared_media import has_sounds
+from savs.datasets.media_kinds.catalogue import KINDS, images_of
+from savs.datasets.media_kinds.decoding import WITH_SOUND
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
+from savs.datasets.media_kinds.videos import VIDEOS
+from savs.datasets.splits.shared_media import columns_read
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.decisions import (
@@ -97,7 +99,8 @@ from savs.pipeline.extraction.model.vllm_model import (
 from savs.pipeline.extraction.recorded_options import ASKED, options_of_site
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
-from savs.pipeline.prompts.media import SOUNDS, VIDEOS, Pieces, images_in, is_plain
+from savs.pipeline.prompts.media.catalogue import images_in, is_plain
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
@@ -127,8 +130,8 @@ class RunExamples:
     """How media are decoded, where that is part of the identity."""
     todo: Splits | None = None
     """Those without features before the run, where that is known: they are tried."""
-    needs_video_input: bool = False
-    """Whether some media are videos that the model must take as such."""
+    needed_kinds: Sequence[MediumKind] = ()
+    """Kinds of media that the model must take as such."""
     seed: int = 0
     """Of the draw of demonstrations."""
     labels: Sequence[tuple[str | None, str]] = ()
@@ -315,12 +318,13 @@ class ModelRun:
         self._require_sites(sites, examples)
         if self.options.engine == VLLM:
             require_vllm(self.options, self.run, self.encoder)
-        if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
-            require_kind(self.encoder, VIDEOS)
-            if examples.rules.video == WITH_SOUND:
-                require_video_sound(self.encoder)
-        if has_sounds(examples.examples):
-            require_kind(self.encoder, SOUNDS)
+        columns, prompts = columns_read(examples.examples), self.encoder.reads_prompts
+        for kind in KINDS:
+            is_shown = prompts and kind in examples.needed_kinds  # others refuse them one by one
+            if is_shown or (kind.column in columns and kind.column != IMAGE_COLUMN):
+                require_kind(self.encoder, kind)
+        if prompts and VIDEOS in examples.needed_kinds and examples.rules.video == WITH_SOUND:
+            require_video_sound(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
         sizes = {image.size for pieces in tried.prompts for image in images_of(pieces)}
         if self.options.model in SHIPPED and not sizes <= {*CANVASES}:
@@ -362,7 +366,7 @@ class ModelRun:
             return
         image_tokens(self.encoder.name, self.encoder.config)
         for example in chain.from_iterable(examples.new.values()):
-            if all(example.sounds):
+            if IMAGE_COLUMN not in example.columns:
                 raise ModelError(
                     f"the {example.split} example {example.id!r} has no image, so it has no mean"
                     " over one; leave it out, or keep `pooling` last"

@@ -15,7 +15,7 @@ import msgspec
 from savs.datasets import Benchmark, Example
 from savs.datasets.asked import OPTION as ASKED
 from savs.datasets.asked import AskedQuestion, asked_questions
-from savs.datasets.splits.shared_media import has_boxes, has_sounds, media_names
+from savs.datasets.splits.shared_media import has_boxes, media_names
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.checks.refusals import require_media
 from savs.pipeline.extraction.chosen_heads import chosen_heads, wanted_sites
@@ -212,12 +212,11 @@ def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
         rules=source.rules,
         benchmark={"name": source.benchmark.name, "options": dict(source.benchmark.options)},
         decoding=source.decoding_facts(
-            has_videos=wanted.has_videos,
-            has_sounds=has_sounds(wanted.examples),
+            kinds=wanted.kinds,
             has_boxes=has_boxes(wanted.examples),
         ),
         todo=wanted.todo,
-        needs_video_input=source.needs_video_input(has_videos=wanted.has_videos),
+        needed_kinds=source.needed_kinds(wanted.kinds),
         seed=source.options.seed,
     )
 

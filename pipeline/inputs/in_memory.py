@@ -22,7 +22,7 @@ import polars as pl
 from PIL import Image
 
 from savs.datasets.errors import MediaError, RowError, SourceError
-from savs.datasets.media.in_memory import SOUND, file_bytes
+from savs.datasets.media.in_memory import file_bytes, file_of
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.inputs.input_options import FileOfRows
 
@@ -162,8 +162,8 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         if isinstance(value.get("bytes"), bytes):  # as data sets hold an image
             return _embedded(value["bytes"])
-        if value.keys() >= SOUND:
-            return _embedded(file_bytes(value, where))
+        if (data := file_of(value, where)) is not None:
+            return _embedded(data)
         return {str(name): _plain(item, where) for name, item in value.items()}
     if isinstance(value, np.generic):
         return _plain(value.item(), where)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
-from savs.datasets.example import VIDEO_INPUTS, WITH_SOUND
+from savs.datasets.media_kinds.decoding import VIDEO_INPUTS, WITH_SOUND
 from savs.datasets.rows.label_kinds import A_CLASS_EACH, CLASSES, OPTION, Labels
 from savs.datasets.splits.shots import Shots
 from savs.datasets.windows import Windows

@@ -1,8 +1,8 @@
 """A benchmark with its input files: examples of both splits, and how their media are read."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -23,19 +23,22 @@ from savs.datasets import (
 )
 from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
-from savs.datasets.example import FRAMES, NATIVE, WITH_SOUND
-from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.sounds import RESAMPLER
-from savs.datasets.media.videos import DEFAULT_FRAMES, duration_ms
+from savs.datasets.media_kinds.catalogue import KINDS, kind_of_content
+from savs.datasets.media_kinds.decoders.videos import duration_ms
+from savs.datasets.media_kinds.decoding import (
+    MAX_IMAGE_PIXELS,
+    NATIVE,
+)
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.label_kinds import Labels
 from savs.datasets.rows.media_names import (
-    is_image_name,
     is_packed,
-    is_video_name,
+    kind_of_name,
     packed_column,
 )
 from savs.datasets.rows.plugin_guard import find_folder_notes, label_window
@@ -47,7 +50,7 @@ from savs.datasets.splits.shared_media import (
     content_table,
     content_ties,
     media_names,
-    picture_names,
+    names_read_as,
     recurring_digests,
 )
 from savs.datasets.windows import in_windows
@@ -201,13 +204,13 @@ class Source:
         """How media of both splits are read."""
         options, limit = self.options, self.options.max_image_pixels
         return MediaRules(
-            options.video_frames,
-            options.allow_outside,
-            self.fetching,
-            options.jpeg_draft,
-            MAX_IMAGE_PIXELS if limit is None else limit,
-            options.video or NATIVE,
-            options.audio_max_seconds,
+            video_frames=options.video_frames,
+            draft_pixels=options.jpeg_draft,
+            max_pixels=MAX_IMAGE_PIXELS if limit is None else limit,
+            video=options.video or NATIVE,
+            audio_max_seconds=options.audio_max_seconds,
+            allow_outside=options.allow_outside,
+            fetching=self.fetching,
         )
 
     def notes(self, examples: Splits) -> list[str]:
@@ -273,29 +276,21 @@ class Source:
             )
         return lines
 
-    def has_videos(self, examples: Splits) -> bool:
-        """Return whether some media are videos, see `find_video`."""
-        return any(
-            find_video(picture_names(rows), self.media(split)) is not None
+    def other_kinds(self, examples: Splits) -> frozenset[MediumKind]:
+        """Return the kinds of media that are read as images and are none, see `find_others`."""
+        return frozenset(
+            kind
             for split, rows in examples.items()
-            if rows
+            for kind in find_others(names_read_as(IMAGE_COLUMN, rows), self.media(split))
         )
 
     def decoding_facts(
-        self, *, has_videos: bool, has_sounds: bool = False, has_boxes: bool = False
+        self, *, kinds: Container[MediumKind], has_boxes: bool = False
     ) -> dict[str, int | str]:
-        """Return how media are decoded, where that was given or there are media of this kind."""
-        options = self.options
-        facts: dict[str, int | str] = {}
-        has_sounds |= options.video == WITH_SOUND
-        if has_sounds:
-            facts["audio"] = RESAMPLER
-        if has_sounds and options.audio_max_seconds is not None:
-            facts["audio_max_seconds"] = options.audio_max_seconds
-        if options.video is not None or has_videos:
-            facts["video"] = self.rules.video
-        if options.video_frames is not None or has_videos:
-            facts["video_frames"] = options.video_frames or DEFAULT_FRAMES
+        """Return how media are decoded, where that was given or there are media of these kinds."""
+        options, facts = self.options, dict[str, int | str]()
+        for kind in KINDS:
+            facts |= kind.facts(self.rules, is_there=kind in kinds, options=self._given)
         if has_boxes:
             facts["box_margin"] = self.rules.box_margin
         if (windows := options.windows) is not None:
@@ -304,9 +299,18 @@ class Source:
             facts["jpeg_draft"] = options.jpeg_draft
         return facts
 
-    def needs_video_input(self, *, has_videos: bool) -> bool:
-        """Return whether a model must take videos as videos: that was given, or there are some."""
-        return self.rules.video != FRAMES and (self.options.video is not None or has_videos)
+    def needed_kinds(self, kinds: Container[MediumKind]) -> list[MediumKind]:
+        """Return the kinds that a model must take if there are media of some kinds."""
+        rules, given = self.rules, self._given
+        return [
+            kind for kind in KINDS if kind.needs_model(rules, is_there=kind in kinds, options=given)
+        ]
+
+    @property
+    def _given(self) -> list[str]:
+        """Names of the options that the user gave."""
+        options = self.options
+        return [f.name for f in fields(options) if getattr(options, f.name) is not None]
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; unreadable media match nothing.
@@ -317,43 +321,44 @@ class Source:
         return compare_splits(examples["train"], examples["test"], trained, tested)
 
 
-def find_video(names: Iterable[str], media: MediaFolder) -> str | None:
-    """Return the name of a medium that is a video; None if there is none.
+def find_others(names: Iterable[str], media: MediaFolder) -> dict[MediumKind, str]:
+    """Return kinds of media among those of the column of images, with the name of one each.
 
-    Media in the rows of files, and files without a suffix of images, are known by their first
-    bytes. Of each column and each folder, the first and the last `ENDS` are looked at. What cannot
-    be read is no video.
+    Media in the rows of files, and files whose suffix says no kind, are known by their first bytes:
+    of each column and each folder, the first and the last `ENDS` are looked at, unless the names
+    show all kinds that there may be. What cannot be read is an image.
     """
+    wanted = {kind for kind in KINDS if kind is not IMAGES and kind.column == IMAGE_COLUMN}
+    others: dict[MediumKind, str] = {}
     unclear: dict[str, list[str]] = {}
     for name in names:
-        if is_video_name(name):
-            return name
-        if is_packed(name):
+        kind = kind_of_name(name)
+        if kind in wanted:
+            others.setdefault(kind, name)
+            if others.keys() == wanted:
+                return others
+        elif is_packed(name):
             unclear.setdefault(packed_column(name), []).append(name)
-        elif not is_image_name(name):
+        elif kind is not IMAGES:
             unclear.setdefault(str(PurePosixPath(name).parent), []).append(name)
-    looked_at = (
-        name
-        for group in unclear.values()
-        for name in (group if len(group) <= 2 * ENDS else [*group[:ENDS], *group[-ENDS:]])
-    )
-    return next((name for name in looked_at if _is_video(name, media)), None)
-
-
-def _is_video(name: str, media: MediaFolder) -> bool:
-    try:
-        return container_of(media.read(name)) is not None
-    except MediaError:
-        return False
+    for group in unclear.values():
+        for name in group if len(group) <= 2 * ENDS else [*group[:ENDS], *group[-ENDS:]]:
+            with suppress(MediaError):
+                kind = kind_of_content(media.read(name))
+                if kind in wanted:
+                    others.setdefault(kind, name)
+            if others.keys() == wanted:
+                return others
+    return others
 
 
 def video_ms(name: str, media: MediaFolder) -> int | None:
     """Return the duration of a video; None of another medium, and of what cannot be read."""
-    if is_image_name(name):
+    if kind_of_name(name) is IMAGES:
         return None
     try:
         data = media.read(name)
-        return None if container_of(data) is None else duration_ms(data, name)
+        return duration_ms(data, name) if VIDEOS.has_content(data) else None
     except MediaError:  # the row is skipped with its reason
         return None
 

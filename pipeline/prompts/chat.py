@@ -9,19 +9,17 @@ from warnings import catch_warnings, simplefilter
 import torch
 from PIL import Image
 
-from savs.datasets.example import IMAGE_MARK, KEEP
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Decoded, Video, all_sounds_of, videos_of
+from savs.datasets.example import KEEP
+from savs.datasets.media_kinds.catalogue import Decoded
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.decoders.videos import Video, all_sounds_of, videos_of
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.input_names import IDS, KINDS, MASK
-from savs.pipeline.prompts.media import (
-    KINDS_OF_MEDIA,
-    SOUNDS,
-    VIDEOS,
-    Pieces,
-    images_in,
-    kind_of,
-)
+from savs.pipeline.prompts.media.catalogue import INPUTS, images_in, inputs_of, is_plain
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import (
     JOINED,
     TEXT,
@@ -73,7 +71,7 @@ def worded_prompts(
     `needs_image`.
     """
     _require_media(processor, prompts)
-    if any(kind.among(pieces) for kind in (VIDEOS, SOUNDS) for pieces in prompts):
+    if not all(map(is_plain, prompts)):
         raise ValueError("vLLM is given texts and images, no videos and no sounds")
     if needs_image and not all(map(images_in, prompts)):
         raise ValueError("this model takes no prompt without an image")
@@ -143,13 +141,13 @@ def _apply(
                 tokenizer_kwargs={"padding_side": "left"},
                 **({"sanitize_control_tokens": True} if mentioned else {}),
             )
-    media = {kind: list(chain.from_iterable(map(kind.among, prompts))) for kind in KINDS_OF_MEDIA}
+    media = {k: list(chain.from_iterable(map(of.among, prompts))) for k, of in INPUTS.items()}
     videos: list[Video] = media[VIDEOS]
     padding = {"padding": True, "padding_side": "left"}
     # A feature extractor would take the padding for its own, and some then fail.
     options: dict[str, Any] = {"text_kwargs": padding} if media[SOUNDS] else padding
     for kind, of_kind in media.items():
-        options |= kind.options(processor, of_kind)
+        options |= INPUTS[kind].options(processor, of_kind)
     options |= image_options or {}
     if KINDS in getattr(processor, "model_input_names", ()):
         options[f"return_{KINDS}"] = True  # not every processor does that by itself
@@ -184,7 +182,7 @@ def _apply(
             refusal = error
             continue
         for kind, of_kind in media.items():
-            kind.complete(inputs, processor, of_kind)
+            INPUTS[kind].complete(inputs, processor, of_kind)
         inputs.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
         return pad_left(inputs)
     raise ValueError(
@@ -255,20 +253,20 @@ def reads_video_sound(processor: Any) -> bool:
 def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
     """Raise ModelError if `keep` would leave a mark in the text that is a token to the model."""
     tokenizer = getattr(processor, "tokenizer", processor)
-    if placeholders == KEEP and IMAGE_MARK in _control_tokens(tokenizer):
+    if placeholders == KEEP and IMAGES.mark in _control_tokens(tokenizer):
         raise ModelError(
-            f"`placeholders` keep would leave {IMAGE_MARK} in the text, which is a token of its own"
-            f" to {name} and no plain text; drop the option: each image then stands at its mark"
+            f"`placeholders` keep would leave {IMAGES.mark} in the text, which is a token of its"
+            f" own to {name} and no plain text; drop the option: each image then stands at its mark"
         )
 
 
 def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
     """Raise ValueError if a model does not read the media of prompts, or not to their end."""
-    for kind in KINDS_OF_MEDIA:
-        if any(map(kind.among, prompts)):
+    for kind, inputs in INPUTS.items():
+        if any(map(inputs.among, prompts)):
             if not takes(processor, kind):
-                raise ValueError(kind.refusal)
-            kind.require(processor, prompts, _alone)
+                raise ValueError(inputs.refusal)
+            inputs.require(processor, prompts, _alone)
 
 
 def _alone(processor: Any, pieces: Pieces) -> Any:
@@ -292,7 +290,7 @@ def _as_joined(places: MediaPlaces, turn: Mapping[str, Any]) -> dict[str, Any]:
 
     The template writes its own white space between pieces; where they are joined, it does not.
     """
-    letters = {kind.word: kind.letter for kind in KINDS_OF_MEDIA} | {"text": TEXT}
+    letters = {inputs.word: inputs.letter for inputs in INPUTS.values()} | {"text": TEXT}
     spaces = places.spaces("".join(letters[piece["type"]] for piece in turn["content"]))
     content = [
         part
@@ -319,8 +317,8 @@ def _without_repeated_space(places: MediaPlaces, pieces: Pieces) -> Pieces:
 def _content(piece: str | Decoded) -> dict[str, Any]:
     if isinstance(piece, str):
         return {"type": "text", "text": piece}
-    kind = kind_of(piece)
-    return {"type": kind.word, kind.word: kind.value(piece)}
+    inputs = inputs_of(piece)
+    return {"type": inputs.word, inputs.word: inputs.value(piece)}
 
 
 def _mention_control_tokens(tokenizer: Any, prompts: Sequence[Pieces]) -> bool:

@@ -18,28 +18,22 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.media import (
-    IMAGES,
-    KINDS_OF_MEDIA,
-    SOUNDS,
-    VIDEOS,
-    Kind,
-    Pieces,
-    kind_of,
-)
+from savs.pipeline.prompts.media.catalogue import INPUTS, inputs_of
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.prompt_form import ONE_IMAGE
 
-IMAGE, VIDEO, AUDIO, TEXT = IMAGES.letter, VIDEOS.letter, SOUNDS.letter, "T"
+IMAGE, VIDEO, TEXT = INPUTS[IMAGES].letter, INPUTS[VIDEOS].letter, "T"
 """Kinds of pieces; a prompt is a string of them, such as `ITI`."""
-_TYPES = {kind.letter: kind.word for kind in KINDS_OF_MEDIA}
+_TYPES = {inputs.letter: inputs.word for inputs in INPUTS.values()}
 """Kind of a piece -> its type in a conversation."""
 JOINED = "images_in_text"
 """Key of a turn whose pieces the prefix joins."""
-PROBES = ("TI", "TIT", "ITI", "TITI")
+PROBES = INPUTS[IMAGES].probes
 """Prompts that show whether a template moves images."""
-SOUND_PROBES = ("TA", "TAT")
-"""Prompts that show whether it moves sounds; some templates take one alone."""
 _WORD = re.compile(r"word\d+word")
 
 
@@ -52,7 +46,7 @@ def kinds_of(pieces: Pieces) -> str:
     >>> kinds_of(("Is ", Image.new("RGB", (1, 1)), " red?"))
     'TIT'
     """
-    return "".join(TEXT if isinstance(piece, str) else kind_of(piece).letter for piece in pieces)
+    return "".join(TEXT if isinstance(piece, str) else inputs_of(piece).letter for piece in pieces)
 
 
 @contextmanager
@@ -245,18 +239,19 @@ def media_places(processor: Any) -> MediaPlaces | None:
     template = getattr(processor, "chat_template", None)
     if isinstance(template, Mapping):
         template = template.get("default")
-    parts = (getattr(processor, name, None) for name in ("image_processor", "feature_extractor"))
+    parts = (getattr(processor, inputs.part, None) for inputs in INPUTS.values())
     if template is None or not any(parts):
         return None
     return _media_places(processor, str(template))
 
 
-def takes(processor: Any, kind: Kind) -> bool:
+def takes(processor: Any, kind: MediumKind) -> bool:
     """Return whether a processor reads a kind of media, and its chat template can place it."""
-    if kind.reader(processor) is None or not kind.needs_place:
-        return kind.reader(processor) is not None
+    inputs = INPUTS[kind]
+    if inputs.reader(processor) is None or not inputs.needs_place:
+        return inputs.reader(processor) is not None
     places = media_places(processor)
-    return places is not None and places.mark_of(kind.letter) is not None
+    return places is not None and places.mark_of(inputs.letter) is not None
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from savs.datasets.media.in_memory import sound_file
+from savs.datasets.media_kinds.decoders.sounds import sound_file
 
 EXAMPLE_S = 0.010
 PIXELS = 448 * 448

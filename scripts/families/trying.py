@@ -15,10 +15,11 @@ from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeatu
 from families.reasons import ENCODER_DECODER, REASONS, SOUNDS
 from families.shrinking import shrink
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.datasets.media.videos import Video
+from savs.datasets.media_kinds.decoders.videos import Video
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import (
-    check_sounds,
+    check_other_kinds,
     images_a_turn,
     pictures_of,
     prove,
@@ -33,7 +34,8 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import NAMES, Site
-from savs.pipeline.prompts.media import VIDEOS, Pieces, images_in
+from savs.pipeline.prompts.media.catalogue import images_in
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import media_places, takes
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
@@ -135,7 +137,7 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
         wrong = [f"{check.name}: {check.what}" for check in videos if check.passed is False]
         what += f", no videos ({'; '.join(wrong)})" if wrong else ", videos"
         reads |= {} if wrong else {"videos": VERIFIED}
-    if sounds := check_sounds(loaded):
+    if sounds := check_other_kinds(loaded):
         wrong = [check for check in sounds if check.passed is False]
         batches = all(check.name.startswith("batches of") for check in wrong)
         if wrong and not batches:

@@ -25,7 +25,7 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 
 ONE_BY_ONE, BATCHED = "transformers, one by one", "transformers, batched"
 LOOP, RUNS, FLASH_ROW = "savs, sdpa", "savs, sdpa in runs", "savs, FlashAttention"

@@ -27,7 +27,8 @@ from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.continuation import extended, padded, summed
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.inputs.source import Source
-from savs.pipeline.prompts.media import Pieces, shape_of
+from savs.pipeline.prompts.media.catalogue import shape_of
+from savs.pipeline.prompts.media.inputs import Pieces
 
 Row = tuple[Pieces, tuple[int, ...]]
 """A prompt, and the tokens of its label."""

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.datasets.example import AUDIO_MARK, IMAGE_MARK, VIDEO_MARK, split_prompt
+from savs.datasets.example import split_prompt
+
+IMAGE_MARK, VIDEO_MARK, AUDIO_MARK = "<image>", "<video>", "<audio>"
 
 PROMPTS = (
     st.lists(

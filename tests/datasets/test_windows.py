@@ -3,8 +3,8 @@
 import pytest
 
 from savs.datasets import Example, RowError
-from savs.datasets.parts import whole_name
-from savs.datasets.windows import Window, Windows, in_windows, split_window
+from savs.datasets.parts import Window, split_window, whole_name
+from savs.datasets.windows import Windows, in_windows
 
 
 @pytest.mark.parametrize(

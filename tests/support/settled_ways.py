@@ -11,7 +11,8 @@ from savs.pipeline.extraction.checks.decisions import DEFAULTS, Batching, prefli
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.media import Pieces, shape_of
+from savs.pipeline.prompts.media.catalogue import shape_of
+from savs.pipeline.prompts.media.inputs import Pieces
 
 FOUND: dict[Hashable, Batching] = {}
 

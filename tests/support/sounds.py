@@ -6,7 +6,7 @@ from typing import Any
 import av
 import numpy as np
 
-from savs.datasets.media.in_memory import sound_file
+from savs.datasets.media_kinds.decoders.sounds import sound_file
 
 CODECS = {
     "wav": ("wav", "pcm_s16le"),

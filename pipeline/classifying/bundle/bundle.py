@@ -11,6 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from savs.datasets.example import split_prompt
+from savs.datasets.media_kinds.catalogue import KINDS
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.foundation.files import PARTIAL, left_overs
 from savs.pipeline.classifying.bundle import guard
 from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
@@ -279,10 +281,10 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     changing = (*NOT_RECORDED, *fields_in_identity(ModelOptions))
     if changed := [name for name in changing if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(changed)}"
-    if config.source.processor.get("audio"):
-        return "it reads images, and training had sounds"
-    if config.source.processor.get("video"):
-        return "it reads images, and training had videos, or was given `video`"
+    for kind in KINDS:
+        if config.source.processor.get(next(iter(kind.recorded), "")):
+            given = f", or was given `{kind.noun}`" if kind.column == IMAGE_COLUMN else ""
+            return f"it reads images, and training had {kind.noun}s{given}"
     if config.source.processor.get("jpeg_draft"):
         return "it decodes images whole, and training decoded them with `jpeg_draft`"
     return None

@@ -18,7 +18,7 @@ import torch
 from msgspec import Meta
 from PIL import Image
 
-from savs.datasets.media.videos import images_of
+from savs.datasets.media_kinds.catalogue import images_of
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.flash import (
@@ -70,7 +70,14 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_runs,
 )
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
-from savs.pipeline.prompts.media import Pieces, images_in, inverted, is_plain, map_images, shape_of
+from savs.pipeline.prompts.media.catalogue import (
+    images_in,
+    inverted,
+    is_plain,
+    map_images,
+    shape_of,
+)
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.running.option_texts import VLLM
 
 TOGETHER = "together"

@@ -44,7 +44,8 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.chat import PROMPTS
 from savs.pipeline.prompts.input_names import IDS
-from savs.pipeline.prompts.media import Pieces, images_in
+from savs.pipeline.prompts.media.catalogue import images_in
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.running.option_texts import VLLM
 from savs.stores import FeatureStore, open_store
 

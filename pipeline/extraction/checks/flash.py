@@ -42,7 +42,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_runs,
 )
 from savs.pipeline.prompts.input_names import MASK
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 
 FLASH = {
     "flash_attention_3": is_flash_attn_3_available,

@@ -3,16 +3,19 @@
 from itertools import chain
 
 from savs.datasets import Example, MediaError
-from savs.datasets.example import NATIVE, of_subtask
-from savs.datasets.media.sounds import DEFAULT_RATE
-from savs.datasets.rows.media_names import is_video_name
+from savs.datasets.example import of_subtask
+from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN
+from savs.datasets.media_kinds.decoding import DEFAULT_RATE, NATIVE
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
+from savs.datasets.rows.media_names import kind_of_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.line.feed import MediaOf
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.chat import reads_video_sound
-from savs.pipeline.prompts.media import Kind
+from savs.pipeline.prompts.media.catalogue import INPUTS
 from savs.pipeline.running.formatting import counted
 
 
@@ -37,17 +40,17 @@ def require_media(examples: Splits, media: MediaOf) -> None:
         )
 
 
-def require_kind(encoder: PromptEncoder, kind: Kind) -> None:
+def require_kind(encoder: PromptEncoder, kind: MediumKind) -> None:
     """Raise ModelError for a model that does not read a kind of media."""
     if encoder.takes(kind):
         return
-    family = getattr(encoder.config, "model_type", "model")
+    family, inputs = getattr(encoder.config, "model_type", "model"), INPUTS[kind]
     why = f"its {type(encoder.processor).__name__} takes none"
     if encoder.code.to_inputs is not None:
-        why = kind.not_for_code
-    elif kind.reader(encoder.processor) is not None:
-        why = f"its chat template has no place for a {kind.noun}"
-    raise ModelError(f"{encoder.name} ({family}) {kind.refused}: {why}; {kind.instead}")
+        why = inputs.not_for_code
+    elif inputs.reader(encoder.processor) is not None:
+        why = f"its chat template has no place for {kind.a_noun}"
+    raise ModelError(f"{encoder.name} ({family}) {inputs.refused}: {why}; {inputs.instead}")
 
 
 def require_video_sound(encoder: PromptEncoder) -> None:
@@ -91,6 +94,7 @@ def _problem(example: Example) -> str | None:
     if len(example.media) != 1:
         count = len(example.media) or "no"
         return f"{count} images in its prompt"
-    if any(example.sounds):
-        return f"a sound, {example.media[0]}"
-    return f"a video, {example.media[0]}" if is_video_name(example.media[0]) else None
+    (name,), (column,) = example.media, example.columns
+    kind = KIND_OF_COLUMN[column] if column != IMAGE_COLUMN else kind_of_name(name) or IMAGES
+    is_image = kind is IMAGES or kind.column != column  # of another kind, the decoder says it
+    return None if is_image else f"{kind.a_noun}, {name}"

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 
 from savs.datasets import Example
-from savs.datasets.media.videos import videos_of
-from savs.datasets.rows.media_names import is_video_name
+from savs.datasets.media_kinds.decoders.videos import videos_of
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
+from savs.datasets.media_kinds.videos import VIDEOS
+from savs.datasets.rows.media_names import kind_of_name
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.line.feed import MediaOf
@@ -37,7 +39,8 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.pipeline.prompts.input_names import PIXELS, in_type
-from savs.pipeline.prompts.media import Pieces, shape_of
+from savs.pipeline.prompts.media.catalogue import shape_of
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
@@ -83,7 +86,7 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
     """
     named: dict[bool, list[Example]] = {}
     for example in sorted(examples, key=lambda e: (len(e.media), len(e.prompt))):
-        named.setdefault(any(map(is_video_name, example.media)), []).append(example)
+        named.setdefault(VIDEOS in map(kind_of_name, example.media), []).append(example)
     kinds: dict[bool, list[Pieces]] = {}
     faults: list[OwnCodeError] = []
     seconds: list[float] = []
@@ -113,7 +116,7 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
 
 def _by_size(examples: Sequence[Example], media: MediaOf) -> Sequence[Example]:
     """Return examples of sounds by the bytes of their files, some of many; others as they are."""
-    if not any(examples[0].sounds):
+    if set(examples[0].columns) <= {IMAGE_COLUMN}:
         return examples
     some = _spread(examples, SIZED)
     return sorted(some, key=lambda e: sum(media(e).size(name) or 0 for name in e.media))

@@ -11,16 +11,15 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.example import FRAMES, WITH_SOUND
 from savs.datasets.media.clips import Clips
-from savs.datasets.media.containers import container_of
-from savs.datasets.media.media import image_sizes, part_sizes, sha256
-from savs.datasets.media.sounds import seconds_of
-from savs.datasets.media.videos import DEFAULT_FRAMES
-from savs.datasets.parts import whole_name
+from savs.datasets.media.media import part_sizes, sha256
+from savs.datasets.media_kinds.catalogue import outline_of
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, Outline
+from savs.datasets.media_kinds.videos import VIDEOS
+from savs.datasets.parts import is_window, whole_name
 from savs.datasets.rows.boxes import box_of
 from savs.datasets.rows.media_names import is_packed
-from savs.datasets.windows import is_window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.jobs import (
     Job,
@@ -33,6 +32,7 @@ from savs.pipeline.extraction.line.jobs import (
 from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.prompts.media.catalogue import INPUTS
 
 T = TypeVar("T")
 MediaOf = Callable[[Example], MediaFolder]
@@ -50,19 +50,15 @@ class ReadMedium:
     sha256: str
     """As `digest_of` has it."""
     medium: Medium | WindowMedium
-    sizes: list[tuple[int, int]]
-    """Width and height of its images, see `image_sizes`."""
-    is_video: bool = False
-    """Whether they are frames of a video that the model gets as one."""
-    seconds: float | None = None
-    """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
+    outline: Outline
+    """What it will be in a prompt."""
 
     @property
     def bytes(self) -> int:
         """How much memory it takes: of a window its frames, else what its file has."""
         if isinstance(self.medium, Medium):
             return len(self.medium.data)
-        return 3 * sum(width * height for width, height in self.sizes)
+        return 3 * sum(width * height for width, height in self.outline.sizes)
 
 
 Window = Mapping[int, Sequence[ReadMedium | str]]
@@ -161,9 +157,9 @@ class Planner:
                 example=example.id,
                 prompt=example.prompt,
                 media=tuple(m.sha256 for m in media_read),
-                images=sum(len(m.sizes) for m in media_read),
-                tokens=text + sum(map(self._tokens, media_read)),
-                pixels=sum(width * height for m in media_read for width, height in m.sizes),
+                images=sum(len(m.outline.sizes) for m in media_read),
+                tokens=text + sum(self._tokens(m.outline) for m in media_read),
+                pixels=sum(width * height for m in media_read for width, height in m.outline.sizes),
                 labels=self.answers.labels_for(example.split, example.subtask),
                 generates=self.answers.generates_for(example.split),
                 context=self.answers.context_of(example.split, example.subtask),
@@ -172,7 +168,7 @@ class Planner:
             several |= any(uses[m.sha256] > 1 for m in media_read)
             shares = several and self.shares_images
             shares &= request.images == self.settings.shared_images
-            shares &= not any(m.is_video or m.seconds is not None for m in media_read)
+            shares &= all(m.outline.kind is IMAGES for m in media_read)
             (sharing if shares else alone).append(request)
         media = {m.sha256: m.medium for _, _, media_read in new for m in media_read}
         batches = [
@@ -190,11 +186,8 @@ class Planner:
             for place, (batch, shared) in enumerate(batches)
         ]
 
-    def _tokens(self, medium: ReadMedium) -> int:
-        heard = 0 if medium.seconds is None else self.counter.sound(medium.seconds)
-        if medium.is_video:
-            return heard + self.counter.video(len(medium.sizes), *medium.sizes[0])
-        return heard + sum(self.counter.image(*size) for size in medium.sizes)
+    def _tokens(self, outline: Outline) -> int:
+        return INPUTS[outline.kind].tokens(self.counter, outline)
 
 
 def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:
@@ -213,21 +206,21 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
     clips = Clips.of((media(example), name) for example in examples for name in example.media)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
         rows: dict[int, list[tuple[str, MediaFolder, Future[ReadMedium | str]]]] = {}
-        reading: dict[tuple[int, str, bool], Future[ReadMedium | str]] = {}
+        reading: dict[tuple[int, str, str], Future[ReadMedium | str]] = {}
         total = 0
         for place, example in enumerate(examples):
             folder = media(example)
             rows[place] = []
-            for name, is_sound in zip(example.media, example.sounds, strict=True):
+            for name, column in zip(example.media, example.columns, strict=True):
                 # a window is decoded where it is read, boxes of an image have its bytes in common
                 read = name if is_window(name) else whole_name(name)
-                key = (id(folder), read, is_sound)  # other folders may have a file of this name
+                key = (id(folder), read, column)  # other folders may have a file of this name
                 if key not in reading and (is_window(read) or is_packed(read)):
                     reading[key] = Future()
-                    reading[key].set_result(medium := _read(read, folder, clips, is_sound=is_sound))
+                    reading[key].set_result(medium := _read(read, folder, clips, column))
                     total += medium.bytes if isinstance(medium, ReadMedium) else 0
                 elif key not in reading:
-                    reading[key] = pool.submit(_read, read, folder, clips, is_sound=is_sound)
+                    reading[key] = pool.submit(_read, read, folder, clips, column)
                     total += folder.size(read) or 0
                 rows[place].append((name, folder, reading[key]))
             if total >= WINDOW_BYTES or place == len(examples) - 1:
@@ -238,25 +231,17 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                 rows, reading, total = {}, {}, 0
 
 
-def _read(name: str, media: MediaFolder, clips: Clips, *, is_sound: bool) -> ReadMedium | str:
+def _read(name: str, media: MediaFolder, clips: Clips, column: str) -> ReadMedium | str:
     try:
-        if is_window(name) and not is_sound:
+        if is_window(name) and column == IMAGE_COLUMN:
             digest, video = clips.read(media, name)
             sizes = [frame.size for frame in video.frames]
-            is_video = media.rules.video != FRAMES
-            return ReadMedium(digest, WindowMedium(name, video), sizes, is_video)
+            outline = Outline(VIDEOS.kind_in_prompt(media.rules), sizes)
+            return ReadMedium(digest, WindowMedium(name, video), outline)
         data = media.read(name)
     except MediaError as error:
         return str(error)
-    medium = Medium(name, data)
-    if is_sound:
-        seconds = seconds_of(data, media.rules.audio_max_seconds)
-        return ReadMedium(sha256(data), medium, [], seconds=seconds)
-    frames = media.rules.video_frames or DEFAULT_FRAMES
-    is_video = media.rules.video != FRAMES and container_of(data) is not None
-    is_heard = is_video and media.rules.video == WITH_SOUND
-    seconds = seconds_of(data, media.rules.audio_max_seconds) if is_heard else None
-    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video, seconds)
+    return ReadMedium(sha256(data), Medium(name, data), outline_of(data, media.rules, column))
 
 
 def _part(name: str, media: MediaFolder, whole: ReadMedium | str) -> ReadMedium | str:
@@ -264,9 +249,9 @@ def _part(name: str, media: MediaFolder, whole: ReadMedium | str) -> ReadMedium 
     box = box_of(name)
     if not box or isinstance(whole, str) or not isinstance(whole.medium, Medium):
         return whole
-    sizes = part_sizes(whole.sizes, name, media.rules.box_margin)
-    medium = Medium(name, whole.medium.data)
-    return replace(whole, sha256=whole.sha256 + box, medium=medium, sizes=sizes)
+    sizes = part_sizes(whole.outline.sizes, name, media.rules.box_margin)
+    medium, outline = Medium(name, whole.medium.data), replace(whole.outline, sizes=sizes)
+    return replace(whole, sha256=whole.sha256 + box, medium=medium, outline=outline)
 
 
 def ahead(items: Iterator[T]) -> Generator[T, None, None]:

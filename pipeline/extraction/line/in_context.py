@@ -29,7 +29,7 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.input_names import IDS, MASK, NEXT_POSITIONS, POSITIONS
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 
 NO_CONTEXT = -1
 """Of a prompt that is not asked after demonstrations."""

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from savs.datasets.example import sounds_among
-from savs.datasets.media.media import MediaRules, decode_medium, video_pieces
-from savs.datasets.media.sounds import DEFAULT_RATE
-from savs.datasets.media.videos import Decoded, Video
+from savs.datasets.example import columns_of
+from savs.datasets.media.media import MediaRules, decode_medium
+from savs.datasets.media_kinds.catalogue import COLUMNS, Decoded
+from savs.datasets.media_kinds.decoders.videos import Video, video_pieces
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.prompts.chat import PROMPTS
@@ -50,9 +51,9 @@ class Request:
     """The demonstrations after which they are asked, too, by number; -1 for none."""
 
     @property
-    def sounds(self) -> tuple[bool, ...]:
-        """Whether each medium is read as a sound."""
-        return sounds_among(self.prompt, len(self.media))
+    def columns(self) -> tuple[str, ...]:
+        """As what each medium is read, see `columns_of`."""
+        return columns_of(self.prompt, len(self.media))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Medium:
     """As the first row names it, for messages."""
     data: bytes
 
-    def decode(self, rules: MediaRules, sound_rate: int | None) -> list[Decoded]:
+    def decode(self, rules: MediaRules, column: str) -> Sequence[Decoded]:
         """Return what stands in a prompt for it, see `decode_medium`."""
-        return decode_medium(self.data, self.name, rules, sound_rate)
+        return decode_medium(self.data, self.name, rules, column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,9 @@ class WindowMedium:
     name: str
     video: Video
 
-    def decode(self, rules: MediaRules, sound_rate: int | None) -> list[Decoded]:
+    def decode(self, rules: MediaRules, column: str) -> Sequence[Decoded]:
         """Return what stands in a prompt for it; MediaError if that has a sound."""
-        del sound_rate
+        del column
         return video_pieces(self.video, self.name, rules)
 
 
@@ -242,17 +243,16 @@ def make_batches(
     return batches
 
 
-def _media(request: Request) -> tuple[int, int]:
-    """Return how many images and how many sounds the model gets."""
-    return request.images, sum(request.sounds)
+def _media(request: Request) -> tuple[int, ...]:
+    """Return how many images the model gets, and how many media of other columns."""
+    others = (request.columns.count(column) for column in COLUMNS if column != IMAGE_COLUMN)
+    return request.images, *others
 
 
 PIXELS_A_TOKEN = 28 * 28
 """Where a processor does not tell: patches of 14 pixels a side, four of which are one token."""
 LEAST_IMAGE_TOKENS, MOST_IMAGE_TOKENS = 64, 4096
 """Bounds of that estimate for one image."""
-SOUND_TOKENS = 25
-"""Tokens a second of a sound where a processor does not tell: most models have 12.5 or 25."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,25 +266,19 @@ class TokenCounter:
         """Return the tokens of an image of a size in pixels."""
         if not self.encoder.reads_prompts:
             return image_tokens(self.encoder.config)
-        count = self._of_processor("num_image_tokens", image_sizes=[(height, width)])
+        count = self.of_processor("num_image_tokens", "image_sizes", (height, width))
         estimate = min(width * height // PIXELS_A_TOKEN, MOST_IMAGE_TOKENS)
         return max(estimate, LEAST_IMAGE_TOKENS) if count is None else count
 
-    def sound(self, seconds: float) -> int:
-        """Return the tokens of a sound."""
-        samples = round(seconds * (self.encoder.sound_rate or DEFAULT_RATE))
-        count = self._of_processor("num_audio_tokens", audio_lengths=[samples])
-        return round(seconds * SOUND_TOKENS) if count is None else count
+    @property
+    def processor(self) -> Any:
+        """The processor of the model."""
+        return self.encoder.processor
 
     @lru_cache(maxsize=4096)  # noqa: B019 - as above
-    def video(self, frames: int, width: int, height: int) -> int:
-        """Return the tokens of a video whose frames have a size in pixels."""
-        count = self._of_processor("num_video_tokens", video_sizes=[(frames, height, width)])
-        return frames * self.image(width, height) if count is None else count
-
-    def _of_processor(self, kind: str, **media: Any) -> int | None:
+    def of_processor(self, kind: str, name: str, size: Any) -> int | None:
         """Return the tokens of a medium as the processor counts them; None if it does not."""
         try:
-            return int(self.encoder.processor._get_num_multimodal_tokens(**media)[kind][0])
+            return int(self.processor._get_num_multimodal_tokens(**{name: [size]})[kind][0])
         except Exception:  # half of the processors have it, each for itself
             return None

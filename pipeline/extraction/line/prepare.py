@@ -9,16 +9,17 @@ from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
-from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import pictures_in
-from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
-from savs.datasets.media.videos import Decoded, all_sounds_of, images_of
+from savs.datasets.media_kinds.catalogue import Decoded, images_of, pictures_in
+from savs.datasets.media_kinds.decoders.images import thumbnail
+from savs.datasets.media_kinds.decoders.videos import all_sounds_of
+from savs.datasets.media_kinds.images import IMAGES
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.prompts.input_names import GRID, TEXT, in_type
-from savs.pipeline.prompts.media import Pieces, images_in, is_plain, shape_of
+from savs.pipeline.prompts.media.catalogue import INPUTS, images_in, is_plain, shape_of
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.stores.format.layout import THUMBNAIL_PX
 
 SIZES_ALONE = {"device": "meta"}
@@ -36,18 +37,18 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PassSettings) -> Done:
     refused: list[Refused] = []
     usable: list[tuple[int, Pieces]] = []
     small: dict[int, bytes] = {}
-    thumbnails: dict[tuple[str, bool], bytes] = {}
-    decoded: dict[tuple[str, bool], list[Decoded]] = {}
-    reasons: dict[tuple[str, bool], str] = {}
-    wanted = {key for r in job.requests for key in zip(r.media, r.sounds, strict=True)}
-    for digest, is_sound in sorted(wanted):  # so boxes of an image, decoded once, are adjacent
-        medium, rate = job.media[digest], encoder.sound_rate_or_default if is_sound else None
+    thumbnails: dict[tuple[str, str], bytes] = {}
+    decoded: dict[tuple[str, str], Sequence[Decoded]] = {}
+    reasons: dict[tuple[str, str], str] = {}
+    wanted = {key for r in job.requests for key in zip(r.media, r.columns, strict=True)}
+    for digest, column in sorted(wanted):  # so boxes of an image, decoded once, are adjacent
+        rules = encoder.decoding(settings.rules, column)
         try:
-            decoded[digest, is_sound] = medium.decode(settings.rules, rate)
+            decoded[digest, column] = job.media[digest].decode(rules, column)
         except MediaError as error:
-            reasons[digest, is_sound] = str(error)
+            reasons[digest, column] = str(error)
     for request in job.requests:
-        media = list(zip(request.media, request.sounds, strict=True))
+        media = list(zip(request.media, request.columns, strict=True))
         if wrong := [reasons[key] for key in media if key in reasons]:
             refused.append(Refused(request.number, wrong[0]))
             continue
@@ -80,10 +81,9 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PassSettings) -> Done:
 
 def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:
     """Return a prompt in reading order with its media decoded; MediaError if one cannot be."""
-    rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
     decoded = [
-        media.decode(name, rate if is_sound else None)
-        for name, is_sound in zip(example.media, example.sounds, strict=True)
+        media.decode(name, column, encoder.decoding(media.rules, column) if encoder else None)
+        for name, column in zip(example.media, example.columns, strict=True)
     ]
     return arrange(
         example.prompt, decoded, SPLIT if encoder is None else encoder.options.placeholders
@@ -118,11 +118,9 @@ def _encode(
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
             reason = str(error) if isinstance(error, ValueError | IndexError) else repr(error)
-            seconds = [round(sound.seconds, 1) for sound in sounds_of(batch[0][1])]
-            sizes = [image.size for image in images_of(batch[0][1])]
-            media = [f"images of {sizes} px"] if sizes or not seconds else []
-            media += [f"sounds of {seconds} s"] if seconds else []
-            what = " and ".join(media)
+            media = {kind: inputs.among(batch[0][1]) for kind, inputs in INPUTS.items()}
+            said = [INPUTS[kind].said(of_kind) for kind, of_kind in media.items() if of_kind]
+            what = " and ".join(filter(None, said)) or INPUTS[IMAGES].said([])
             return [Refused(numbers[0], f"the processor refuses it ({what}): {reason}")]
         half = len(batch) // 2
         return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)

@@ -21,7 +21,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import template_errors
 from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS, UNLABELLED
 

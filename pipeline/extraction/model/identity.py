@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from savs.datasets.example import FRAMES
+from savs.datasets.media_kinds.images import IMAGES
 from savs.pipeline.extraction.effects import values_in_identity
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.prompts.media_places import AUDIO, SOUND_PROBES, media_places
+from savs.pipeline.prompts.media.catalogue import INPUTS
+from savs.pipeline.prompts.media_places import media_places
 from savs.stores import Identity
 from savs.stores.format.layout import (
     HEADS_SITE,
@@ -63,11 +64,10 @@ def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[st
         "max_pixels": options.max_pixels,
         **media,
     }
-    if media.get("video", FRAMES) != FRAMES:
-        facts["video_settings"] = _settings_digest(getattr(processor, "video_processor", None))
-    if "audio" in media:
-        facts["audio_rate"] = encoder.sound_rate
-        facts["audio_settings"] = _settings_digest(getattr(processor, "feature_extractor", None))
+    for inputs in INPUTS.values():
+        if inputs.settings and inputs.is_recorded(media):
+            facts |= inputs.facts(processor)
+            facts[inputs.settings] = _settings_digest(getattr(processor, inputs.part, None))
     return facts
 
 
@@ -82,10 +82,12 @@ def prompt_digest(processor: Any) -> str:
     """
     form = {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
     places = media_places(processor)
-    if places is not None and places.moves():
-        form["images_at_marks"] = places.joining()
-    if places is not None and places.mark_of(AUDIO) is not None and places.moves(SOUND_PROBES):
-        form["sounds_at_marks"] = places.joining(AUDIO)
+    for kind, inputs in INPUTS.items():
+        if places is None or not inputs.probes:
+            continue
+        is_seen = kind is IMAGES or places.mark_of(inputs.letter) is not None
+        if is_seen and places.moves(inputs.probes):
+            form[f"{kind.noun}s_at_marks"] = places.joining(inputs.letter)
     return digest(form)
 
 

@@ -26,7 +26,7 @@ from savs.pipeline.extraction.model.reading import NO_FEATURES, Features, Launch
 from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
 from savs.pipeline.extraction.model.tower_attention import RUNS
 from savs.pipeline.prompts.input_names import CHUNK_ENDS, MASK, NEXT_POSITIONS, PIXELS, in_type
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.stores import Identity, LayerGrid
 from savs.stores.format.layout import digest
 

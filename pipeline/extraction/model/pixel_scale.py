@@ -12,7 +12,8 @@ import torch
 
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.prompts.input_names import PIXELS
-from savs.pipeline.prompts.media import Pieces, is_plain
+from savs.pipeline.prompts.media.catalogue import is_plain
+from savs.pipeline.prompts.media.inputs import Pieces
 
 CLOSE = 1e-6
 """Greatest difference of a normalised pixel: devices differ in the last bit of a division."""

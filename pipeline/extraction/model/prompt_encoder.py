@@ -20,7 +20,11 @@ from typing import Any
 
 import torch
 
-from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.datasets.media.media import MediaRules
+from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.foundation.errors import SavsError
 from savs.foundation.plugin_calls import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe
@@ -28,7 +32,8 @@ from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.model_options import ADDED_MODELS, ModelOptions, plain_name
 from savs.pipeline.prompts.chat import chat_inputs, conversation_inputs
-from savs.pipeline.prompts.media import IMAGES, KINDS_OF_MEDIA, SOUNDS, Kind, Pieces
+from savs.pipeline.prompts.media.catalogue import INPUTS
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import takes
 from savs.pipeline.prompts.prompt_form import PromptForm
 from savs.pipeline.running.user_files import load_file
@@ -171,18 +176,18 @@ class PromptEncoder:
     @property
     def sound_rate(self) -> int | None:
         """Samples a second of the sounds that the model reads; None if it reads none."""
-        return SOUNDS.reader(self.processor) if self.takes(SOUNDS) else None
+        return INPUTS[SOUNDS].reader(self.processor) if self.takes(SOUNDS) else None
 
-    @property
-    def sound_rate_or_default(self) -> int:
-        """The same, where a sound is decoded to be refused later."""
-        return self.sound_rate or DEFAULT_RATE
-
-    def takes(self, kind: Kind) -> bool:
+    def takes(self, kind: MediumKind) -> bool:
         """Return whether the model reads a kind of media in prompts."""
         if self.code.to_inputs is not None:
             return kind is IMAGES
         return takes(self.processor, kind)
+
+    def decoding(self, rules: MediaRules, column: str) -> MediaRules:
+        """Return rules by which media of a column are decoded as the model reads them."""
+        kind = KIND_OF_COLUMN[column]
+        return INPUTS[kind].decoding(self.processor, rules) if self.takes(kind) else rules
 
     @property
     def is_dual(self) -> bool:
@@ -220,9 +225,9 @@ class PromptEncoder:
         raise anything else.
         """
         if self.code.to_inputs is not None:
-            for kind in KINDS_OF_MEDIA:
-                if not self.takes(kind) and any(map(kind.among, prompts)):
-                    raise ValueError(f"{kind.not_for_code}; {kind.instead}")
+            for kind, inputs in INPUTS.items():
+                if not self.takes(kind) and any(map(inputs.among, prompts)):
+                    raise ValueError(f"{inputs.not_for_code}; {inputs.instead}")
         with _TOKENIZING:
             if image_options is not None:
                 to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import MissingExtraError, ModelError
 from savs.pipeline.extraction.effects import changed_fields
 from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
@@ -39,7 +40,6 @@ from savs.pipeline.extraction.model.vllm_heads import put_heads
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import HEADS_IN_VLLM
 from savs.pipeline.prompts.chat import PROMPTS
-from savs.pipeline.prompts.media import VIDEOS
 from savs.pipeline.running.option_texts import VLLM
 
 KEPT_BYTES = 2**30

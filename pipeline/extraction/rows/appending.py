@@ -14,9 +14,11 @@ import polars as pl
 from savs.datasets import Example
 from savs.datasets.benchmarks.options import under_one_prompt
 from savs.datasets.media.media import MediaFolder
+from savs.datasets.media_kinds.catalogue import KIND_OF_COLUMN, KINDS
+from savs.datasets.media_kinds.medium import IMAGE_COLUMN, MediumKind
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.leaks import find_leaks
-from savs.datasets.splits.shared_media import content_table, digests_of, media_names
+from savs.datasets.splits.shared_media import columns_read, content_table, digests_of, media_names
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
@@ -40,14 +42,20 @@ class WantedExamples:
     """Split and id of each example that was given: their media can be read."""
     notes: Sequence[str]
     """What a user should know before the run."""
-    has_videos: bool
-    """Whether some media are videos, those of the store included."""
+    other_kinds: frozenset[MediumKind]
+    """Kinds of media that are read as images and are none, those of the store included."""
     labelled: Sequence[Example] | None = None
     """The training examples as they count after the run, where not as they were planned."""
     revision: Revision = UNREVISED
     """What else changes in the store."""
     warnings: Sequence[str] = ()
     """The notes that still matter after the run."""
+
+    @property
+    def kinds(self) -> frozenset[MediumKind]:
+        """Kinds of all media."""
+        columns = columns_read(self.examples)
+        return self.other_kinds.union(KIND_OF_COLUMN[column] for column in columns)
 
     def can_redo(self, spec: ShardSpec, ids: Sequence[str]) -> bool:
         """Return whether a shard of these examples can be made again."""
@@ -58,7 +66,7 @@ def wanted_examples(source: Source) -> WantedExamples:
     """Return the examples of a run that is given all of them."""
     examples = source.examples()
     notes = source.notes(examples)  # media at URLs are fetched by then
-    return WantedExamples(examples, examples, _ids(examples), notes, source.has_videos(examples))
+    return WantedExamples(examples, examples, _ids(examples), notes, source.other_kinds(examples))
 
 
 def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
@@ -101,14 +109,19 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += label_doubts(once, "test", source.labels.kind)
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
-    has_videos = had_videos(store) or source.has_videos(input_splits)
-    return WantedExamples(examples, todo, _ids(input_splits), notes, has_videos)
+    kinds = other_kinds_of(store) | source.other_kinds(input_splits)
+    return WantedExamples(examples, todo, _ids(input_splits), notes, kinds)
 
 
-def had_videos(store: FeatureStore) -> bool:
-    """Return whether some media of a store are videos, as far as it records that."""
-    # both are recorded if there are videos; one alone was only asked for
-    return {"video", "video_frames"} <= store.manifest.identity.processor.keys()
+def other_kinds_of(store: FeatureStore) -> frozenset[MediumKind]:
+    """Return the kinds of media of a store that are read as images, as far as it records that."""
+    # all facts are recorded if there are such media; one alone was only asked for
+    facts = store.manifest.identity.processor.keys()
+    return frozenset(
+        kind
+        for kind in KINDS
+        if kind.column == IMAGE_COLUMN and kind.recorded and kind.recorded.keys() <= facts
+    )
 
 
 def _require_none_out(store: FeatureStore, source: Source) -> None:

@@ -18,7 +18,6 @@ from savs.datasets.benchmarks.options import under_one_prompt
 from savs.datasets.errors import SourceError
 from savs.datasets.example import first_few
 from savs.datasets.media.media import sha256
-from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.splits.labels import (
     check_splits,
     label_doubts,
@@ -38,7 +37,7 @@ from savs.pipeline.extraction.recorded_options import CREDENTIALS
 from savs.pipeline.extraction.rows.appending import (
     WantedExamples,
     as_examples,
-    had_videos,
+    other_kinds_of,
     stored_rows,
 )
 from savs.pipeline.extraction.rows.reconciliation import (
@@ -256,8 +255,8 @@ class _Follower:
         example = given.example
         media = self.source.media(example.split)
         try:
-            for name, is_sound in zip(example.media, example.sounds, strict=True):
-                media.decode(name, *([DEFAULT_RATE] if is_sound else []))
+            for name, column in zip(example.media, example.columns, strict=True):
+                media.decode(name, column)
         except MediaError:
             return True
         return False
@@ -434,13 +433,13 @@ class _Follower:
             if self.stored[split].examples[name].media == given.example.media
             and split == given.example.split
         )
-        is_of_videos = self.store is not None and had_videos(self.store)
+        kinds = self.source.other_kinds(self.given)
         return WantedExamples(
             examples=examples,
             todo=self.todo,
             readable=readable,
             notes=[first, *self.notes, *self.warnings],
-            has_videos=is_of_videos or self.source.has_videos(self.given),
+            other_kinds=kinds if self.store is None else kinds | other_kinds_of(self.store),
             labelled=[row.example for row in now.get("train", ())],
             revision=revision,
             warnings=self.warnings,

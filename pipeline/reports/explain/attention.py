@@ -8,8 +8,7 @@ import numpy as np
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaFolder
-from savs.datasets.media.sounds import sounds_of
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media_kinds.catalogue import other_than_images
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.heads.centroids import cosines, leads
@@ -115,12 +114,10 @@ def view_example(
         raise ReportError(f"example {evidence.id!r} has no image to look at")
     example = Example(evidence.id, "test", 0, None, prompt, tuple(media))
     pieces = pieces_of(example, folder, model.encoder)
-    if sounds_of(pieces):
-        raise ReportError(f"example {evidence.id!r} is about a sound, and maps show images")
-    if videos_of(pieces):
+    if (other := other_than_images(pieces)) is not None:
         raise ReportError(
-            f"example {evidence.id!r} is about a video, and maps show images; features of its"
-            " frames have maps: run savs extract --video frames"
+            f"example {evidence.id!r} is about {other.a_noun}, and maps show images"
+            f"{other.in_images}"
         )
     heads = model_heads(evidence.trained.selection.heads)
     if not heads:

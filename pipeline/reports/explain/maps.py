@@ -14,7 +14,8 @@ from savs.pipeline.extraction.model.attention_rows import keep_last_rows, writte
 from savs.pipeline.extraction.model.hook_points import IMAGE_TOKENS
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.prompts.input_names import GRID
-from savs.pipeline.prompts.media import Pieces, images_in, map_images
+from savs.pipeline.prompts.media.catalogue import images_in, map_images
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
 

@@ -12,11 +12,11 @@ import polars as pl
 
 from savs.datasets import MediaError
 from savs.datasets.media.clips import Clips
-from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaFolder, MediaRules, decode_file, digest_of, pictures_in
-from savs.datasets.media.sounds import playable, sounds_of
-from savs.datasets.media.videos import Decoded
-from savs.datasets.windows import is_window
+from savs.datasets.media.media import MediaFolder, MediaRules, decode_file, digest_of
+from savs.datasets.media_kinds.catalogue import Decoded, kind_of, pictures_in
+from savs.datasets.media_kinds.decoders.images import thumbnail
+from savs.datasets.media_kinds.medium import Player
+from savs.datasets.parts import is_window
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -41,16 +41,14 @@ class Picture:
     """`frame 2 of 8` where it comes from a video."""
     place: int = 0
     """Number of the image among all of its example, from 0: not all of them are on the page."""
-    seconds: float | None = None
-    """Duration of the sound, for a waveform."""
-    opus: bytes = b""
-    """The sound, for a player; empty for images."""
+    player: Player | None = None
+    """What plays the medium; None for images."""
 
     @property
     def size(self) -> str:
         """The size of the medium for a caption."""
-        if self.seconds is not None:
-            return f"{self.seconds:.1f} s"
+        if self.player is not None:
+            return self.player.length
         return f"{self.width} \u00d7 {self.height} px"
 
     @property
@@ -76,7 +74,8 @@ def no_picture(name: str, side: int) -> Picture:
 
 def pictures_of(name: str, decoded: Sequence[Decoded], side: int) -> list[Picture]:
     """Return the pictures of a medium: its image, each frame of a video, a sound's waveform."""
-    images, sounds = pictures_in(decoded), sounds_of(decoded)
+    images = pictures_in(decoded)
+    player = kind_of(decoded[0]).player(decoded[0]) if decoded else None
     return [
         Picture(
             name,
@@ -86,8 +85,7 @@ def pictures_of(name: str, decoded: Sequence[Decoded], side: int) -> list[Pictur
             side,
             f"frame {place + 1} of {len(images)}" if len(images) > 1 else "",
             place,
-            sounds[0].seconds if sounds else None,
-            playable(sounds[0]) if sounds else b"",
+            player,
         )
         for place, image in enumerate(images)
     ]
@@ -174,7 +172,7 @@ class Images:
         return pictures_of(name, decoded, self.side)
 
     def _within_limit(self, picture: Picture) -> Picture:
-        size = len(picture.jpeg) + len(picture.opus)
+        size = len(picture.jpeg) + (len(picture.player.data) if picture.player else 0)
         if size > self.left:
             self.dropped += 1
             return no_picture(picture.name, self.side)

@@ -7,8 +7,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import MediaFolder
-from savs.datasets.parts import PATTERN
-from savs.datasets.windows import Window, split_window
+from savs.datasets.parts import PATTERN, Window, split_window
 from savs.pipeline.reports.pages.charts import TONES, Chart, Value, draw_lines, nice_ticks
 from savs.pipeline.reports.pages.pictures import Images, KnownImages, Picture
 from savs.pipeline.targets.target import best_votes

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark, Example, MediaError, MediaFolder
 from savs.datasets.example import KEEP, SPLIT, split_prompt
-from savs.datasets.media.sounds import DEFAULT_RATE
-from savs.datasets.media.videos import Decoded
+from savs.datasets.media_kinds.catalogue import Decoded
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import (
     ModelOptions,
@@ -255,12 +254,12 @@ def _decoded(
     example: Example, media: MediaFolder, word: "Wording | None"
 ) -> tuple[list[list[Decoded]], str | None]:
     """Return what each medium shows, nothing of an unusable one, and why it is."""
-    rate = DEFAULT_RATE if word is None else word.encoder.sound_rate_or_default
     decoded: list[list[Decoded]] = []
     reason = None
-    for name, is_sound in zip(example.media, example.sounds, strict=True):
+    for name, column in zip(example.media, example.columns, strict=True):
+        rules = media.rules if word is None else word.encoder.decoding(media.rules, column)
         try:
-            decoded.append(media.decode(name, rate if is_sound else None))
+            decoded.append(media.decode(name, column, rules))
         except MediaError as error:
             decoded.append([])
             reason = reason or str(error)

@@ -8,11 +8,12 @@ from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media.catalogue import INPUTS
+from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import kinds_of, media_places
 
 IMAGE_IDS = tuple(
-    f"{kind}_token_{name}" for kind in ("image", "video", "audio") for name in ("id", "index")
+    f"{inputs.word}_token_{name}" for inputs in INPUTS.values() for name in ("id", "index")
 )
 """Names of the tokens of images, videos and sounds in configurations and processors."""
 

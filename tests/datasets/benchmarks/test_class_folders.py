@@ -7,12 +7,14 @@ import pytest
 
 from savs.datasets import Example, OptionError, SourceError, find_benchmark, read_examples
 from savs.datasets.benchmarks.class_folders import (
-    IMAGE_FOLDER,
+    FOLDERS,
     QUESTION,
     ask,
+    folder_kind,
     folder_notes,
-    holds_sounds,
 )
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.sounds import SOUNDS
 
 BENCHMARK = find_benchmark("image-folder")
 
@@ -123,13 +125,13 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_question_words_the_prompt_and_is_part_of_the_identity(tmp_path: Path) -> None:
-    asked = ask(IMAGE_FOLDER, "Which <image> is it?")
+    asked = ask(FOLDERS[IMAGES], "Which <image> is it?")
     (example,) = read_examples(asked, filled(tmp_path, "a/1.png"), "test")
     assert example.prompt == "Which <image> is it?"
     assert (asked.name, asked.options) == ("image-folder", {"question": "Which <image> is it?"})
     assert BENCHMARK.options == {"question": QUESTION}
     with pytest.raises(OptionError, match="`question` is empty"):
-        ask(IMAGE_FOLDER, "  ")
+        ask(FOLDERS[IMAGES], "  ")
 
 
 @pytest.mark.parametrize("name", ["unlabelled", "unlabeled"])
@@ -168,4 +170,4 @@ def test_a_folder_without_one_of_that_name_is_unlabelled_as_a_whole(tmp_path: Pa
 def test_a_folder_of_sounds_has_a_sound_and_nothing_to_see(
     tmp_path: Path, names: list[str], are_sounds: bool
 ) -> None:
-    assert holds_sounds(filled(tmp_path, *names)) is are_sounds
+    assert (folder_kind(filled(tmp_path, *names)) is SOUNDS) == are_sounds

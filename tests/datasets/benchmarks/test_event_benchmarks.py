@@ -8,8 +8,8 @@ import pytest
 from savs.datasets import DatasetError, find_benchmark, read_examples
 from savs.datasets.benchmarks.events import UNDIVIDED
 from savs.datasets.metrics.frames import EVENTS, FRAME_METRICS
+from savs.datasets.parts import Window
 from savs.datasets.rows.plugin_guard import compute_metrics, label_window
-from savs.datasets.windows import Window
 
 ANNOTATIONS = "Temporal_Anomaly_Annotation_for_Testing_Videos.txt"
 UCF = """Abuse028_x264.mp4  Abuse  165  240  -1  -1

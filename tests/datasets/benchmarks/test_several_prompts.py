@@ -39,11 +39,11 @@ def test_media_follow_the_marks_of_each_prompt():
     """A sound and an image in the order of another prompt would be read as each other."""
     one = example(prompt="Is <audio> the sound of <image>?", media=("a.wav", "a.png"))
     prompts = (one.prompt, "Does <image> fit <audio>?", "What is it?")
-    found = [(e.prompt, e.media, e.sounds) for e in under_each_prompt([one], prompts)]
+    found = [(e.prompt, e.media, e.columns) for e in under_each_prompt([one], prompts)]
     assert found == [
-        (prompts[0], ("a.wav", "a.png"), (True, False)),
-        (prompts[1], ("a.png", "a.wav"), (False, True)),
-        ("<audio>What is it?", ("a.png", "a.wav"), (False, True)),
+        (prompts[0], ("a.wav", "a.png"), ("audio", "image")),
+        (prompts[1], ("a.png", "a.wav"), ("image", "audio")),
+        ("<audio>What is it?", ("a.png", "a.wav"), ("image", "audio")),
     ]
 
 

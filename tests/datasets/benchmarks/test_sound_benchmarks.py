@@ -152,7 +152,9 @@ def test_a_published_file_is_read(tmp_path: Path, case: str) -> None:
     name, file, text, expected = FILES[case]
     found = read(name, tmp_path / file, text)
     assert [(e.label, e.prompt, *e.media, e.group, e.category) for e in found] == expected
-    assert all(example.sounds == (name != "vggsound-video",) for example in found)
+    assert all(
+        example.columns == ("image" if name == "vggsound-video" else "audio",) for example in found
+    )
 
 
 def test_columns_that_split_a_file_are_kept(tmp_path: Path) -> None:

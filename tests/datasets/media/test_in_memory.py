@@ -8,8 +8,8 @@ from input_folder import exif, saved
 from PIL import Image
 
 from savs.datasets import MediaError
-from savs.datasets.media.images import decode_image
 from savs.datasets.media.in_memory import file_bytes
+from savs.datasets.media_kinds.decoders.images import decode_image
 
 RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 255, (6, 9, 3), dtype=np.uint8)

@@ -21,16 +21,18 @@ from input_folder import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError
-from savs.datasets.media import containers
-from savs.datasets.media.containers import LEAST_BYTES, NamedBytes, declared_samples
-from savs.datasets.media.images import decode_image
 from savs.datasets.media.media import (
     MediaFolder,
     MediaRules,
     decode_medium,
-    image_sizes,
 )
-from savs.datasets.media.videos import decode_video, images_of
+from savs.datasets.media_kinds.catalogue import images_of
+from savs.datasets.media_kinds.decoders import containers
+from savs.datasets.media_kinds.decoders.containers import LEAST_BYTES, NamedBytes, declared_samples
+from savs.datasets.media_kinds.decoders.images import decode_image
+from savs.datasets.media_kinds.decoders.videos import decode_video
+from savs.datasets.media_kinds.decoding import Decoding
+from savs.datasets.media_kinds.images import IMAGES
 
 BOMBS = {
     "an MP4 that names few bytes as millions of frames": (
@@ -111,7 +113,7 @@ def test_a_header_that_takes_minutes_is_refused_wherever_its_comment_is(
         parts[place + 1 : place + 1] = [comment]
         with pytest.raises(MediaError, match="x cannot be decoded: its header has no size within"):
             decode_image(b"\n".join(parts) + b"\n" + body, "x")
-        assert image_sizes(b"\n".join(parts) + b"\n" + body) == [(0, 0)]
+        assert IMAGES.outline(b"\n".join(parts) + b"\n" + body, Decoding()).sizes == [(0, 0)]
 
 
 @pytest.mark.thorough
@@ -177,7 +179,7 @@ def test_bands_of_rows_are_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPat
         image = Image.merge(mode, [image] * len(mode))
     data = saved(image, "PNG")
     whole = decode_image(data, "x").tobytes()
-    monkeypatch.setattr("savs.datasets.media.images.BAND_PIXELS", 100)  # two rows
+    monkeypatch.setattr("savs.datasets.media_kinds.decoders.images.BAND_PIXELS", 100)  # two rows
     assert decode_image(data, "x").tobytes() == whole
 
 

@@ -8,8 +8,8 @@ from input_folder import exif, saved
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.media import MediaRules, decode_medium, image_sizes
-from savs.datasets.media.videos import images_of
+from savs.datasets.media.media import MediaRules, decode_medium
+from savs.datasets.media_kinds.catalogue import images_of, outline_of
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: st
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sizes_are_those_of_the_upright_image(orientation):
     data = saved(Image.new("RGB", (120, 40)), "JPEG", exif=exif(orientation))
-    assert image_sizes(data) == [images_of(decode_medium(data, "x.jpg"))[0].size]
+    assert outline_of(data, MediaRules()).sizes == [images_of(decode_medium(data, "x.jpg"))[0].size]
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,11 @@ def test_sizes_are_those_of_the_upright_image(orientation):
     ],
 )
 def test_sizes_of_other_formats_and_of_what_cannot_be_read(data, size):
-    assert image_sizes(data) == [size]
+    assert outline_of(data, MediaRules()).sizes == [size]
 
 
 def test_a_video_has_the_size_of_its_frames_each():
     data = encode("mp4", [plain((200, 30, 30)) for _ in range(6)])
-    frames = images_of(decode_medium(data, "x.mp4", MediaRules(video_frames=4)))
-    assert image_sizes(data, 4) == [frame.size for frame in frames]
+    rules = MediaRules(video_frames=4)
+    frames = images_of(decode_medium(data, "x.mp4", rules))
+    assert outline_of(data, rules).sizes == [frame.size for frame in frames]

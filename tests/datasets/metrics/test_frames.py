@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from savs.datasets.metrics.frames import EVENTS, FRAME_METRICS, frame_metrics, spread
 from savs.datasets.metrics.ranking import average_precision_units, roc_auc_units
-from savs.datasets.windows import Window
+from savs.datasets.parts import Window
 from savs.pipeline.statistics.intervals import summarise
 
 RATE = 10

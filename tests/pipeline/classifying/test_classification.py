@@ -14,7 +14,7 @@ from web import serve
 
 from savs import classify, evaluate, load_selection, save_selection, select
 from savs.datasets import RowError, SourceError
-from savs.datasets.benchmarks.class_folders import OF_IMAGES
+from savs.datasets.media_kinds.images import IMAGES
 from savs.pipeline.classifying.new_images import MediaNames
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.readouts import READOUTS
@@ -113,7 +113,7 @@ def test_a_folder_below_a_hidden_one_has_its_images(tmp_path) -> None:
     folder = tmp_path / ".kept" / "photos"
     folder.mkdir(parents=True)
     (folder / "a.jpg").touch()
-    assert [*MediaNames(OF_IMAGES).of(str(folder))] == [str(folder / "a.jpg")]
+    assert [*MediaNames(IMAGES).of(str(folder))] == [str(folder / "a.jpg")]
 
 
 def test_images_in_linked_folders_are_named_as_in_training(tmp_path):
@@ -123,7 +123,7 @@ def test_images_in_linked_folders_are_named_as_in_training(tmp_path):
         (folder / "a.jpg").touch()
     (photos / "link").symlink_to(tmp_path / "far")
     (photos / "link" / "back").symlink_to(photos)
-    found = [*MediaNames(OF_IMAGES).of(str(photos))]
+    found = [*MediaNames(IMAGES).of(str(photos))]
     assert found == [str(photos / name) for name in ("a.jpg", "link/a.jpg")]
 
 

@@ -27,7 +27,7 @@ from savs import (
     select,
 )
 from savs.datasets import MediaError
-from savs.datasets.media.images import decode_image
+from savs.datasets.media_kinds.decoders.images import decode_image
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying import image_heads
 from savs.pipeline.demo import DEMO_MODEL

@@ -25,7 +25,7 @@ from savs import (
 )
 from savs.datasets import MediaError, OptionError, RowError
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.sounds import decode_sound
+from savs.datasets.media_kinds.decoders.sounds import decode_sound
 from savs.pipeline.app.answers import answer
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
@@ -339,7 +339,7 @@ def test_a_folder_of_sounds_becomes_a_classifier(tiny_model, tmp_path):
     assert {one.name: one.said.prediction for one in told.answers} == {
         Path(name).name: kind for name, kind in answers.items()
     }
-    assert all(one.pictures[0].opus for one in told.answers)
+    assert all(one.pictures[0].player.data for one in told.answers)
     again = select(store, readout="vote", heads=2)
     assert evaluate(store, again, on="folds").metrics[0].value > 0.9
 
@@ -370,7 +370,7 @@ def test_pages_play_the_sounds(clips, tiny_model, tmp_path):
     shown = content.splits[0].shown[0]
     picture, text = shown.pieces
     assert (text, picture.size, shown.skipped) == (QUESTION, "0.3 s", None)
-    played = decode_sound(picture.opus, "the player")
+    played = decode_sound(picture.player.data, "the player")
     assert played.seconds == pytest.approx(0.3, abs=0.03)
     assert loudest_hertz(played.samples, 16_000) == pytest.approx(2_000, abs=20)
     html = page.read_text("utf-8")

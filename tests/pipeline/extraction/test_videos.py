@@ -10,7 +10,7 @@ from PIL import Image
 
 from savs import extract
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.videos import decode_video
+from savs.datasets.media_kinds.decoders.videos import decode_video
 from savs.pipeline.extraction.line.jobs import Job, Medium, Refused, Request
 from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.line.prepare import prepare

@@ -11,11 +11,12 @@ from official_files import write_blink
 from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.many_labels import count_labels
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.rows.label_kinds import MANY, Labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import ENDS, Source, find_video, video_ms
+from savs.pipeline.inputs.source import ENDS, Source, find_others, video_ms
 
 BLINK = find_benchmark("blink")
 
@@ -125,14 +126,14 @@ def put(tmp_path):
 
 
 def test_a_name_of_a_video_needs_no_file(tmp_path):
-    assert find_video(["a.jpg", "gone/b.MP4"], MediaFolder(tmp_path)) == "gone/b.MP4"
+    assert find_others(["a.jpg", "gone/b.MP4"], MediaFolder(tmp_path)) == {VIDEOS: "gone/b.MP4"}
 
 
 def test_a_name_without_suffix_is_read_and_one_of_an_image_is_not(put, tmp_path):
     folder = MediaFolder(tmp_path)
     images = put("still", data=b"\x89PNG")
-    assert find_video(images + put("still.png") + ["gone"], folder) is None
-    assert find_video(images + put("clip"), folder) == "clip"
+    assert find_others(images + put("still.png") + ["gone"], folder) == {}
+    assert find_others(images + put("clip"), folder) == {VIDEOS: "clip"}
 
 
 @pytest.mark.parametrize(("place", "seen"), [(0, True), (ENDS, False), (2 * ENDS, True)])
@@ -140,10 +141,10 @@ def test_both_ends_of_each_folder_are_read(put, tmp_path, place, seen):
     names = [f"one/{number}" for number in range(2 * ENDS + 1)]
     put(*names, data=b"\x89PNG")
     put(names[place])
-    found = find_video(names, MediaFolder(tmp_path))
-    assert found == (names[place] if seen else None)
+    found = find_others(names, MediaFolder(tmp_path))
+    assert found == ({VIDEOS: names[place]} if seen else {})
     others = [name for name in names if name != names[place]]
-    assert find_video(others + put("two/clip"), MediaFolder(tmp_path)) == "two/clip"
+    assert find_others(others + put("two/clip"), MediaFolder(tmp_path)) == {VIDEOS: "two/clip"}
 
 
 ASKED = ("Cat?", "Dog?", "Which?")
@@ -213,7 +214,7 @@ def test_windows_are_labelled_by_the_benchmark_and_grouped_by_video(clips: Path)
     ]
     assert len(test) == 9
     assert test[0].group == test[2].group == "Abuse/Abuse001_x264.mp4"
-    assert source.decoding_facts(has_videos=True) == {
+    assert source.decoding_facts(kinds={VIDEOS}) == {
         "video": "native",
         "video_frames": 8,
         "window_ms": 1000,

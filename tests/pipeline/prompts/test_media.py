@@ -6,21 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Video
-from savs.pipeline.prompts import chat, media, media_places
+from savs.datasets.media_kinds import catalogue
+from savs.datasets.media_kinds.catalogue import KIND_OF_SUFFIX, KINDS, SUFFIXES, kind_of
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.decoders.videos import Video
+from savs.datasets.media_kinds.images import IMAGES
+from savs.datasets.media_kinds.medium import MediumKind, Outline
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
+from savs.pipeline.prompts import media_places
 from savs.pipeline.prompts.chat import chat_inputs
-from savs.pipeline.prompts.media import (
-    IMAGES,
-    KINDS_OF_MEDIA,
-    SOUNDS,
-    VIDEOS,
-    Kind,
-    inverted,
-    is_plain,
-    kind_of,
-    shape_of,
-)
+from savs.pipeline.prompts.media.catalogue import INPUTS, inverted, is_plain, shape_of
+from savs.pipeline.prompts.media.inputs import KindInputs
 
 FRAMES = (Image.new("RGB", (8, 8)),) * 4
 
@@ -37,34 +34,73 @@ def test_videos_with_sounds_have_one_shape_if_they_last_equally_long():
 
 CLIP = Video(FRAMES, (0.0,) * 4, 1.2)
 NOISE = Sound(np.linspace(0, 1, 16, dtype=np.float32), 16_000)
-DECODED = {IMAGES: FRAMES[0], VIDEOS: CLIP, SOUNDS: NOISE}
+DECODED = {IMAGES: FRAMES[0], SOUNDS: NOISE, VIDEOS: CLIP}
 
 
 def test_every_kind_is_found_by_its_media_and_has_its_own_names():
-    assert DECODED.keys() == {*KINDS_OF_MEDIA}
+    assert [*DECODED] == [*INPUTS]
+    assert {*INPUTS} <= {*KINDS}  # a kind without inputs is decoded to images
     assert all(kind_of(medium) is kind for kind, medium in DECODED.items())
-    for name in ("letter", "word", "noun", "of", "part"):
-        assert len({getattr(kind, name) for kind in KINDS_OF_MEDIA}) == len(KINDS_OF_MEDIA), name
+    for name in ("noun", "mark", "of", "usual_suffix"):
+        assert len({getattr(kind, name) for kind in KINDS}) == len(KINDS), name
+    for name in ("letter", "word", "part"):
+        assert len({getattr(inputs, name) for inputs in INPUTS.values()}) == len(KINDS), name
+    assert len(SUFFIXES) == len(KIND_OF_SUFFIX)
     assert [is_plain((medium, "Q")) for medium in DECODED.values()] == [True, False, False]
-    assert shape_of(("Q", *DECODED.values())) == (0, 4, -1)
+    assert shape_of(("Q", *DECODED.values())) == (0, -1, 4)
 
 
 def test_other_media_of_the_same_size_differ():
-    image, clip, noise = inverted(tuple(DECODED.values()))
+    image, noise, clip = inverted(tuple(DECODED.values()))
     assert image.getpixel((0, 0)) == clip.frames[-1].getpixel((0, 0)) == (255,) * 3
     assert noise.samples.tolist() == NOISE.samples[::-1].tolist()
     assert (shape_of((image, clip, noise)), noise.rate) == ((0, 4, -1), NOISE.rate)
 
 
-class Depths(Kind):
-    """A kind of media that is told of by this class alone."""
+class DepthMaps(MediumKind):
+    """A kind of media that is told of by this class and the next alone."""
 
-    letter, word, noun, of, part = "D", "depth", "depth map", np.ndarray, "depth_processor"
+    noun, mark, columns, column_words = "depth map", "<depth>", ("depth",), ("depth",)
+    suffixes, usual_suffix, of = (".depth",), ".depth", np.ndarray
+    one, question = "name of one depth map", "How far is it?"
+
+    def has_content(self, data):
+        """Return whether a file is one."""
+        return data.startswith(b"DEPTH")
+
+    def decode(self, data, name, rules):
+        """Return a map of one row."""
+        return [np.frombuffer(data[5:], np.uint8)[None]]
+
+    def outline(self, data, rules):
+        """Return nothing but what it is."""
+        return Outline(self)
+
+    def pictures(self, piece):
+        """Return it in greys."""
+        return [Image.fromarray(piece)]
+
+
+DEPTHS = DepthMaps()
+
+
+class DepthInputs(KindInputs):
+    """What a processor is given of them."""
+
+    kind, letter, word, part = DEPTHS, "D", "depth", "depth_processor"
     refusal = "this model reads no depth maps, and the prompt has one"
 
     def value(self, piece):
         """Return the map."""
         return piece
+
+    def tokens(self, counter, outline):
+        """Return one."""
+        return 1
+
+    def said(self, media):
+        """Return how many there are."""
+        return f"{len(media)} depth maps"
 
     def shape(self, piece):
         """Return its size."""
@@ -89,10 +125,9 @@ class DepthProcessor:
         return "".join(p["text"] if p["type"] == "text" else f"<{p['type']}>" for p in pieces)
 
 
-def test_a_new_kind_is_one_class(monkeypatch):
-    kinds = (*KINDS_OF_MEDIA, Depths())
-    for module in (media, chat):
-        monkeypatch.setattr(module, "KINDS_OF_MEDIA", kinds)
+def test_a_new_kind_is_two_classes(monkeypatch):
+    monkeypatch.setattr(catalogue, "KINDS", (*KINDS, DEPTHS))
+    monkeypatch.setitem(INPUTS, DEPTHS, DepthInputs())
     monkeypatch.setitem(media_places._TYPES, "D", "depth")
     depth = np.ones((2, 3), np.float32)
     assert shape_of((depth, "How far?")) == (2, 3)

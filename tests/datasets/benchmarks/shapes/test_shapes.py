@@ -12,7 +12,7 @@ from PIL import Image
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
 from savs.datasets.benchmarks.shapes import SHAPES, TASKS, ShapesFiles, write_shapes
 from savs.datasets.benchmarks.shapes.scenes import COLORS
-from savs.datasets.media.images import decode_image
+from savs.datasets.media_kinds.decoders.images import decode_image
 
 pytestmark = pytest.mark.thorough
 

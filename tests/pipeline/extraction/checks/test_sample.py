@@ -13,7 +13,7 @@ from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.media import shape_of
+from savs.pipeline.prompts.media.catalogue import shape_of
 
 
 @pytest.fixture

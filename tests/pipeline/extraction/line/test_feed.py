@@ -12,6 +12,9 @@ from clips import PALETTE, encode, nearest, plain
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
 from savs.datasets.media.media import DEFAULT_RULES, MediaRules, sha256
+from savs.datasets.media_kinds.decoding import DEFAULT_RATE
+from savs.datasets.media_kinds.sounds import SOUNDS
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.extraction.line import feed as window
 from savs.pipeline.extraction.line.assembly import Assembly, find_faults
 from savs.pipeline.extraction.line.feed import Planner, ReadMedium, ahead, windows
@@ -35,11 +38,10 @@ class Counter:
     def image(self, width, height):
         return width // 10
 
-    def video(self, frames, width, height):
-        return frames
+    processor = SimpleNamespace()
 
-    def sound(self, seconds):
-        return round(10 * seconds)
+    def of_processor(self, kind, name, size):
+        return size[0] if kind == "num_video_tokens" else round(10 * size / DEFAULT_RATE)
 
 
 @pytest.fixture
@@ -149,8 +151,10 @@ def test_a_video_that_is_shown_and_heard_is_read_as_both(inputs, marks):
     folder = MediaFolder(inputs.root, rules=MediaRules(video_frames=4, video="native"))
     ((media,),) = [found.values() for found in windows([example], lambda _: folder)]
     shown, heard = media if marks.startswith("<image>") else media[::-1]
-    assert (len(shown.sizes), shown.is_video, shown.seconds) == (4, True, None)
-    assert (heard.sizes, heard.is_video, heard.seconds > 1) == ([], False, True)
+    assert (len(shown.outline.sizes), shown.outline.kind) == (4, VIDEOS)
+    assert (heard.outline.sizes, heard.outline.kind) == ([], SOUNDS)
+    assert shown.outline.seconds is None
+    assert heard.outline.seconds > 1
 
 
 def test_a_job_carries_the_media_of_its_requests_alone(plan, inputs):
@@ -231,7 +235,7 @@ def test_each_medium_of_a_window_is_read_once(inputs, reads):
     assert only[1][1] is medium
     assert isinstance(medium, ReadMedium)
     assert medium.medium.data == (inputs.root / names[0]).read_bytes()
-    assert medium.sizes == [(56, 40)]
+    assert medium.outline.sizes == [(56, 40)]
 
 
 def test_folders_may_have_media_of_one_name(inputs, tmp_path):

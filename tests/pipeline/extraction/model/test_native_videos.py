@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED, VIDEO, marked
 
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.videos import Video, decode_video
+from savs.datasets.media_kinds.decoders.videos import Video, decode_video
+from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import check_reading
 from savs.pipeline.extraction.checks.decisions import cache_ways
@@ -27,7 +28,6 @@ from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.prompts.media import VIDEOS
 from savs.pipeline.prompts.media_places import takes
 
 ALWAYS = ("qwen3_vl",)

@@ -6,16 +6,16 @@ from sounds import tone
 from tiny_models import AUDIO
 from transformers import VoxtralConfig
 
-from savs.datasets.media.sounds import Sound
+from savs.datasets.media_kinds.decoders.sounds import Sound
+from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction.check_model import check_sounds, prove
+from savs.pipeline.extraction.check_model import check_other_kinds, prove
 from savs.pipeline.extraction.checks.trial import distance, run_single
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.prompts import mistral_processor
 from savs.pipeline.prompts.chat import chat_inputs
-from savs.pipeline.prompts.media import SOUNDS
 from savs.pipeline.prompts.media_places import takes
 
 ALWAYS = ("qwen2_audio",)
@@ -70,7 +70,7 @@ def test_a_family_reads_sounds(model):
 
 def test_sounds_of_a_second_or_more_are_batched_by_all(model):
     _, loaded = model
-    checks = check_sounds(loaded)
+    checks = check_other_kinds(loaded)
     assert len(checks) == 3
     assert [check.name for check in checks if not check.passed] == []
 
@@ -106,7 +106,7 @@ def test_less_padding_gives_the_same_bits(tiny_model, monkeypatch):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_5_omni_thinker"))))
     prompts = [(noise(0.4), "What is it?"), (noise(0.7, 1), "x")]
     little = chat_inputs(encoder.processor, prompts)
-    monkeypatch.setattr("savs.pipeline.prompts.media.UNPADDED", ())
+    monkeypatch.setattr("savs.pipeline.prompts.media.sounds.UNPADDED", ())
     much = chat_inputs(encoder.processor, prompts)
     kept = little["input_features"].shape[-1]
     assert kept < much["input_features"].shape[-1]

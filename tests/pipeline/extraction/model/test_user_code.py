@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.datasets.media.videos import Video
+from savs.datasets.media_kinds.decoders.videos import Video
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder

@@ -12,7 +12,7 @@ from random_stores import draw_problem, write_problem
 from reported import Page, save_random_result
 
 from savs import calibrate, evaluate, report, save_evaluation, select
-from savs.datasets.media.images import thumbnail
+from savs.datasets.media_kinds.decoders.images import thumbnail
 from savs.pipeline.reports.pages import pictures as images
 from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import gallery_part

@@ -28,9 +28,11 @@ from input_folder import (
 from PIL import Image, ImageDraw
 
 from savs.datasets import MediaError
-from savs.datasets.media import images
-from savs.datasets.media.images import decode_image, thumbnail
-from savs.datasets.media.media import decode_medium, image_sizes
+from savs.datasets.media.media import decode_medium
+from savs.datasets.media_kinds.decoders import images
+from savs.datasets.media_kinds.decoders.images import decode_image, thumbnail
+from savs.datasets.media_kinds.decoding import Decoding
+from savs.datasets.media_kinds.images import IMAGES
 
 EXACT = 0
 LOSSY = 12
@@ -360,7 +362,7 @@ def heic(width: int = 40, height: int = 30) -> bytes:
 def test_heic_is_read_where_its_package_is_installed() -> None:
     data = heic()
     image = decode_image(data, "photo.heic")
-    assert image_sizes(data) == [image.size] == [(30, 40)]
+    assert IMAGES.outline(data, Decoding()).sizes == [image.size] == [(30, 40)]
     assert np.abs(np.asarray(image).astype(int) - (200, 10, 20)).max() < 8
     with pytest.raises(MediaError, match="30 x 40 pixels, more than 1,199: scale it down"):
         decode_image(data, "photo.heic", max_pixels=1199)

@@ -9,10 +9,16 @@ from clips import encode as video
 from sounds import CODECS, encode, loudest_hertz, tone, wav
 
 from savs.datasets import MediaError
-from savs.datasets.media.containers import container_of, sound_of
-from savs.datasets.media.in_memory import sound_file
 from savs.datasets.media.media import MediaRules, decode_file, decode_medium
-from savs.datasets.media.sounds import PICTURE_PX, Sound, decode_sound, seconds_of, waveform
+from savs.datasets.media_kinds.decoders.containers import container_of, sound_of
+from savs.datasets.media_kinds.decoders.sounds import (
+    PICTURE_PX,
+    Sound,
+    decode_sound,
+    seconds_of,
+    sound_file,
+    waveform,
+)
 
 LOSSY = {"mp3", "opus", "m4a", "mkv"}
 
@@ -108,7 +114,7 @@ def test_a_long_sound_is_refused_or_cut():
     cut = decode_sound(hours, "x", 8_000, cut_seconds=3)
     assert (len(cut.samples), cut.is_cut) == (24_000, True)
     assert not decode_sound(wav(tone(3)), "x", cut_seconds=3).is_cut
-    [sound] = decode_medium(wav(tone(3)), "x", MediaRules(audio_max_seconds=2), 16_000)
+    [sound] = decode_medium(wav(tone(3)), "x", MediaRules(audio_max_seconds=2), "audio")
     np.testing.assert_array_equal(sound.samples, tone(2))
 
 

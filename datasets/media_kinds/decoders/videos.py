@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,13 +16,24 @@ import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import AVI, WHOLE, NamedBytes, container_of, require_whole
-from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
-from savs.datasets.media.sounds import Sound, load_av, sounds_of
-from savs.datasets.windows import Window
+from savs.datasets.media_kinds.decoders.containers import (
+    AVI,
+    WHOLE,
+    NamedBytes,
+    container_of,
+    require_whole,
+)
+from savs.datasets.media_kinds.decoders.images import require_size
+from savs.datasets.media_kinds.decoders.sounds import Sound, decode_sound, load_av, sounds_of
+from savs.datasets.media_kinds.decoding import (
+    DEFAULT_FRAMES,
+    FRAMES,
+    MAX_IMAGE_PIXELS,
+    WITH_SOUND,
+    Decoding,
+)
+from savs.datasets.parts import Window, split_window
 
-DEFAULT_FRAMES = 8
-"""Frames per video by default; also those of a store that does not record the number."""
 VIDEO_IMAGES = 4
 """The frames of a video together may have as many pixels as this number of images."""
 MAX_FRAMES = 2**21
@@ -44,27 +55,14 @@ class Video:
 
 
 Number = int | Fraction
-Decoded = Image.Image | Video | Sound
-"""What stands in a prompt for a medium, or for a part of one."""
 
 
-def images_of(pieces: Iterable[str | Decoded]) -> list[Image.Image]:
-    """Return all images of a prompt's pieces in reading order, the frames of videos included."""
-    images: list[Image.Image] = []
-    for piece in pieces:
-        if isinstance(piece, Video):
-            images += piece.frames
-        elif isinstance(piece, Image.Image):
-            images.append(piece)
-    return images
-
-
-def videos_of(pieces: Iterable[str | Decoded]) -> list[Video]:
+def videos_of(pieces: Iterable[Any]) -> list[Video]:
     """Return the videos of a prompt's pieces in reading order."""
     return [piece for piece in pieces if isinstance(piece, Video)]
 
 
-def all_sounds_of(pieces: Iterable[str | Decoded]) -> list[Sound]:
+def all_sounds_of(pieces: Iterable[Any]) -> list[Sound]:
     """Return all sounds of a prompt's pieces in reading order, those of its videos included."""
     return sounds_of(piece.sound if isinstance(piece, Video) else piece for piece in pieces)
 
@@ -357,3 +355,20 @@ def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:
         raise MediaError(f"{clip.name} is damaged: a frame cannot be decoded completely")
     image = frame.to_image()
     return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def decode_as_shown(data: bytes, name: str, rules: Decoding) -> list[Video] | list[Image.Image]:
+    """Return a video or its frames; of a part what is in the window that its name has."""
+    clip, window = split_window(name)
+    video = decode_video(data, clip, rules.frames, rules.max_pixels, window)
+    if rules.video == WITH_SOUND and window is None:
+        sound = decode_sound(data, name, cut_seconds=rules.audio_max_seconds)
+        return [replace(video, sound=sound)]
+    return video_pieces(video, name, rules)
+
+
+def video_pieces(video: Video, name: str, rules: Decoding) -> list[Video] | list[Image.Image]:
+    """Return what stands in a prompt for a decoded video; MediaError of a window with its sound."""
+    if rules.video == WITH_SOUND:
+        raise MediaError(f"{name} is a window, which has no sound; pass `video` native or frames")
+    return [*video.frames] if rules.video == FRAMES else [video]

@@ -5,18 +5,20 @@ import math
 import re
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import is_heic
+from savs.datasets.media_kinds.decoders.containers import is_heic
+from savs.datasets.media_kinds.decoding import MAX_IMAGE_PIXELS
 from savs.foundation.imports import install_command
 
+KEPT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+"""Modes of PIL that a PNG holds without loss."""
 BAND_PIXELS = 2**20
 """Pixels that are converted to RGB together: the intermediate forms take no more."""
-MAX_IMAGE_PIXELS = 2**26
-"""Most pixels of an image by default: 67 megapixels, 268 MB once decoded."""
 MAX_SIDE_PX = 2**16 - 1
 """Longest side, the limit of JPEG. Rows take memory, however short they are."""
 COSTLY = {"WEBP": 2, "JPEG2000": 4}
@@ -163,3 +165,50 @@ def require_size(width: int, height: int, name: str, limit: int, images: int = 1
         raise MediaError(
             f"{name} has {count}{width} x {height} pixels, more than {limit:,}: {RAISE}"
         )
+
+
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+"""EXIF tag, and its values for an image that lies on its side."""
+
+
+def _from_array(values: np.ndarray[Any, Any], name: str) -> Image.Image:
+    is_image = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
+    if values.dtype != np.uint8 or not is_image or not values.size:
+        raise MediaError(
+            f"{name} is an array of {values.dtype} {values.shape}, expected uint8 from 0 to 255 of"
+            " (height, width), (height, width, 3) or (height, width, 4)"
+        )
+    return Image.fromarray(values)
+
+
+def png(image: Image.Image, name: str) -> bytes:
+    """Return the bytes of a PNG of an image; MediaError, which calls it `name`, for 32 bits."""
+    if image.mode in ("F", "I"):
+        raise MediaError(f"{name} has 32-bit pixels, which have no fixed white; scale it to 8 bits")
+    if image.mode not in KEPT_MODES:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, "PNG", compress_level=1)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{name} cannot be decoded: {error}") from error
+    return buffer.getvalue()
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of an upright image; `(0, 0)` if its header cannot be read."""
+    try:
+        with open_image(data) as image:
+            width, height = image.size
+            known = image.format != "PNG" or "exif" in image.info  # Pillow decodes a PNG to look
+            turned = known and image.getexif().get(ORIENTATION) in TURNED
+            return (height, width) if turned else (width, height)
+    except Exception:  # what is wrong is said when it is decoded
+        return 0, 0
+
+
+def file_of_pixels(value: Any, name: str) -> bytes | None:
+    """Return the bytes of a PNG, which keeps every pixel; None of what is no image or array."""
+    if isinstance(value, Image.Image):
+        return png(ImageOps.exif_transpose(value), name)
+    return png(_from_array(value, name), name) if isinstance(value, np.ndarray) else None

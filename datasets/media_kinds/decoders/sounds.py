@@ -5,6 +5,7 @@ channels is taken after that.
 """
 
 import io
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import (
+from savs.datasets.media_kinds.decoders.containers import (
     FLAC,
     MP3,
     WHOLE,
@@ -24,12 +25,9 @@ from savs.datasets.media.containers import (
     require_whole,
     sound_of,
 )
+from savs.datasets.media_kinds.decoding import DEFAULT_RATE
 from savs.foundation.arrays import Array
 
-RESAMPLER = "libswresample, mean of the channels"
-"""How a sound becomes one channel at another rate; part of the store's identity."""
-DEFAULT_RATE = 16_000
-"""Samples a second where no model says: nearly all are trained at it."""
 MAX_SECONDS = 600
 """A longer sound is refused, unless it may be cut."""
 LEAST_SECONDS = 0.1
@@ -282,3 +280,26 @@ def _declared_s(stream: Any, data: bytes) -> float:
     kind = sound_of(data)
     says = kind == FLAC or (kind == MP3 and declares_frames(data))
     return float(stream.duration * stream.time_base) if says and stream.duration else 0.0
+
+
+def sound_file(samples: Any, rate: Any, name: str) -> bytes:
+    """Return the bytes of a WAV of 32-bit samples; a decoder takes them as they are.
+
+    `samples` are `(samples,)`, floating from -1 to 1 or int16; MediaError, which calls the sound
+    `name`, for others, and for a rate that is no whole number.
+    """
+    values = np.asarray(samples)
+    is_float = values.dtype.kind == "f"
+    if values.ndim != 1 or not (is_float or values.dtype == np.int16):
+        raise MediaError(
+            f"{name} is an array of {values.dtype} {values.shape}, expected (samples,) of floats"
+            " from -1 to 1, or of int16"
+        )
+    if not isinstance(rate, int | np.integer) or not 0 < rate < 2**31:
+        raise MediaError(f"{name} has the sampling rate {rate!r}, expected samples a second")
+    data = (values if is_float else values / 2**15).astype("<f4").tobytes()
+    is_of_floats, channels, width = 3, 1, 4
+    shape = struct.pack("<HHIIHH", is_of_floats, channels, rate, width * rate, width, 8 * width)
+    body = b"WAVEfmt " + struct.pack("<I", len(shape)) + shape
+    body += b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body

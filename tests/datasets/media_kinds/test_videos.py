@@ -6,18 +6,18 @@ import pytest
 from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
 
 from savs.datasets import MediaError
-from savs.datasets.media import videos as video_files
-from savs.datasets.media.containers import container_of, missing_bytes
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.videos import (
+from savs.datasets.media_kinds.catalogue import images_of
+from savs.datasets.media_kinds.decoders import videos as video_files
+from savs.datasets.media_kinds.decoders.containers import container_of, missing_bytes
+from savs.datasets.media_kinds.decoders.videos import (
     Video,
     decode_video,
     decode_windows,
     duration_ms,
-    images_of,
     pick,
 )
-from savs.datasets.windows import Window
+from savs.datasets.parts import Window
 
 
 def clip(suffix: str, count: int, **options: str) -> bytes:
@@ -363,10 +363,10 @@ def test_a_name_says_which_window_is_decoded() -> None:
         (shown,) = decode_medium(data, "x.mp4@1.0..1.5", rules)
         assert type(shown).__name__ == kind
         assert [nearest(image) for image in images_of([shown])] == [12]
-    for content, rate, video, message in [
-        (data, None, "with-sound", "is a window, which has no sound"),
-        (data, 16_000, "native", "x.mp4 is not read as a video"),
-        (b"no video", None, "native", "x.mp4 is not read as a video"),
+    for content, column, video, message in [
+        (data, "image", "with-sound", "is a window, which has no sound"),
+        (data, "audio", "native", "x.mp4 is not read as a video"),
+        (b"no video", "image", "native", "x.mp4 is not read as a video"),
     ]:
         with pytest.raises(MediaError, match=message):
-            decode_medium(content, "x.mp4@1.0..1.5", MediaRules(video=video), rate)
+            decode_medium(content, "x.mp4@1.0..1.5", MediaRules(video=video), column)
