@@ -1,6 +1,17 @@
 """Charts are coordinates, worked out by hand."""
 
-from savs.pipeline.reports.pages.charts import MOST_POINTS, Value, draw_lines, draw_scatter
+import polars as pl
+
+from savs.pipeline.reports.pages.charts import (
+    MOST_POINTS,
+    Value,
+    draw_heads,
+    draw_lines,
+    draw_scatter,
+    grid_path,
+    matrix_paths,
+    shade,
+)
 
 
 def test_a_scatter_has_true_numbers_to_the_right_and_predicted_ones_upwards():
@@ -26,3 +37,51 @@ def test_a_line_has_a_band_where_it_has_intervals_and_chance_where_it_is_in_the_
     assert chart.chance is not None
     assert round(chart.chance) == 173
     assert draw_lines("t", "x", [(0, "one")], {"": values[:1]}, chance=0.2).chance is None
+
+
+def test_of_many_ticks_some_have_their_number_the_last_among_them():
+    values = [Value(0, 3.0, None, None, "a"), Value(30, 9.0, None, None, "b")]
+    ticks = [(n, str(n)) for n in range(31)]
+    chart = draw_lines("t", "x", ticks, {"": values}, scale=[12], chance=4.0, are_shares=False)
+    assert [text for _, text in chart.x_ticks] == [str(n) for n in range(0, 31, 3)]
+    assert [text for _, text in chart.y_ticks] == ["2", "4", "6", "8", "10", "12"]
+    assert [round(y) for y, _ in chart.y_ticks[::5]] == [226, 14]
+    assert chart.chance == chart.y_ticks[1][0]
+
+
+def test_a_map_of_heads_has_a_row_for_each_layer_of_the_store_and_marks_the_chosen_heads():
+    rows = [
+        (4, 0, "L4.H0", 0.3, 0, None),
+        (0, 1, "L0.H1", 0.1, 0, None),
+        (0, 2, "L0.H2", 0.9, 1, 1),
+        (4, 2, "L4.H2", 0.3, 2, 2),
+    ]
+    columns = ["layer", "head", "name", "strength", "chosen", "rank"]
+    heads = pl.DataFrame(rows, schema=columns, orient="row")
+    found = draw_heads(heads, title="t")
+    assert (found.title, found.columns, found.lowest, found.highest) == ("t", 3, 0.1, 0.9)
+    # 0.3 is a quarter of the way from shade 1 to 12
+    shades = {1: "M1 0h1v1h-1z", 12: "M2 0h1v1h-1z", 4: "M0 1h1v1h-1zM2 1h1v1h-1z"}
+    assert (found.paths, found.lines) == (shades, grid_path(3, 2))
+    assert found.layers.rows() == [(0, 0.5, 0.9, 1), (4, 0.3, 0.3, 2)]
+    assert [(mark.x, mark.y, mark.text, mark.title) for mark in found.marks] == [
+        (2, 0, "1", "L0.H2: 90.0 %, rank 1"),
+        (2, 1, "2", "L4.H2: 30.0 %, rank 2"),
+    ]
+    of_labels = draw_heads(heads.with_columns(chosen=3 * pl.col("chosen")), chosen_by="label")
+    assert of_labels.title == "all labels"
+    assert [(mark.text, mark.title[-18:]) for mark in of_labels.marks] == [
+        ("3", "chosen by 3 labels"),
+        ("6", "chosen by 6 labels"),
+    ]
+
+
+def test_a_large_matrix_is_shaded_by_the_share_of_each_row():
+    labels = [{"label": "b", "n": 4}, {"label": "a", "n": 2}]
+    counts = {("b", "b"): 4, ("b", "a"): 0, ("a", "b"): 1, ("a", None): 1, ("c", "a"): 3}
+    right, wrong = (
+        matrix_paths(labels, ["b", "a", None], counts, right=on_diagonal)
+        for on_diagonal in (True, False)
+    )
+    assert right == {12: "M0 0h1v1h-1z"}
+    assert wrong == {shade(0.5, 0, 1): "M0 1h1v1h-1zM2 1h1v1h-1z"}

@@ -14,7 +14,7 @@ from reported import Page
 from savs.datasets import MediaError, SourceError
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import OutputError
-from savs.pipeline.reports.preview.preview import preview
+from savs.pipeline.reports.preview.preview import SplitContent, preview
 
 ATTACK = "<script>alert('&amp;\"')</script>"
 
@@ -177,3 +177,12 @@ def test_torch_is_not_needed_without_a_model(files):
     code = f"{block}\nfrom savs.pipeline.reports.preview.preview import preview\n{call}"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
     assert files["out"].exists()
+
+
+@pytest.mark.parametrize(("absent", "last"), [(10, "e9: 9.png"), (1012, "and 1,002 more")])
+def test_the_first_missing_media_are_named_and_the_others_counted(absent, last):
+    names = {f"e{n}": f"{n}.png" for n in range(absent)}
+    lines = SplitContent("test", "t.csv", absent, {}, names, ()).named_absent
+    assert lines[0] == "e0: 0.png"
+    assert lines[9:][-1] == last
+    assert len(lines) == 10 + (absent > 10)

@@ -1,6 +1,7 @@
 """The page of a report: its numbers are those of metrics.json, and nothing in it runs."""
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -9,7 +10,7 @@ from reported import ATTACK, Page, save_random_result
 from small_results import save_result
 from text_stores import draw_text_store
 
-from savs import compare, evaluate, report, save_evaluation, select
+from savs import calibrate, compare, evaluate, load_selection, report, save_evaluation, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.pages.charts import grid_path
@@ -105,6 +106,30 @@ def test_the_grid_of_a_large_matrix_has_a_row_for_each_class_with_examples(tmp_p
     columns = len(matrix.columns)  # classes that were only predicted are some of them
     assert with_examples < columns
     assert matrix.lines == grid_path(columns, with_examples)
+    assert matrix.name == "all classes"
+
+
+def test_the_map_has_all_heads_of_the_store_and_without_it_the_chosen_ones(
+    page, evaluated, vote, tmp_path, monkeypatch
+):
+    def drawn(chart):
+        return sum(map(int, re.findall(r"h(\d+)v1", "".join(chart.paths.values()))))
+
+    part = page[0].heads
+    assert part.has_scores
+    assert [chart.title for chart in part.maps] == ["all subtasks", "one", "two"]
+    assert {drawn(chart) for chart in part.maps} == {len(evaluated.heads)}
+    monkeypatch.setattr("savs.pipeline.reports.report.heads.MOST_RANKED", 8)
+    folder = shutil.copytree(vote, tmp_path / "vote")
+    alone = report(folder, out=tmp_path / "page.html").heads
+    assert not alone.has_scores
+    tasks = load_selection(folder).tasks
+    assert [*map(drawn, alone.maps)] == [len({head for task in tasks for head in task.heads})]
+    chosen = part.chosen.frame
+    assert chosen["rank"].to_list() == 2 * [1, 2, 3, 4, 5]
+    assert (alone.more, part.more) == (2, 0)
+    same = ("subtask", "name", "rank", "strength", "score", "examples")
+    assert alone.chosen.frame.select(same).equals(chosen.select(same).head(8))
 
 
 def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
@@ -229,6 +254,30 @@ def test_heads_that_were_given_are_named(tmp_path):
     assert lines[1].startswith(f"savs select {store.path} --heads L0.H4,L0.H1 --readout vote ")
 
 
+@pytest.mark.parametrize(
+    ("choice", "measured", "selected", "evaluated"),
+    [
+        ({}, {}, " --no-estimate", ""),
+        ({"max_layer": 0}, {}, " --max-layer 0 --no-estimate", ""),
+        ({}, {"drop_leaks": True}, " --no-estimate", " --drop-leaks"),
+        (None, {"risk": 0.3}, " --scoring resubstitution", " --risk 0.3"),
+    ],
+    ids=str,
+)
+def test_what_was_chosen_and_measured_otherwise_is_in_the_commands(
+    tmp_path, choice, measured, selected, evaluated
+):
+    store = draw_text_store(tmp_path / "s", 8, heads=4, scale=None)
+    selection = select(store, heads=2, **choice or {})
+    if choice is None:
+        selection = calibrate(store, selection).selection
+    folder = store.path / "results" / "vote"
+    save_evaluation(evaluate(store, selection, **measured), folder)
+    lines = report(folder, out=tmp_path / "page.html").provenance.commands
+    assert lines[1].endswith(selected)
+    assert lines[2] == f"savs evaluate {store.path} --readout vote{evaluated} --out {folder}"
+
+
 @pytest.mark.parametrize("folds", [3, "loo"])
 def test_folds_are_those_that_were_asked_for(tmp_path, folds):
     store = draw_text_store(tmp_path / "s", 8, heads=4, scale=None)
@@ -288,8 +337,10 @@ def test_one_result_alone_has_no_comparison(tmp_path, vote):
 def test_what_cannot_be_reported_is_refused(tmp_path, evaluated, vote):
     out = tmp_path / "page.html"
     (tmp_path / "file").write_text("")
+    (tmp_path / "dir.html").mkdir()
     refused = [
         (ParameterError, r"page.txt', expected a name that", vote, {"out": tmp_path / "page.txt"}),
+        (ParameterError, r"dir.html', expected a name that", vote, {"out": tmp_path / "dir.html"}),
         (ParameterError, "`examples` is -1", vote, {"examples": -1}),
         (
             ReportError,
