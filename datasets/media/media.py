@@ -35,7 +35,7 @@ MAX_FILE_BYTES = 2**31
 """Largest file that is read as a medium."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRules(Decoding):
     """How media are found and decoded."""
 

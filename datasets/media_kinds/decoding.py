@@ -14,7 +14,7 @@ DEFAULT_RATE = 16_000
 """Samples a second where no model says: nearly all are trained at it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
     """How media of any kind are decoded."""
 

@@ -176,7 +176,8 @@ def import_features(
     if "train" in examples:
         check_splits(examples["train"], examples.get("test", []), of_rows)
     root = Path(labels or features).parent if media_root is None else Path(media_root)
-    media = MediaFolder(root, Path(labels or features).parent, MediaRules(None, allow_outside))
+    rules = MediaRules(allow_outside=allow_outside)
+    media = MediaFolder(root, Path(labels or features).parent, rules)
     digests = {
         name: of_file | digests_of((n for n in media_names(rows) if n not in of_file), media)
         for name, rows in examples.items()

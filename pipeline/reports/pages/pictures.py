@@ -205,7 +205,7 @@ def open_images(
     """Return the finder of some examples' images: of a video, the frames that the model read."""
     frames = None if store is None else store.manifest.identity.processor.get("video_frames")
     frames = frames if isinstance(frames, int) and frames > 0 else None
-    rules = MediaRules(frames, draft_pixels=(2 * side) ** 2)
+    rules = MediaRules(video_frames=frames, draft_pixels=(2 * side) ** 2)
     media = None if media_root is None else MediaFolder(Path(media_root), rules=rules)
     return Images(media, _known(store, split, ids), side)
 

@@ -48,7 +48,7 @@ def group(root: Path, *rows: tuple[str, tuple[str, ...]]) -> Group:
         Example(id=name, split="test", index=n, label=None, prompt="?", media=media)
         for n, (name, media) in enumerate(rows)
     ]
-    return Group(examples, MediaFolder(root, rules=MediaRules(None, True)))
+    return Group(examples, MediaFolder(root, rules=MediaRules(allow_outside=True)))
 
 
 def sort(folder: Path, given: Group, predictions: dict[str, str | None], *, unsure=(), made=MADE):
