@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from savs.datasets import MediaError
-from savs.datasets.media.media import MediaRules, decode_file
+from savs.datasets.media.media import MediaRules
 from savs.datasets.media_kinds.decoders.images import RAISE
 from savs.foundation.errors import ParameterError
 from savs.pipeline.app.frames import render_frame
@@ -26,7 +26,7 @@ from savs.pipeline.reports.explain.attention import view_example
 from savs.pipeline.reports.explain.evidence import Evidence, of_heads, weigh
 from savs.pipeline.reports.explain.explain import OF_MAPS
 from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
-from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
+from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of_file, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection
@@ -186,8 +186,7 @@ def answer(
 
 def _pictures(path: Path, rules: MediaRules) -> tuple[Picture, ...]:
     try:
-        decoded = decode_file(path.read_bytes(), path.name, rules)
-        return thinned(pictures_of(path.name, decoded, SIDE_PX))
+        return thinned(pictures_of_file(path.read_bytes(), path.name, rules, SIDE_PX))
     except MediaError:  # the model's own processor could read it
         return ()
 

@@ -68,7 +68,7 @@ def draw_problem(
         strength = 1.5 * number / (len(widths) * heads)
         centres = {cell: strength * rng.normal(size=width) for cell in dict.fromkeys(cells)}
         for name, rows in (("train", train), ("test", test)):
-            centre = np.array([centres[cell] for cell in rows])
+            centre = np.array([centres[cell] for cell in rows]).reshape(-1, width)
             noise = rng.normal(size=(len(rows), width))
             features[name].append((centre + noise).astype(np.float32))
     return Problem(

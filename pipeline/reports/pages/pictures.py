@@ -14,9 +14,10 @@ from savs.datasets import MediaError
 from savs.datasets.media.clips import Clips
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_file, digest_of
 from savs.datasets.media_kinds.catalogue import Decoded, kind_of, pictures_in
-from savs.datasets.media_kinds.decoders.images import thumbnail
+from savs.datasets.media_kinds.decoders.images import thumbnail, upright_size
 from savs.datasets.media_kinds.medium import Player
 from savs.datasets.parts import is_window
+from savs.datasets.rows.boxes import box_of
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -91,6 +92,18 @@ def pictures_of(name: str, decoded: Sequence[Decoded], side: int) -> list[Pictur
     ]
 
 
+def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
+    """Return the pictures of a file; MediaError if it cannot be decoded.
+
+    An image has the size of the file, also a JPEG that is decoded as a smaller draft.
+    """
+    pictures = pictures_of(name, decode_file(data, name, rules), side)
+    width, height = upright_size(data)
+    if len(pictures) != 1 or not width or box_of(name):
+        return pictures
+    return [replace(pictures[0], width=width, height=height)]
+
+
 SIDE_PX = 176
 """Largest width and height of an image on the page."""
 MOST_PICTURES = 4
@@ -159,17 +172,18 @@ class Images:
         try:
             if is_window(name):  # a file is read once for windows that follow each other
                 content, video = self._clips.read(media, name)
-                decoded: list[Decoded] = [video]
+                pictures = pictures_of(name, [video], self.side)
             else:
                 data = media.read(name)
                 content, rules = digest_of(data, name), replace(media.rules, outlines=True)
-                decoded = decode_file(data, name, rules) if digest in (None, content) else []
+                is_same = digest in (None, content)
+                pictures = pictures_of_file(data, name, rules, self.side) if is_same else []
         except MediaError:
             return []
         if digest not in (None, content):
             self.changed += 1
             return []
-        return pictures_of(name, decoded, self.side)
+        return pictures
 
     def _within_limit(self, picture: Picture) -> Picture:
         size = len(picture.jpeg) + (len(picture.player.data) if picture.player else 0)

@@ -95,6 +95,11 @@ def test_what_is_no_pair_is_left_out_and_named() -> None:
     assert found["both right"].notes == ("both right: incomplete groups left out: 1 (b:0)",)
     assert "both right, b" not in found
     assert found[ORDER].scores.rows() == [(1.0, "0", "all"), (1.0, "2", "all")]
+    alone = [example(n, label, media=("i",)) for n, label in enumerate(("Yes", "No"))]
+    paired = [replace(one, group="g") for one in alone]
+    rows = predictions_of([*paired, *alone], [0.9, 0.8, 0.1, 0.7])
+    units = order_metric(rows, "Yes", ["group"], "order")
+    assert (units.scores["score"].to_list(), units.notes) == ([1.0], ())
     twins = [example(n, "Yes", group="g", media=("i",)) for n in range(2)]
     with pytest.raises(RowError, match="order: no pair of an example labelled 'Yes' and another"):
         order_metric(predictions_of(twins, [0.9, 0.8]), "Yes", ["group"], "order")
@@ -135,6 +140,10 @@ def test_winoground_compares_scores_in_a_group() -> None:
     assert found["text score (official), Object"] == 1
     assert found["group score (official), Object"] == 0.5
     assert found["image score (official), Both"] == 0
+    # a category whose only group was cut has no scores of its own
+    cut = values(measured("winoground", rows.head(11)))
+    assert "image score (official), Both" not in cut
+    assert cut["group score (official), Object"] == 0.5
 
 
 def test_rewardbench_has_categories_and_their_parts() -> None:

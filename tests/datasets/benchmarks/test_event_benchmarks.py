@@ -1,5 +1,6 @@
 """Benchmarks of events in videos, in the forms in which they are published."""
 
+import json
 from dataclasses import replace
 
 import polars as pl
@@ -17,10 +18,12 @@ Arson011_x264.mp4  Arson  150  420  680  1267
 
 Arson099_x264.mp4  Arson  680  700  150  680
 Arson100_x264.mp4  Arson  150  700  300  420
+Arson101_x264.mp4  Arson  150  160  161  170
 Normal_Videos_003_x264.mp4  Normal  -1  -1  -1  -1
 """
 LIST = "Abuse/Abuse001_x264.mp4\nTraining_Normal_Videos_Anomaly/Normal_Videos001_x264.mp4\n"
-XD = """Salt.2010__#00-02-10_00-03-57_label_G-B2-0 120 480 600 720
+XD = """
+Salt.2010__#00-02-10_00-03-57_label_G-B2-0 120 480 600 720
 v=QiLNvC7CIuY__#1_label_B1-0-0.mp4 0 48
 """
 NAMES = """Salt.2010__#00-02-10_00-03-57_label_G-B2-0
@@ -47,6 +50,8 @@ def test_annotations_of_ucf_crime(tmp_path):
         ("Arson011_x264.mp4", "Yes", "Arson/Arson011_x264.mp4", "Arson", [149, 420, 679, 1267]),
         ("Arson099_x264.mp4", "Yes", "Arson/Arson099_x264.mp4", "Arson", [149, 700]),
         ("Arson100_x264.mp4", "Yes", "Arson/Arson100_x264.mp4", "Arson", [149, 700]),
+        # the second event begins with the frame after the first
+        ("Arson101_x264.mp4", "Yes", "Arson/Arson101_x264.mp4", "Arson", [149, 170]),
         ("Normal_Videos_003_x264.mp4", "No", normal, "Normal", []),
     ]
 
@@ -100,6 +105,15 @@ def test_a_malformed_line_is_named(tmp_path, case):
     benchmark, text, message = FAULTS[case]
     with pytest.raises(DatasetError, match=message):
         read(tmp_path, benchmark, "rows.txt", text)
+
+
+@pytest.mark.parametrize(
+    "frames", [[0.5, 2], [True, 2], "0 2", 5, [0], [4, 2], [1, 1], [-1, 2], [0, 2, 2, 4]], ids=str
+)
+def test_frames_that_are_no_events_in_order_are_refused(tmp_path, frames):
+    row = {"video": "Abuse/Abuse001_x264.mp4", EVENTS: frames}
+    with pytest.raises(DatasetError, match=r"rows.jsonl line 1: field 'frames' is "):
+        read(tmp_path, "ucf-crime", "rows.jsonl", json.dumps(row))
 
 
 @pytest.mark.parametrize(

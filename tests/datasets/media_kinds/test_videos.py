@@ -175,6 +175,7 @@ def trimmed(data: bytes, start_s: float, length_s: float) -> bytes:
 def test_a_trimmed_clip_is_whole(start_s: float, length_s: float, numbers: list[int]) -> None:
     data = trimmed(clip("mp4", 27, g="9", bf="0"), start_s, length_s)
     assert [nearest(image) for image in decode_video(data, "x", 3).frames] == numbers
+    assert duration_ms(data, "x") == pytest.approx(1000 * length_s, abs=2)
 
 
 @pytest.mark.parametrize("suffix", CODECS)

@@ -141,3 +141,21 @@ def test_what_is_no_image_has_no_box(tmp_path) -> None:
     folder = MediaFolder(tmp_path)
     with pytest.raises(MediaError, match=r"a.png is not an image of a known format"):
         folder.decode("a.png#box=[3,1,5,3]")
+
+
+def test_a_box_of_an_image_with_too_many_pixels_is_refused_and_of_an_allowed_one_shown(
+    photo,
+) -> None:
+    strict = MediaFolder(photo.root, rules=MediaRules(max_pixels=23))
+    with pytest.raises(MediaError, match=r"a.png has 4 x 6 pixels, more than 23"):
+        strict.decode("a.png#box=[3,1,5,3]")
+    (part,) = MediaFolder(photo.root, rules=MediaRules(max_pixels=24)).decode("a.png#box=[3,1,5,3]")
+    assert part.size == (2, 2)
+
+
+def test_the_outline_of_a_large_part_is_as_wide_as_it_can_be_seen(tmp_path) -> None:
+    Image.new("RGB", (400, 300)).save(tmp_path / "a.png")
+    folder = MediaFolder(tmp_path, rules=MediaRules(box_margin=0, outlines=True))
+    (part,) = folder.decode("a.png#box=[20,20,380,280]")
+    row = [part.getpixel((x, 130)) == (255, 0, 144) for x in range(part.width)]
+    assert (part.size, sum(row), sum(row[:20])) == ((360, 260), 8, 4)  # 360 / 90 on either side

@@ -70,6 +70,14 @@ def test_what_is_no_bbox_stays_as_it_is(bbox) -> None:
             r"annotation 0: category_id is 2, which the file does not name",
         ),
         (
+            {
+                "annotations": [{"image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4]}],
+                "categories": [{"id": 2, "name": ""}],
+            },
+            RowError,
+            r"annotation 0: category_id is 2, which the file does not name",
+        ),
+        (
             {"images": [{"id": 9}]},
             RowError,
             r"annotation 0: image_id is 9, which the file does not name",

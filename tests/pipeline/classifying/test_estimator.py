@@ -296,3 +296,8 @@ def test_a_model_folder_that_changed_meanwhile_is_loaded_again(
     change(folder)
     after = fit().selection_.source
     assert [line.partition(":")[0] for line in after.differences(before)] == [field]
+
+
+def test_numbers_with_fractions_are_no_classes(made) -> None:
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        SavsClassifier("demo", question="?").fit(made.images[:4], [0.1, 0.2, 0.3, 0.4])

@@ -15,6 +15,8 @@ from savs.pipeline.classifying.feature_cache import (
     ImageHeads,
     MemoryCache,
     features_key,
+    not_here,
+    pinned,
 )
 from savs.pipeline.classifying.model_match import DECODING
 from savs.pipeline.errors import OutputError
@@ -222,3 +224,26 @@ def test_features_of_another_version_have_another_key(checkpoint, monkeypatch, p
     after = key(checkpoint)
     known.clear()
     assert len({before, after, key(checkpoint)}) == 3
+
+
+def test_a_model_of_the_hub_is_pinned_to_the_commit_of_its_revision(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--owner--name"
+    commits = {"main": "a" * 40, "v2": "b" * 40}
+    (folder / "refs").mkdir(parents=True)
+    for revision, commit in commits.items():
+        (folder / "refs" / revision).write_text(commit)
+        (folder / "snapshots" / commit).mkdir(parents=True)
+        (folder / "snapshots" / commit / "config.json").write_text("{}")
+    for revision, commit in [(None, commits["main"]), *commits.items()]:
+        options = ModelOptions(model="owner/name", revision=revision)
+        assert pinned(options) == replace(options, revision=commit)
+        assert not_here("owner/name", revision) == ""
+    absent = ModelOptions(model="owner/name", revision="v3")
+    assert pinned(absent) == absent
+    assert "the model owner/name at revision v3 is not on this machine" in not_here(
+        "owner/name", "v3"
+    )
+    local = ModelOptions(model=tmp_path, revision=None)
+    assert pinned(local) == local
+    assert not_here(tmp_path, None) == not_here("demo", None) == ""

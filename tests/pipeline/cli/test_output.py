@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -178,3 +179,26 @@ def test_what_takes_long_shows_how_far_it_is(savs, tmp_path, monkeypatch, comman
     shown = [text for text in done.stderr.splitlines() if re.match(line, text)]
     assert bool(shown) is not bool(more)
     assert all(text.endswith("left") for text in shown)
+
+
+@pytest.mark.parametrize("tests", [0, 4], ids=["no test examples", "test examples"])
+def test_select_names_the_command_that_evaluates_its_result(savs, tmp_path, tests):
+    store = write_problem(tmp_path / "s", draw_problem(3, tests=tests)).path
+    folds = "" if tests else " --folds 5"
+    for options, named in [
+        ((), ""),
+        (("--readout", "lda"), " --readout lda"),
+        (("--out", "few"), " --selection few"),
+        (("--readout", "lda", "--out", "lda"), " --selection lda"),
+    ]:
+        done = savs("select", store, "--no-estimate", *options)
+        assert done.stderr.splitlines()[-1].endswith(f"; next: savs evaluate {store}{named}{folds}")
+
+
+def test_merge_prints_the_folder_of_the_new_store(savs, tmp_path):
+    first = write_problem(tmp_path / "first", draw_problem(3)).path
+    shutil.copytree(first, tmp_path / "second")
+    done = savs("merge", first, tmp_path / "second", "--out", tmp_path / "both")
+    assert done.stdout == f"{tmp_path / 'both'}\n"
+    assert "12 heads, " in done.stderr
+    assert savs("merge", first, "--out", tmp_path / "one").returncode == 2

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from reported import Page
 from savs import evaluate, explain, extract, save_evaluation, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.reports.explain.attention import COLOURS, DRAWS
+from savs.pipeline.reports.explain.attention import COLOURS, DRAWS, View
 
 pytestmark = pytest.mark.thorough
 
@@ -100,3 +101,9 @@ def test_other_models_and_missing_images_are_refused(vote, scenes, tiny_model):
         explain(vote, attention_maps=True)
     with pytest.raises(ParameterError, match="device is about attention maps"):
         explain(vote, device="cpu")
+
+
+def test_a_random_mask_that_changes_as_much_is_not_beaten():
+    view = View("L0.H0", (), 0.5, (), 0.2, (0.1, 0.2, 0.3), ())
+    assert (view.beaten, view.is_better) == (1, False)
+    assert replace(view, random=(0.1, 0.15)).is_better

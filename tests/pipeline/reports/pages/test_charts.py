@@ -51,26 +51,28 @@ def test_of_many_ticks_some_have_their_number_the_last_among_them():
 
 def test_a_map_of_heads_has_a_row_for_each_layer_of_the_store_and_marks_the_chosen_heads():
     rows = [
-        (4, 0, "L4.H0", 0.3, 0, None),
+        (4, 0, "L4.H0", 0.3, 1, 3),
         (0, 1, "L0.H1", 0.1, 0, None),
         (0, 2, "L0.H2", 0.9, 1, 1),
-        (4, 2, "L4.H2", 0.3, 2, 2),
+        (4, 2, "L4.H2", 0.1, 2, 2),
     ]
     columns = ["layer", "head", "name", "strength", "chosen", "rank"]
     heads = pl.DataFrame(rows, schema=columns, orient="row")
     found = draw_heads(heads, title="t")
     assert (found.title, found.columns, found.lowest, found.highest) == ("t", 3, 0.1, 0.9)
     # 0.3 is a quarter of the way from shade 1 to 12
-    shades = {1: "M1 0h1v1h-1z", 12: "M2 0h1v1h-1z", 4: "M0 1h1v1h-1zM2 1h1v1h-1z"}
+    shades = {1: "M1 0h1v1h-1zM2 1h1v1h-1z", 12: "M2 0h1v1h-1z", 4: "M0 1h1v1h-1z"}
     assert (found.paths, found.lines) == (shades, grid_path(3, 2))
-    assert found.layers.rows() == [(0, 0.5, 0.9, 1), (4, 0.3, 0.3, 2)]
+    assert found.layers.rows() == [(0, 0.5, 0.9, 1), (4, 0.2, 0.3, 3)]
     assert [(mark.x, mark.y, mark.text, mark.title) for mark in found.marks] == [
         (2, 0, "1", "L0.H2: 90.0 %, rank 1"),
-        (2, 1, "2", "L4.H2: 30.0 %, rank 2"),
+        (0, 1, "3", "L4.H0: 30.0 %, rank 3"),
+        (2, 1, "2", "L4.H2: 10.0 %, rank 2"),
     ]
     of_labels = draw_heads(heads.with_columns(chosen=3 * pl.col("chosen")), chosen_by="label")
     assert of_labels.title == "all labels"
     assert [(mark.text, mark.title[-18:]) for mark in of_labels.marks] == [
+        ("3", "chosen by 3 labels"),
         ("3", "chosen by 3 labels"),
         ("6", "chosen by 6 labels"),
     ]

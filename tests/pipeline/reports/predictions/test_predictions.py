@@ -68,6 +68,26 @@ def test_the_least_probable_come_first_and_the_others_are_counted(predicted) -> 
     assert content.source == "new.html.store"
 
 
+@pytest.mark.parametrize(
+    ("prompts", "title"),
+    [
+        (["?"], "?"),
+        (["x" * 120], "x" * 120),
+        (["x" * 121], "new"),
+        ([""], "new"),
+        (["a?", "b?"], "new"),
+    ],
+    ids=["short", "longest", "too long", "empty", "two"],
+)
+def test_the_title_is_the_question_where_all_have_one_that_is_short(
+    predicted, prompts, title
+) -> None:
+    rows = [{"id": f"{n}", "prompt": prompt} for n, prompt in enumerate(prompts)]
+    content = page_content(predicted(rows), Path("new.html"), 3)
+    assert content.title == title
+    assert content.subtasks == ()
+
+
 def test_with_a_risk_the_unsure_come_first(predicted) -> None:
     rows = [
         {"id": name, "probability": p, "unsure": unsure, "prediction_set": names}

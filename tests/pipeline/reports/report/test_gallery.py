@@ -150,6 +150,24 @@ def test_images_of_the_media_root_are_shown_small(store, tmp_path):
     assert content.gallery.notes == ()
 
 
+def test_a_large_photo_is_shown_as_large_as_a_small_one_with_the_size_of_its_file(tmp_path):
+    turned = Image.Exif()
+    turned[274] = 6  # a quarter to the right
+    Image.new("RGB", (1000, 500)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (1000, 500)).save(tmp_path / "b.jpg", exif=turned)
+    found = images.open_images(None, "test", [], tmp_path)
+    side, half = images.SIDE_PX, images.SIDE_PX // 2
+    sizes = {
+        "a.jpg": ("1000 \u00d7 500 px", (side, half)),
+        "b.jpg": ("500 \u00d7 1000 px", (half, side)),
+    }
+    for name, (size, pixels) in sizes.items():
+        (shown,) = found.find(name, [name])
+        assert shown.size == size
+        assert (shown.shown_width, shown.shown_height) == pixels
+        assert Image.open(io.BytesIO(shown.jpeg)).size == pixels
+
+
 def test_an_image_that_the_model_did_not_read_is_not_shown(store, tmp_path):
     store, root = store
     (root / "3.png").write_bytes(png(250))
@@ -207,3 +225,16 @@ def test_a_card_has_the_votes_of_its_own_prediction(tmp_path):
     cards = gallery_part([result], 20, None).cards
     assert len({card.shown.shares for card in cards}) > 1
     assert all(card.shown.shares == best_votes(votes[card.id]) for card in cards)
+
+
+def test_a_confusion_leads_to_its_cards_where_there_are_some(tmp_path):
+    (result,) = read_results([save_random_result(tmp_path / "vote", 30, 4)])
+    gallery = gallery_part([result], 8, None, only_wrong=True)
+    shown = {(card.shown.labels[0], card.shown.predictions[0]) for card in gallery.cards}
+    names = [f"class {number}" for number in range(4)]
+    pairs = {(a, b) for a in names for b in names if gallery.has(None, a, b)}
+    assert pairs == shown
+    assert not gallery.has("a subtask", *pairs.pop())
+    settings = json.loads(gallery.pick(None, names[2], names[1]))
+    places = [gallery.classes.index(name) for name in (names[2], names[1])]
+    assert settings == dict(zip(("label", "prediction"), map(str, places), strict=True))
