@@ -48,6 +48,13 @@ def test_every_field_is_read_from_its_column(tmp_path: Path) -> None:
     assert example == Example("e1", "test", 0, "x", "Q?", ("a.png",), "g", "t", "k", extra)
 
 
+def test_a_class_may_be_the_number_zero(tmp_path: Path) -> None:
+    labels = [0, 1, False, "0"]
+    rows = [{"image": f"{n}.png", "question": "?", "label": one} for n, one in enumerate(labels)]
+    found = [example.label for example in read(general(), written(tmp_path, *rows))]
+    assert found == ["0", "1", "false", "0"]
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "media"),
     [

@@ -183,6 +183,7 @@ def test_unreadable_images_have_a_reason(animals, made, tmp_path) -> None:
     table = table_of(made, ["bad.jpg", "none.jpg", made.images[0]], tmp_path / "rows.jsonl")
     done = classify(animals, table, allow_outside=True)
     assert done.predictions["prediction"].is_null().to_list() == [True, True, False]
+    assert done.counts == [(done.predictions["prediction"][2], 1)]
     assert [identifier for identifier, _ in done.skipped] == ["rows:0", "rows:1"]
     assert "not an image of a known format" in done.skipped[0][1]
     assert "is not in the media root" in done.skipped[1][1]
