@@ -151,10 +151,10 @@ def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
 
 
 def test_texts_say_of_each_label_what_they_know():
-    texts = pl.Series(['["a","c"]', '{"a":null,"b":true}', "[]", None])
+    texts = pl.Series(['["a","c"]', '{"a":null,"b":true}', "[]", None, '{"c":null}'])
     table = label_table(texts, ["a", "b"])
-    assert table.states.tolist() == [[1, -1, 0, -1], [0, 1, 0, -1]]
-    assert table.others.tolist() == [1, 0, 0, 0]
+    assert table.states.tolist() == [[1, -1, 0, -1, 0], [0, 1, 0, -1, 0]]
+    assert table.others.tolist() == [1, 0, 0, 0, 0]  # what is unknown is not there
     assert states_of("[]") == {}
     assert count_labels(texts) == {"a": 1, "c": 1, "b": 1}
 

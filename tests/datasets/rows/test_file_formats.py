@@ -112,6 +112,11 @@ def test_a_comma_divides_where_a_name_holds_a_semicolon(write: Write) -> None:
     assert row.values == {"a": "1", "b;c": "2"}
 
 
+def test_a_row_may_begin_with_a_hash(write: Write) -> None:
+    rows = read_rows(write("a.csv", b"text,label\n#1 in sales,a\n# none,b\n"))
+    assert [row.values["text"] for row in rows] == ["#1 in sales", "# none"]
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
 def test_blank_lines_are_passed_over_but_counted(write: Write, end: bytes) -> None:
     path = write("a.jsonl", end.join([b"", b'{"a": 1}', b"  \t", b"", b'{"a": 2}']))

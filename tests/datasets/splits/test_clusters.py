@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from savs.datasets import Example
 from savs.datasets.splits.clusters import cluster_ids, clusters_of
-from savs.datasets.splits.shared_media import content_ties
+from savs.datasets.media.media import MediaFolder
+from savs.datasets.splits.shared_media import content_ties, recurring_digests
 
 TIES = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=3), max_size=14)
 
@@ -84,3 +85,18 @@ def test_boxes_of_an_image_are_one_cluster_by_content_or_by_name() -> None:
     examples = [Example(str(n), "test", n, "x", "?", media) for n, (_, media, _) in enumerate(rows)]
     ties = content_ties(examples, {"a.jpg#box=[0,0,9,9]": "e1#box=[0,0,9,9]", "b.jpg": "e1"})
     assert cluster_ids(ties) == ["0", "0", "2", "2", "4"]
+
+
+def test_boxes_of_copies_of_an_image_are_one_cluster(tmp_path) -> None:
+    for name, data in (
+        ("a.jpg", b"same"),
+        ("b.jpg", b"same"),
+        ("c.jpg", b"else"),
+        ("d", b"longer"),
+    ):
+        (tmp_path / name).write_bytes(data)
+    names = ("a.jpg#box=[0,0,9,9]", "b.jpg#box=[1,1,9,9]", "c.jpg", "d")
+    examples = [Example(str(n), "test", n, "x", "?", (name,)) for n, name in enumerate(names)]
+    digests = recurring_digests(examples, MediaFolder(tmp_path))
+    assert [*digests] == [*names[:3]]  # no other file has the size of the last
+    assert cluster_ids(content_ties(examples, digests)) == ["0", "0", "2", "3"]

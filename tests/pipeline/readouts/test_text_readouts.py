@@ -70,6 +70,23 @@ def test_clip_is_the_softmax_of_scaled_cosines(dual, readout, kind) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("readout", ["clip", "tip-adapter", "lp-plus-plus", "hec-t"])
+def test_texts_of_a_file_come_before_those_of_the_benchmark(tmp_path, readout) -> None:
+    labels = {"train": ["a", "b"] * 2, "test": ["a", "b"] * 2, "classes": ["a", "b"] * 2}
+    features = {split: np.float32([np.eye(2)[[0, 1, 0, 1]]]) for split in labels}
+    features["classes"] = np.float32([np.eye(2)[[1, 0, 0, 1]]])  # those of the benchmark are wrong
+    stores = {
+        name: make_text_store(tmp_path / name, features, labels, [*kinds])
+        for name, kinds in {
+            "right": ("benchmark", "benchmark", "file", "file"),
+            "wrong": ("file", "file", "benchmark", "benchmark"),
+        }.items()
+    }
+    fitted = {name: select(store, readout=readout) for name, store in stores.items()}
+    found = {name: votes(stores[name], fitted[name])[:, 0] for name in stores}
+    assert (found["right"][::2] > found["wrong"][::2]).all()
+
+
 def tip(features, labels, texts, classes, alpha, beta):
     """Return Tip-Adapter's logits: s x.T + alpha exp(-beta (1 - x.F)) L."""
     found = []
