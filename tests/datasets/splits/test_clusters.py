@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savs.datasets import Example
-from savs.datasets.splits.clusters import cluster_ids, clusters_of
 from savs.datasets.media.media import MediaFolder
+from savs.datasets.splits.clusters import cluster_ids, clusters_of
 from savs.datasets.splits.shared_media import content_ties, recurring_digests
 
 TIES = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=3), max_size=14)
