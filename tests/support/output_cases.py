@@ -238,6 +238,5 @@ CASES: dict[str, list[str]] = {
         "benchmarks naturalbench",
         "benchmarks blink --json",
         "models --json",
-        "models demo",
     ],
 }
