@@ -14,6 +14,7 @@ from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.running.option_texts import parse_classifiers
 from savs.pipeline.selection.selection import only_subtask
+from savs.stores.errors import ResultError
 
 pytestmark = pytest.mark.thorough
 
@@ -87,6 +88,23 @@ def test_classifiers_of_several_readouts_share_a_table(made, tmp_path) -> None:
         alone = classify(folder, images).predictions
         of_one = together.filter(pl.col("subtask").str.starts_with(readout))
         assert of_one["prediction"].to_list() == alone["prediction"].to_list()
+
+
+def test_classifiers_of_a_readout_of_ones_own_are_read_by_its_file(made, tmp_path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from dataclasses import replace\n"
+        "from savs.pipeline.readouts import READOUTS\n"
+        "READOUT = replace(READOUTS['vote'], name='mine')\n"
+    )
+    folders = {f"{n} heads": tmp_path / f"{n}" for n in (3, 5)}
+    for heads, folder in zip((3, 5), folders.values(), strict=True):
+        chosen = select(made.store, heads=heads, readout=mine)
+        save_selection(only_subtask(chosen, "animal"), folder)
+    found = classify(folders, made.images[:2], readout=mine).predictions
+    assert found["subtask"].to_list() == [f"{name}/animal" for name in folders] * 2
+    with pytest.raises(ResultError, match="pass the file of the readout"):
+        classify(folders, made.images[:2])
 
 
 def test_classifiers_of_other_models_cannot_share_a_pass(animals) -> None:
