@@ -49,6 +49,7 @@ def test_hidden_files_are_passed_over_links_followed_and_labels_kept_byte_for_by
     (root / "link").symlink_to(tmp_path / "far" / "one")
     labels = [" x", "Forêt dense", "a", "b", "c++", "link"]
     assert [(e.id, e.label) for e in read(root)] == [(f"{name}/1.png", name) for name in labels]
+    assert folder_notes(root) == []
 
 
 def test_folders_within_a_class_folder_are_of_that_class(tmp_path: Path) -> None:

@@ -116,6 +116,14 @@ def test_other_readouts_are_fitted_again_with_one_thing_less(store, tmp_path):
     assert json.loads(json.dumps(found.to_json()))["examples"][0]["changes"]["lead"] is None
 
 
+def test_examples_are_left_out_in_turn_only_where_they_are_few(store, savs, monkeypatch):
+    few = savs("explain", store.path / "results" / "lda", "--n", "1", "--json")
+    assert json.loads(few.stdout)["examples"][0]["changes"]["without_example"] is not None
+    monkeypatch.setattr("savs.pipeline.reports.explain.changes.MOST_EXAMPLES", 3)
+    many = savs("explain", store.path / "results" / "lda", "--n", "1")
+    assert "without any one example" not in many.stdout  # none was tried
+
+
 def test_readouts_of_class_texts_say_why_nothing_is_told_of_changes(store, tmp_path, monkeypatch):
     monkeypatch.setattr("savs.pipeline.reports.explain.explain.changes_of", lambda *_: {})
     found = explain(store.path / "results" / "lda", n=1, out=tmp_path / "page.html")
