@@ -160,7 +160,8 @@ def train(
         Readout, see `savs select --readout` (default: the best of
         `DEFAULT_TRIED_READOUTS` by cross-validation; of numbers `DEFAULT_READOUT_OF_NUMBERS`).
     heads
-        Heads to use: the N best (default: 20), all, a list, or those of a saved selection.
+        Heads to use: the N best (default: `DEFAULT_HEADS`), all, a list, or those of a saved
+        selection.
     allow_removed
         Train although a class, or more than half of the images, is gone since.
     verbose

@@ -118,7 +118,12 @@ def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
         shipped = FOLDER / f"{text}.toml"
         content = shipped.read_text("utf-8") if is_shipped else read_regular_text(Path(text))
         return msgspec.toml.decode(content, type=EmbeddingRecipe)
-    except (OSError, ValueError) as error:  # msgspec's are ValueErrors
+    except OSError as error:
+        raise ModelError(
+            f"`embedding` {text:.80} cannot be read: {error.strerror}; pass the name of a recipe"
+            f" ({', '.join(recipe_names())}) or a file that is there"
+        ) from error
+    except ValueError as error:  # msgspec's, too
         raise ModelError(
             f"`embedding` {text:.80} is not a recipe: {error};"
             " the fields are in docs/guide/encoders.md"

@@ -182,7 +182,7 @@ class RunOptions:
         if not set(self.answer_kinds) <= set(ANSWER_KINDS):
             raise ParameterError(
                 f"`answers` is {self.answers!r}, expected {', '.join(ANSWER_KINDS)}, or both with a"
-                " comma"
+                " comma; for answers after demonstrations give `icl_shots`, too"
             )
         if self.icl_shots is not None and "labels" not in self.answer_kinds:
             raise ParameterError("`icl_shots` needs the labels' likelihoods; add `answers` labels")

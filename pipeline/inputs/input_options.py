@@ -367,7 +367,9 @@ def labels_form(
     empty, or a column is named twice.
     """
     if task is not None and task not in TASKS:
-        raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
+        raise OptionError(
+            f"`task` is {task!r}, expected {', '.join(TASKS)}; to rank one class give `positive`"
+        )
     chosen: list[dict[str, Any]] = []
     if positive is not None:
         if not positive.strip():

@@ -25,7 +25,7 @@ def prepare(options: Options) -> Options:
     arguments, file = dict(options), options["classes_file"]
     if file is not None:
         if options["classes"]:
-            raise ParameterError("`class` and `classes` both name classes; pass one")
+            raise ParameterError("`classes` and `classes_file` both name classes; pass one")
         try:
             arguments["classes"] = read_lines(file)
         except ValueError as error:

@@ -210,7 +210,7 @@ def test_a_batch_is_refused_if_one_prompt_lacks_the_place_that_is_read(tiny_mode
         ({"embedding": "gmi"}, r"no `embedding` is called 'gmi'; there are gme, jina"),
         ({"embedding": "qwen3-vl-embedding"}, "is a recipe of qwen3_vl, and .* is qwen2_vl"),
         ({"embedding": "mine.toml"}, r"mine\.toml is not a recipe: .*unknown field `red`"),
-        ({"embedding": "gone.toml"}, r"`embedding` gone\.toml is not a recipe"),
+        ({"embedding": "gone.toml"}, r"`embedding` gone\.toml cannot be read: No such file"),
         ({"embedding": '{"prompt": "no place"}'}, r"expected {prompt} once in `prompt`"),
         ({"embedding": '{"prompt": "{prompt}", "read": "<no>"}'}, "'<no>', which is no token of"),
         ({"embedding": "gme", "prompt_template": "{prompt}"}, "drop `prompt_template`"),

@@ -7,10 +7,13 @@ from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
 from savs.pipeline.cli.options.shared import MORE
+from savs.pipeline.readouts.catalogue import READOUTS, TEXT_READOUTS
 
 MOST, MOST_OF_ONE = 125, 34
 MOST_IN_ALL = 171
 """With those of `--help-all`."""
+MOST_COMMANDS = 23
+"""A new one is worth it if no other command can do what it does."""
 
 
 def options(name: str) -> list:
@@ -20,7 +23,7 @@ def options(name: str) -> list:
 def test_the_surface_is_small():
     found = options_by_command()
     shown = {n: [one for one in of if one.rich_help_panel != MORE] for n, of in found.items()}
-    assert len(COMMANDS) <= 23
+    assert len(COMMANDS) <= MOST_COMMANDS
     assert sum(map(len, shown.values())) + len(OF_ALL_COMMANDS) <= MOST
     assert max(map(len, found.values())) <= MOST_OF_ONE
     assert sum(map(len, found.values())) + len(OF_ALL_COMMANDS) <= MOST_IN_ALL
@@ -45,3 +48,10 @@ def test_every_command_takes_the_options_of_all_commands(savs):
         assert {option.name for option in options(name)} >= set(OF_ALL_COMMANDS)
     common = [name for name in OF_ALL_COMMANDS if name != "help_all"]
     assert all(f"--{name.replace('_', '-')}" in savs("--help").stdout for name in common)
+
+
+def test_the_help_names_every_readout() -> None:
+    (readout,) = [option for option in options("select") if option.name == "readout"]
+    listed, _, _ = readout.help.partition("; or a Python file")
+    names = listed.replace("Rule fitted on the heads: ", "").replace("by the classes' names ", "")
+    assert names.replace(";", ",").split(", ") == [*READOUTS, *TEXT_READOUTS]
