@@ -67,7 +67,9 @@ def draw_text_store(
     return make_text_store(folder, features, labels, kinds, scale=scale)
 
 
-def store_with_answers(folder, tokens, logits, labels, train=None, benchmark="general"):
+def store_with_answers(
+    folder, tokens, logits, labels, train=None, benchmark="general", shard_rows=1000
+):
     """Write a one-head store whose test rows have the given answer logits."""
     grid = (LayerGrid(0, (0,), 2),)
     what = replace(identity(grid=grid, benchmark=benchmark), outputs={"answers": tokens})
@@ -84,6 +86,7 @@ def store_with_answers(folder, tokens, logits, labels, train=None, benchmark="ge
             "train": {"answers": np.zeros((len(rows["train"]), len(tokens)), np.float32)},
             "test": {"answers": np.float32(logits)},
         },
+        shard_rows=shard_rows,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from text_stores import store_with_answers
 
-from savs import evaluate, select
+from savs import evaluate, open_store, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.pipeline.targets.stored_answers import generated_texts
@@ -36,6 +36,16 @@ def test_the_mean_per_token_is_reported_with_the_sum(tmp_path):
     mean = evaluate(store, "zero-shot-mean")
     assert mean.predictions["prediction"].to_list() == ["b", "c"]
     assert (mean.readout, mean.metrics[0].value) == ("zero-shot-mean", 1)
+
+
+def test_answers_that_are_not_extracted_yet_are_counted(tmp_path):
+    sums = [[-1, -2, -3]] * 6
+    store = store_with_answers(tmp_path, TOKENS, sums, list("abcabc"), shard_rows=4)
+    last = sorted(tmp_path.glob("test-*.h5"))[-1]
+    last.unlink()
+    result = evaluate(open_store(store.path, partial=True), "zero-shot")
+    assert result.predictions["prediction"].to_list() == ["a"] * 4
+    assert f"partial: 2 of 6 test examples are not extracted yet ({last.name})" in result.notes
 
 
 def test_a_label_can_lose_to_one_that_it_begins(tmp_path):

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.hook_points import find_hook_points
+from savs.pipeline.extraction.model.hook_points import find_hook_points, image_tokens
 from savs.pipeline.extraction.model.reading import Reading
 
 HIDDEN = 12
@@ -119,3 +119,11 @@ def test_a_layer_that_the_model_skips_is_named():
         Reading(dict(enumerate(points)), {}, to_the_end=True),
     ):
         decoder.layers[0].self_attn(torch.zeros(1, 1, HIDDEN))
+
+
+def test_tokens_of_images_and_videos_are_parts_of_what_is_seen():
+    config = SimpleNamespace(image_token_id=7, video_token_index=9, audio_token_id=11)
+    assert image_tokens("a", config) == (7, 9)
+    assert image_tokens("a", SimpleNamespace(image_token_index=7)) == (7,)
+    with pytest.raises(ModelError, match="the configuration of a does not say which token stands"):
+        image_tokens("a", SimpleNamespace(video_token_id=9))
