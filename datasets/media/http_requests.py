@@ -193,7 +193,7 @@ class Route:
 def _require_public_name(host: str) -> None:
     """Raise ValueError for an IP address that is not public; a proxy resolves other names."""
     try:
-        public = host.lower() != "localhost" and is_public(host)
+        public = host != "localhost" and is_public(host)
     except ValueError:  # a name
         return
     if not public:

@@ -32,14 +32,33 @@ def count_reads(monkeypatch) -> list[Path]:
 
 
 def test_a_file_is_read_once_and_by_other_processes_not_again(small_files, monkeypatch) -> None:
-    reads = count_reads(monkeypatch)
+    reads, said = count_reads(monkeypatch), []
+    progress.listen(lambda *of: said.append(of))
     assert bytes_to_read([small_files]) == 3
     digest = file_digest(small_files)
+    progress.listen(None)
+    assert said == []  # nobody was waited for
     assert digest.sha256 == hashlib.sha256(b"abc").hexdigest()
     file_digests._IN_PROCESS.clear()  # as in another process
     assert bytes_to_read([small_files]) == 0
     assert file_digest(small_files) == digest
     assert len(reads) == 1
+
+
+def test_digests_have_the_order_of_the_files_whatever_their_names(small_files) -> None:
+    other = small_files.with_name(os.fsdecode(b"\xff"))  # is not UTF-8, as JSON is
+    other.write_bytes(b"other")
+    files = [small_files, other]
+    expected = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert [digest.sha256 for digest in file_digests.file_digests(files)] == expected
+
+
+def test_the_digest_of_a_small_file_is_not_kept(small_files, monkeypatch) -> None:
+    for least, kept in ((4, []), (3, [file_digests._cache_file(small_files).name])):
+        monkeypatch.setattr(file_digests, "KEPT_BYTES", least)
+        file_digest(small_files)
+        folder = file_digests.cache_folder() / "digests"
+        assert [file.name for file in folder.glob("*.json")] == kept
 
 
 def edit_in_place(file: Path) -> None:
@@ -119,7 +138,8 @@ def test_a_stopped_holder_is_waited_for_up_to_a_deadline_and_not_in_silence(
 ) -> None:
     lock = file_digests._cache_file(small_files).with_suffix(".lock")
     lock.parent.mkdir(parents=True)
-    monkeypatch.setattr(file_digests, "WAIT_S", 2)
+    monkeypatch.setattr(file_digests, "WAIT_S", 1)
+    monkeypatch.setattr(file_digests, "SLOW_BYTES_S", 3)  # one more second for the three bytes
     monkeypatch.setattr(file_digests.time, "sleep", lambda seconds: None)
     said = []
     progress.listen(lambda *of: said.append(of))

@@ -14,9 +14,13 @@ from savs.foundation import files as whole_files
 from savs.foundation.files import (
     finish_files,
     noted_files,
+    open_regular,
+    process_has_ended,
+    process_start,
     read_regular_text,
     remove_left_overs,
     remove_noted,
+    unfinished,
     whole_file,
 )
 
@@ -57,6 +61,48 @@ def test_a_file_in_a_folder_that_cannot_be_opened_is_published(tmp_path, monkeyp
     assert (tmp_path / "x").read_text() == "content"
 
 
+def test_contents_are_on_the_disk_before_names_are(tmp_path, monkeypatch) -> None:
+    """Each step is the name that is made durable, or that a file gets."""
+    steps, durable = list[str](), whole_files.make_durable
+    monkeypatch.setattr(
+        whole_files, "make_durable", lambda path: (steps.append(path.name), durable(path))
+    )
+    for method in ("rename", "replace"):
+        named = getattr(Path, method)
+        monkeypatch.setattr(
+            Path,
+            method,
+            lambda path, new, named=named: (steps.append(f"> {new.name}"), named(path, new))[1],
+        )
+    folder = tmp_path / "vote"
+    with whole_files.whole_files(folder) as new:
+        (new / "config").write_text("new")
+    written, named = ["config", new.name], ["> .new", "vote", "> config", "vote"]
+    assert steps == [tmp_path.name, *written, *named]
+    steps.clear()
+    with unfinished(folder / "metrics"):
+        assert steps == ["vote"]
+        assert len(list(folder.glob("metrics.*.partial"))) == 1
+    assert [file.name for file in folder.iterdir()] == ["config"]
+
+
+def test_a_process_has_ended_once_it_answers_no_more(tmp_path, monkeypatch) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        started = process_start(process.pid) or ""
+        assert not process_has_ended(process.pid, started)
+        assert process_has_ended(process.pid, "1")  # the number was given out again
+        assert process.stdin is not None
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its parent knows nothing yet
+        assert process_has_ended(process.pid, started)
+    monkeypatch.setattr(whole_files, "PROC", tmp_path)  # as where others are hidden
+    assert not process_has_ended(os.getpid(), "")
+    assert process_has_ended(process.pid, started)
+    assert process_has_ended(2**70, "")
+    monkeypatch.setattr(os, "kill", lambda *of: os.open(tmp_path, os.O_WRONLY))
+    assert not process_has_ended(1, "")  # that of another user refuses the signal
+
+
 @pytest.fixture
 def killed(tmp_path) -> Path:
     """Return a folder where a writer of `x[1]` was killed, and a file that it made."""
@@ -95,12 +141,14 @@ def write(path, text: str) -> None:
 
 
 def test_a_block_takes_back_what_it_and_blocks_in_it_wrote(tmp_path) -> None:
-    before, own, inner, taken = (tmp_path / name for name in ("before", "own", "inner", "taken"))
+    names = ("before", "own", "inner", "later", "taken")
+    before, own, inner, later, taken = (tmp_path / name for name in names)
     write(before, "before")
     with noted_files() as written:
         write(own, "own")
         with noted_files():
             write(inner, "inner")
+        write(later, "later")
         write(taken, "ours")
     write(taken, "of another")
     remove_noted(written)
@@ -112,7 +160,9 @@ def test_a_block_takes_back_what_it_and_blocks_in_it_wrote(tmp_path) -> None:
 
 def test_only_a_text_that_ends_is_read_and_no_pipe_replaced(tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9")
-    assert read_regular_text(tmp_path / "a.txt") == "café"
+    assert read_regular_text(tmp_path / "a.txt", most_bytes=8) == "café"
+    with pytest.raises(ValueError, match="it has more than 7 bytes"):
+        read_regular_text(tmp_path / "a.txt", most_bytes=7)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")
     (tmp_path / "other").write_bytes(b"caf\xe9")
@@ -122,6 +172,20 @@ def test_only_a_text_that_ends_is_read_and_no_pipe_replaced(tmp_path) -> None:
     with pytest.raises(OSError, match="a pipe or a device"), whole_file(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_no_descriptor_stays_open(tmp_path) -> None:
+    def next_free() -> int:
+        descriptor = os.open(os.devnull, os.O_RDONLY)
+        os.close(descriptor)
+        return descriptor
+
+    os.mkfifo(tmp_path / "pipe")
+    before = next_free()
+    write(tmp_path / "x", "content")
+    with pytest.raises(ValueError, match="not a regular file"):
+        open_regular(tmp_path / "pipe", os.O_RDONLY)
+    assert next_free() == before
 
 
 KILLED_WRITERS = """

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from savs.foundation.imports import lazy_imports
+from savs.foundation import imports
+from savs.foundation.imports import install_command, lazy_imports
 
 SOURCE = """
 import sys
@@ -49,3 +50,9 @@ def test_imports_of_other_modules_go_on_meanwhile():
         from wave import Error
     assert issubclass(Error, Exception)
     assert builtins.__import__ is before
+
+
+def test_an_extra_is_installed_from_the_index_once_it_is_there(monkeypatch):
+    monkeypatch.setattr(imports, "IS_ON_INDEX", True)
+    assert install_command("extract") == "pip install 'savs[extract]'"
+    assert not hasattr(imports, "nothing")

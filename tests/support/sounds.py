@@ -31,13 +31,17 @@ def wav(samples: Any, rate: int = 16_000) -> bytes:
     return sound_file(samples, rate, "a test")
 
 
-def encode(suffix: str, channels: Any, rate: int = 24_000) -> bytes:
+def encode(
+    suffix: str, channels: Any, rate: int = 24_000, bits_a_second: int | None = None
+) -> bytes:
     """Return a file of `(channels, samples)` float32."""
     data = io.BytesIO()
     container_name, codec = CODECS[suffix]
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(channels)]
     with av.open(data, "w", format=container_name) as container:
         stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+        if bits_a_second is not None:
+            stream.bit_rate = bits_a_second
         flat = np.ascontiguousarray(np.asarray(channels).T.reshape(1, -1))
         whole = av.AudioFrame.from_ndarray(flat, format="flt", layout=layout)
         whole.sample_rate = rate

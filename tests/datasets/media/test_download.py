@@ -120,6 +120,13 @@ def test_a_server_that_lies_is_refused(answer: bytes, reason: str) -> None:
             fetching.fetch(address)
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 5\r\n", b""])
+def test_a_medium_may_have_all_bytes_that_are_allowed(length: bytes) -> None:
+    with talking(saying(OK + length + b"Connection: close\r\n\r\n12345")) as (address, _):
+        assert Fetching(allow_private=True, max_bytes=5).fetch(address) == b"12345"
+    assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+
+
 def test_a_body_without_end_is_read_no_further_than_the_limit() -> None:
     with talking(endless(OK + b"\r\n")) as (address, _):
         fetching = Fetching(allow_private=True, max_bytes=10_000)
@@ -168,8 +175,8 @@ def test_a_proxy_may_be_private_and_what_it_is_asked_for_may_not(
         monkeypatch.setenv("no_proxy", "")
         assert Fetching().fetch("http://host.example/x.png") == b"1"
         assert asked == ["http://host.example/x.png"]
-        for host in ("10.1.2.3", "localhost"):
-            with pytest.raises(MediaError, match=f"fetched: {host} is in a private network"):
+        for host in ("10.1.2.3", "localhost", "LOCALHOST"):
+            with pytest.raises(MediaError, match=f"fetched: (?i:{host}) is in a private network"):
                 Fetching().fetch(f"http://{host}/x.png")
         assert len(asked) == 1
 

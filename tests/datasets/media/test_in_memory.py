@@ -46,6 +46,10 @@ def test_an_array_is_its_pixels() -> None:
     np.testing.assert_array_equal(decoded(grey), np.dstack([grey] * 3))
     opaque = np.dstack([COLOUR, np.full((6, 9), 255, np.uint8)])
     np.testing.assert_array_equal(decoded(opaque), COLOUR)
+    clear = np.dstack([COLOUR, COLOUR[..., 0] // 128 * 255])
+    multiplied = Image.fromarray(clear).convert("RGBa")  # a mode that no PNG has
+    np.testing.assert_array_equal(decoded(multiplied), decoded(clear))
+    assert (decoded(clear)[clear[..., 3] == 0] == 255).all()
 
 
 WRONG = {

@@ -27,6 +27,7 @@ def folder(root: Path, *names: str) -> MediaFolder:
         (["cats/1.jpg"], "\\\\server\\share\\cats\\1.jpg", "cats/1.jpg"),
         (["cats/1.jpg"], "\\data\\cats\\1.jpg", "cats/1.jpg"),
         (["cats/1.jpg"], "\\", None),
+        (["cats\\1.jpg", "1.jpg"], "/home/you/cats\\1.jpg", "cats\\1.jpg"),
         (["cats/1.jpg"], "/data/dogs/../cats/1.jpg", "cats/1.jpg"),
         (["photos/cats/1.jpg"], "/home/you/cats/1.jpg", None),
         (["cats/1.jpg"], "/home/you/dogs/1.jpg", None),

@@ -300,6 +300,9 @@ WRONG: dict[str, dict[str, bytes]] = {
     "has 10000 x 10000 pixels, more than 67,108,864: scale it down": {
         "a PNG of 100 million pixels": png(10_000, 10_000, 0, 8, b"\0"),
     },
+    "has 65536 x 1 pixels, more than 65,535 on one side: cut it": {
+        "a PNG of one long row": png(65_536, 1, 0, 8, b"\0"),
+    },
     f"pixels|{UNKNOWN}|{DAMAGED}": {
         "a GIF canvas of 4,000 million": b"GIF89a\xff\xff\xff\xff\0\0\0\x3b",
     },

@@ -152,3 +152,38 @@ def test_formats_are_known_by_their_first_bytes():
     names = {"opus": "ogg", "m4a": "mp4", "mkv": "matroska"}
     assert found == {suffix: names.get(suffix, suffix) for suffix in CODECS}
     assert sound_of(b"\xff\xd8\xff\xe0") is None  # JPEG
+    assert sound_of(b"\xff\xea\x90\x00") is None  # a version that is none
+    assert sound_of("UTF-16".encode("utf-16-le")) is None
+    assert sound_of("\ufeffUTF-16".encode("utf-16-le")) is None  # its mark begins as a layer 1
+
+
+def frames_of_mp3(bits_a_second: int, seconds: int) -> list[bytes]:
+    """Return the frames of an MP3 of 24 kHz, without those that say how many there are."""
+    data = encode("mp3", [tone(seconds, 440, 24_000)], bits_a_second=bits_a_second)
+    start, frames = 10 + data[9], list[bytes]()  # after ID3
+    while start < len(data):  # ISO/IEC 13818-3: kbit/s by a number of four bits
+        rate = [0, *range(8, 64, 8), *range(64, 176, 16)][data[start + 2] >> 4]
+        size = 72 * 1000 * rate // 24_000
+        frames.append(data[start : start + size])
+        start += size
+    return frames[1:]
+
+
+def test_an_mp3_of_varying_rate_is_as_long_as_its_frames():
+    data = b"".join([*frames_of_mp3(16_000, 1), *frames_of_mp3(128_000, 2)])
+    assert seconds_of(data) > 6  # a guess by the rate of its first frame
+    assert decode_sound(data, "x").seconds == pytest.approx(3, abs=0.2)
+
+
+@pytest.mark.parametrize("damaged", [2, 3])
+def test_of_a_sound_one_packet_in_a_hundred_may_be_damaged(damaged):
+    frames = frames_of_mp3(32_000, 5)
+    assert 200 < len(frames) < 290
+    frames[10 : 10 + damaged] = [
+        one[:4] + b"\xff" * (len(one) - 4) for one in frames[10 : 10 + damaged]
+    ]
+    if damaged == 2:
+        assert decode_sound(b"".join(frames), "x").seconds == pytest.approx(5, abs=0.2)
+        return
+    with pytest.raises(MediaError, match=r"x is damaged: 3 of 2\d\d packets cannot be decoded"):
+        decode_sound(b"".join(frames), "x")

@@ -119,6 +119,10 @@ def test_time_counts_and_not_the_number_of_frames(suffix: str) -> None:
     # times count from the first frame of the file
     late = encode(suffix, [plain(color) for color in PALETTE[:4]], [30, 31, 33, 36])
     assert decode_video(late, "x", 4).times_s == pytest.approx((0, 0.1, 0.3, 0.6))
+    assert decode_video(late, "x", 4).duration_s == pytest.approx(0.7)
+    assert duration_ms(late, "x") == pytest.approx(700, abs=2)
+    with pytest.raises(MediaError, match=r"the video, which lasts 0\.700 s"):
+        decode_video(late, "x", 4, window=Window(800, 900))
 
 
 def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy
 import pytest
 from typer.testing import CliRunner
 
 import savs
+from savs.pipeline import doctor
 from savs.pipeline.cli.app import app
 from savs.pipeline.doctor import (
     describe_variables,
@@ -42,6 +44,8 @@ def test_nothing_is_wrong_here_and_no_secret_is_told(quick, monkeypatch) -> None
     assert found["variables"]["HF_ENDPOINT"] == "mirror.example"
     assert found["variables"]["HF_TOKEN"] == "set"
     assert found["decoders"]["JPEG"] == "yes"
+    assert found["packages"]["numpy"] == numpy.__version__
+    assert found["self-test"].startswith("passed in ")
     assert {*found["packages"], *found["extra extract"], *found["extra ray"]} >= {
         *("numpy", "torch", "ray")
     }
@@ -58,6 +62,18 @@ def test_what_is_broken_is_named_and_exits_with_1(monkeypatch) -> None:
     assert done.exit_code == 1
     assert "problem: AVIF images cannot be decoded" in done.output
     assert "problem: readout vote fails: RuntimeError('no BLAS')" in done.output
+    assert "1 failure in" in done.output
+
+
+def test_devices_are_named_with_what_they_are_programmed_by(monkeypatch) -> None:
+    gpus = [{"name": "H100", "bytes": 80e9}]
+    known = {"gpus": gpus, "cuda": "12.8", "mps": False, "threads": 2}
+    monkeypatch.setattr("savs.pipeline.extraction.model.devices.describe_devices", lambda: known)
+    assert doctor._devices() == "H100 (80 GB), CUDA 12.8, CPU with 2 threads"
+    monkeypatch.setitem(known, "gpus", [])
+    monkeypatch.setitem(known, "mps", True)
+    known.pop("cuda")
+    assert doctor._devices() == "MPS, CPU with 2 threads"
 
 
 @pytest.mark.thorough

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from savs import classify, evaluate, load, save_selection, select
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
+from savs.pipeline.encoders.embedding import embeddings
 from savs.pipeline.encoders.recipe import (
     EmbeddingRecipe,
     Resize,
@@ -109,6 +111,29 @@ def test_positions_of_a_recipe_are_kept_where_others_are_computed_ahead(tiny_mod
     ahead = host_inputs(model.encoder, inputs)
     assert ahead
     assert {POSITIONS, NEXT_POSITIONS}.isdisjoint(ahead)
+
+
+@pytest.mark.parametrize(
+    ("read", "ids", "expected"),
+    [
+        ("last", [0, 1, 2, 2, 9], [8, 9]),
+        ("<b>", [2, 1, 2, 2, 9], [6, 7]),  # the last of them
+        (("<a>", "<b>"), [1, 1, 2, 2, 9], [4, 5]),  # the mean of places 1 to 3
+        (("<a>", "<b>"), [0, 9, 1, 2, 9], [5, 6]),
+    ],
+)
+def test_an_embedding_is_the_mean_of_the_states_that_are_read(read, ids, expected) -> None:
+    tokenizer = SimpleNamespace(convert_tokens_to_ids={"<a>": 1, "<b>": 2}.get)
+    mask = torch.tensor([[0, 1, 1, 1, 1]])  # place 0 is padding
+    arguments = {"input_ids": torch.tensor([ids]), "attention_mask": mask}
+    states = torch.arange(10.0).reshape(1, 5, 2)
+    states[:, 0] = torch.nan
+    whole = EmbeddingRecipe(prompt="{prompt}", read=read)
+    found = embeddings(
+        msgspec.structs.replace(whole, normalise=False), tokenizer, states, arguments
+    )
+    assert found.tolist() == [expected]
+    assert torch.equal(embeddings(whole, tokenizer, states, arguments), normalize(found, dim=1))
 
 
 def test_every_recipe_that_ships_is_tried() -> None:

@@ -1,5 +1,7 @@
 """Image encoders: stores hold what transformers alone gives; what they cannot read is said."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +10,14 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
 from savs import SavsClassifier, classify, evaluate, save_selection, select, train
+from savs.datasets.media_kinds.decoders.videos import Video
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
+from savs.pipeline.encoders.image import (
+    IMAGE_TOKENS,
+    dual_inputs,
+    image_inputs,
+    image_tokens,
+)
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import check_model
 from savs.pipeline.running.progress import Reporting
@@ -180,3 +189,30 @@ def test_a_dry_run_shows_the_images_and_their_size(savs, inputs, tiny_model) -> 
     ran = savs("extract", "general", *files, "--out", "s", "--dry-run", "--page", "page.html")
     assert ran.returncode == 0, ran.stderr
     assert "cannot read questions" in ran.stdout + ran.stderr
+
+
+def test_options_of_images_reach_the_processor() -> None:
+    image = Image.new("RGB", (4, 4))
+    made = image_inputs(dict, [(image,)], {"size": 9})
+    assert made == {"images": [image], "return_tensors": "pt", "size": 9}
+    reader = SimpleNamespace(image_processor=dict)
+    assert dual_inputs(reader, [(image,)], {"size": 9}, length=9, fixed=True) == made
+    video = Video((image,), (0.0,), 1.0)
+    with pytest.raises(ValueError, match="reads one image or one text, and no prompt of both"):
+        dual_inputs(reader, [(video,)], length=9, fixed=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        ({"image_size": 224, "patch_size": 14}, 16 * 16 + 1),
+        ({"image_size": 224, "patch_size": [14, 14], "num_patches": 256}, 256),
+        ({"image_size": [224, 224], "patch_size": 14}, IMAGE_TOKENS),
+    ],
+)
+def test_positions_of_an_image_are_estimated_by_the_configuration(config, tokens) -> None:
+    for whole in (
+        SimpleNamespace(**config),
+        SimpleNamespace(vision_config=SimpleNamespace(**config)),
+    ):
+        assert image_tokens(whole) == tokens

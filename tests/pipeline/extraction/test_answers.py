@@ -90,6 +90,21 @@ def test_whole_answers_take_a_pass_of_the_batch_for_each_label(tiny_model):
     assert len(passes) == 1 + 2  # the prompts, then each label
 
 
+def test_what_is_asked_of_a_batch_by_hand():
+    tokens = {"long": (1, 2, 3), "b": (4,), "c": (5,)}
+    answers = Answers(tokens, {"s": (0, 1, 2)}, ends=(9,), cells=40)
+    query = answers.query([(0, 1), (1, 2)])
+    # labels of one token before that of three, each prompt's in their order
+    assert query.pairs() == [(0, 1), (1, 1), (1, 2), (0, 0)]
+    assert query.most_rows(7) == 4  # 40 cells for rows of 7 + 3 positions
+    assert answers.query([(1,)]).most_rows(7) == 5
+    assert answers.query([()]).most_rows(50) == 1
+    for split in ("train", "test", "unlabelled", "classes"):
+        assert answers.generates_for(split) is (split != "classes")
+        assert answers.labels_for(split, "s") == ((0, 1, 2) if split != "classes" else ())
+    assert [bool(one) for one in (Answers(), Answers(ends=(9,)), Answers(tokens))] == [0, 1, 1]
+
+
 def test_labels_that_the_memory_does_not_hold_run_in_pieces():
     tried = []
 

@@ -47,6 +47,10 @@ PLACES = {
         SRUN | {"PMI_RANK": "5", "PMI_SIZE": "9"},
         Rank(5, 9, 0, 1, "MPI"),
     ),
+    "MPICH whose rank is that of its step by chance, and another step": (
+        SRUN | {"PMI_RANK": "4", "PMI_SIZE": "7"},
+        Rank(4, 7, 0, 1, "MPI"),
+    ),
     "MPICH whose proxies srun started": (
         SRUN | {"PMI_RANK": "5", "PMI_SIZE": "7", "MPI_LOCALRANKID": "2", "MPI_LOCALNRANKS": "4"},
         Rank(5, 7, 2, 4, "MPI"),

@@ -230,6 +230,7 @@ def test_permissions_are_a_list_with_amounts() -> None:
     }
     assert parse_allowed([write_allowed(found)], ALL) == found
     assert parse_allowed(["urls"], ALL) == {"fetch_urls": True}
+    assert parse_allowed(["images:1MP"], ALL) == {"max_image_pixels": 1_000_000}
 
 
 @pytest.mark.parametrize(

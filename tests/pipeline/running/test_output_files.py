@@ -52,4 +52,4 @@ def test_an_old_file_stays_until_the_new_one_has_its_name(tmp_path, monkeypatch)
 def test_names_come_back_from_a_cell(names) -> None:
     assert media_of_cell(media_cell(names)) == names
     with pytest.raises(ValueError, match="Expected `str`"):
-        media_of_cell("[1]")
+        media_of_cell('["a.jpg", 1]')

@@ -15,6 +15,8 @@ from savs.pipeline.running.result_files import (
     copy_result,
     read_json,
     read_table,
+    require_writable,
+    withdraw,
     write_json,
     write_table,
     writing,
@@ -94,6 +96,36 @@ def test_a_table_without_a_column_is_named(tmp_path) -> None:
         ResultError, match=r"units\.parquet cannot be read .*score.*; run `savs evaluate` again"
     ):
         read_table(path, pl.Schema({"id": pl.String(), "score": pl.Float64()}))
+
+
+def test_a_table_with_an_empty_cell_is_refused_where_all_are_filled(tmp_path) -> None:
+    path, frame = tmp_path / "units.parquet", pl.DataFrame({"id": ["a", None], "n": [1, 2]})
+    write_table(path, frame)
+    assert read_table(path, frame.schema, filled=["n"]).equals(frame)
+    with pytest.raises(ResultError, match=r"column 'id' has an empty cell\); run `savs select` ag"):
+        read_table(path, frame.schema, filled=["n", "id"], command=SELECT)
+
+
+def test_a_file_that_is_withdrawn_goes_with_the_new_result(tmp_path) -> None:
+    (tmp_path / METRICS).write_text("old")
+    (tmp_path / "submission.json").write_text("old")
+    with writing(tmp_path) as new:
+        write_json(new / METRICS, {"a": 1})
+        write_json(new / "submission.json", {"b": 1})
+        withdraw(new / "submission.json")
+        assert (tmp_path / "submission.json").exists()  # until all are there
+    assert [file.name for file in tmp_path.iterdir()] == [METRICS]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch) -> None:
+    require_writable(tmp_path / "new" / "deep")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreWriteError, match="file/x cannot be written: Not a directory"):
+        require_writable(tmp_path / "file" / "x")
+    monkeypatch.setattr(os, "access", lambda *of: False)
+    with pytest.raises(StoreWriteError, match="new cannot be written: Permission denied"):
+        require_writable(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 WRITERS = {

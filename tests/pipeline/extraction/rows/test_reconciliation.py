@@ -113,6 +113,24 @@ def test_a_class_that_goes_as_a_whole_to_a_new_name_is_renamed(files, renamed, g
     assert [*found.gone_classes(AB)] == gone
 
 
+def test_rows_without_a_class_that_go_are_no_class() -> None:
+    rows = [stored("unlabelled/1", "x"), *AB]
+    found = reconcile(rows, [given("b/3", "z")])
+    assert [row.id for row in found.removed] == ["unlabelled/1", "a/1", "a/2"]
+    assert [*found.gone_classes(rows)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("medium", "said"), [("1.png", "1 edited"), ("t.parquet#0/image", "1 new, 1 removed")]
+)
+def test_a_place_in_a_table_is_that_of_another_row_now(medium, said) -> None:
+    """A row of a table that has its media in it is known by its id, whichever line it is on."""
+    before, now = stored("a/1", "x"), given("b/2", "y")
+    before = replace(before, last=replace(before.last, media=(medium,)))
+    now = replace(now, example=replace(now.example, media=(medium,)))
+    assert outcome_text(reconcile([before], [now]).outcomes, 0) == said
+
+
 def test_of_several_prompts_an_image_counts_once() -> None:
     outcomes = [("moved", "a/1#1"), ("moved", "a/1#2"), ("new", "a/2#1"), ("new", "a/2#2")]
     assert outcome_text(outcomes, prompts=2) == "1 new, 1 moved"
