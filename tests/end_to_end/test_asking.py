@@ -17,7 +17,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.app.choosing import choose_again
 from savs.pipeline.app.labelling import Labelling, Session
 from savs.pipeline.app.workspace import Workspace
-from savs.pipeline.classifying.asking import answer, level_offsets
+from savs.pipeline.classifying.asking import answer, level_offsets, media_root
 from savs.pipeline.classifying.bundle.bundle import write_space
 from savs.pipeline.classifying.models import models
 from savs.pipeline.errors import OutputError, SelectionError
@@ -177,6 +177,8 @@ def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
         answer(drawn.photos, out=[tmp_path / "other", tmp_path / "mine.csv"], **ask)
     assert not (tmp_path / "other").exists()  # that is said before the model runs
     assert (tmp_path / "mine.csv").read_text() == "mine"
+    with pytest.raises(OutputError, match="has files that `sort_into` did not make"):
+        answer(drawn.photos, out=out[:1], sort_into=drawn.root, **ask)
     with pytest.raises(StoreMismatchError, match="was asked for blue, cyan"):
         answer(drawn.photos, out=out[:1], **{**ask, "classes": ["red", "blue"]})
 
@@ -207,7 +209,7 @@ def test_more_images_are_added_and_a_damaged_one_is_skipped(drawn, tmp_path) -> 
 BAD = {
     "no question": ({"question": None}, "`question` has no text"),
     "empty": ({"question": "  "}, "`question` has no text"),
-    "one class": ({"classes": ["cat"]}, "has 1, expected at least 2"),
+    "one class": ({"classes": ["cat"]}, "has 1, expected at least 2$"),
     "two levels": ({"classes": None, "levels": ["a", "b"]}, "two levels are classes"),
     "equal": ({"classes": ["Red  fox", "red fox"]}, "equal but for white space and case"),
     "the same": ({"classes": ["a", "b", "a"]}, "'a' and 'a' of 'Cat or dog\\?' are equal"),
@@ -219,6 +221,30 @@ BAD = {
     "no file of ours": ({"out": ["new.xlsx"]}, "a folder's name without a suffix"),
     "two folders": ({"out": ["a", "b"]}, "two folders"),
 }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "root"),
+    [
+        ("photos", {}, "photos"),
+        ("rows/table.csv", {}, "rows"),
+        ("photos/1.png", {}, "."),
+        (["photos", "rows"], {}, "."),  # several are named from here
+        ("absent", {}, "."),
+        ([], {}, "."),
+        ([{"image": "1.png"}], {}, "."),
+        ("photos", {"media_root": "rows"}, "rows"),
+    ],
+    ids=str,
+)
+def test_media_are_in_the_folder_that_is_asked_or_that_of_a_table(
+    tmp_path, monkeypatch, inputs, options, root
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/1.png", "rows/table.csv"):
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    assert media_root(inputs, options) == Path(root)
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -512,8 +538,10 @@ def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes, tmp_path)
     assert "letters" not in models(ask=[first], **{**how, "classes": many}).columns
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    left = models(ask=[first, str(broken)], **how)
+    said: list[str] = []
+    left = models(ask=[first, str(broken)], reporting=Reporting(said.append), **how)
     assert left["id"].to_list() == [first]  # one that cannot be read has no row
+    assert [line for line in said if line.startswith(f"skipped {broken}: ")] == said[-1:]
     for wrong in ({"question": "a?"}, {"classes": ["a", "b"]}, {"against": "s", "ask": ["p"]}):
         with pytest.raises(ParameterError, match="`ask`"):
             models("demo", **wrong)

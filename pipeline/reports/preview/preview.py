@@ -23,7 +23,6 @@ from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.reports.pages.pictures import Picture, no_picture, pictures_of
 from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.running.options import sort_keywords
-from savs.stores.format.layout import UNLABELLED
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.preview.rendered_prompt import Worded, Wording
@@ -185,13 +184,7 @@ def _gather(
     folder = str(source.fetching.folder) if source.fetching and source.fetching.folder else None
     # without the name of the temporary folder of fetched media
     notes = tuple(n for n in source.notes(examples) if folder is None or folder not in n)
-    options = source.options
-    drawn = " (drawn)" if options.draw is not None else ""
-    sources = {
-        "train": f"{options.train if options.train is not None else options.test}{drawn}",
-        "test": str(options.test),
-        UNLABELLED: str(source.unlabelled),
-    }
+    drawn = {"train": " (drawn)"} if source.options.draw is not None else {}
     return PreviewContent(
         benchmark=source.benchmark.name,
         summary=source.benchmark.summary,
@@ -201,7 +194,7 @@ def _gather(
         splits=tuple(
             SplitContent(
                 name=split,
-                source=sources[split],
+                source=f"{source.given(split)}{drawn.get(split, '')}",
                 examples=len(rows),
                 labels=Counter((e.subtask, e.label) for e in rows),
                 absent={

@@ -265,6 +265,10 @@ def test_a_row_of_winoground_is_a_group_of_four(
     assert {(e.group, e.category) for e in examples} == {("7", "Relation")}
     assert examples[2].prompt == "\nDoes this image show 'a young one'? Answer with Yes or No."
     assert examples[0].extra == {"tag": "Adjective-Age"}
+    inside = [{"image_0": {"bytes": b"0"}, "image_1": {"bytes": b"1"}, "id": 7} | captions]
+    pl.DataFrame(inside).write_parquet(tmp_path / "w.parquet")
+    packed = read("winoground", tmp_path / "w.parquet")
+    assert [MediaFolder(tmp_path).read(*e.media) for e in packed] == [b"0", b"1"] * 2
 
 
 def test_the_official_file_of_mmvp_numbers_its_images_and_parquet_holds_them(

@@ -8,6 +8,7 @@ from oracle import predictions_of, value
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from savs.datasets import Example, Units
+from savs.datasets.benchmarks.general import measure_positive
 from savs.datasets.metrics.metrics import mean_metric
 from savs.datasets.metrics.ranking import (
     RANKED,
@@ -149,6 +150,8 @@ def test_metrics_of_predictions():
     # in random order of four, two of them positive: (1/3 (4 - 25/12) + 25/12) / 4 = 49/72
     assert [u.chance for u in found] == pytest.approx([49 / 72, 0.5, 0.95, 0.5])
     assert ["rests on 2 positive examples" in "".join(u.notes) for u in found] == [0, 0, 1, 0]
+    of_rows = measure_positive(rows, CLASSES, positive="Yes")
+    assert [u.name for u in of_rows] == [*RANKED[:-1], "accuracy", "balanced accuracy"]
     precision = found[0]
     assert precision.scores["cluster"].to_list() == ["0", "1", "2", "3"]
 

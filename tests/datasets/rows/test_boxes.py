@@ -1,6 +1,7 @@
 """Boxes in the names of media: which values are pixels, shares or neither, and what is cropped."""
 
 import math
+from datetime import date
 
 import pytest
 from PIL import Image
@@ -69,6 +70,7 @@ def test_a_box_and_what_is_cropped_of_100_by_60_pixels(value, box, crop) -> None
         ([10**400, 0, 5, 5], "expected four numbers"),
         (["a", 1, 2, 3], "expected four numbers"),
         ({"x": 1}, "expected four numbers"),
+        (date(2024, 5, 1), r'the box is \["2024-05-01"\], expected four numbers'),
         ("12,3,40,50", r'the box is \["12,3,40,50"\], expected four numbers'),
         ("[" * 9999, "expected four numbers"),
         (None, r"the box is \[null\], expected four numbers"),

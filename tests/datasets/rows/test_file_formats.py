@@ -64,6 +64,7 @@ FORMS = {
     "rows.json": as_json,
     "rows.csv": as_csv,
     "rows.parquet": as_parquet,
+    "ROWS.PARQUET": as_parquet,
 }
 
 
@@ -76,7 +77,7 @@ def test_every_kind_of_file_gives_the_same_rows(write: Write, name: str) -> None
     assert [row.index for row in rows] == [0, 1, 2, 3]
     if path.suffix in (".json", ".parquet"):  # rows without lines
         assert [row.where for row in rows] == [f"{path} row {n}" for n in range(4)]
-    if name != "rows.parquet":  # a byte order mark is no part of the text
+    if name.lower() != "rows.parquet":  # a byte order mark is no part of the text
         assert [dict(row.values) for row in read_rows(write(name, BOM_UTF8 + data))] == TEXTS
 
 

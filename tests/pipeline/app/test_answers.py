@@ -107,10 +107,18 @@ def test_what_decided_is_said_where_most_heads_say_another_class(found, votes, m
 def test_the_predicted_labels_are_shown_among_the_four_likeliest(tmp_path, predicted, more) -> None:
     store, *_ = make_many(tmp_path / "s")  # of 20 labels
     selection = savs.select(store, heads=2)
-    said = Said("", labels=tuple(LABELS[:predicted]), probabilities=np.linspace(0.9, 0.1, 20))
+    names = [str(task.subtask) for task in selection.tasks]
+    said = Said("", labels=tuple(names[:predicted]), probabilities=np.linspace(0.9, 0.1, 20))
     one = Answer("a.png", said=said)
     found = Answers((), "?", selection, selection.tasks[0], (one,), {}, 1.0, loaded=False)
-    assert f"{more} less probable labels" in answers_page(found, RISK)
+    shown, less, _ = answers_page(found, RISK).partition(f"{more} less probable labels")
+    shown = shown.partition("<article")[2]
+    assert less
+    assert sorted(names) == LABELS
+    assert [name for name in names if name in shown] == names[: 20 - more]
+    assert {*found.heads} == {head for task in selection.tasks for head in task.heads}
+    with pytest.raises(SavsError, match="`risk` is 2"):
+        answers_page(found, 2)
 
 
 def test_the_model_is_loaded_once(workspace, made, found) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from random_stores import draw_problem
+from random_stores import draw_problem, write_problem
 from reported import ATTACK
 
 import savs
 from savs.foundation.errors import SavsError
 from savs.pipeline.app import labelling as module
-from savs.pipeline.app.choosing import Expected, choose_again
+from savs.pipeline.app.choosing import Expected, choose_again, is_due
 from savs.pipeline.app.labelling import (
     BATCH,
     BATCHES,
@@ -212,6 +212,18 @@ def test_images_of_another_subtask_are_not_shown_among_its_classes(labelling) ->
     assert labelling.next_batch(browser, "pets") == batch
 
 
+def test_each_subtask_has_its_classes_and_all_have_those_of_all(tmp_path) -> None:
+    problem = draw_problem(6, subtasks=("pets", "plants"), counts=(3, 3))
+    store = write_problem(tmp_path / "s", problem)
+    workspace = Workspace(store.path / "results" / "vote", store.path)
+    assert is_due(workspace)
+    labelling = Labelling(workspace)
+    assert sorted(labelling.parts()) == ["pets", "plants"]
+    assert labelling.add_class("axolotl", "pets") == "axolotl"
+    assert labelling.classes("plants") == ["class 0", "class 1"]
+    assert labelling.classes("pets") == labelling.classes(None) == ["class 0", "class 1", "axolotl"]
+
+
 def test_pictures_are_of_the_split_of_each_image(labelling, workspace, monkeypatch) -> None:
     opened, browser = [], Session("one")
     found = module.open_images
@@ -286,6 +298,7 @@ def test_two_browsers_get_other_images_and_no_label_is_replaced(labelling, works
     other = Labelling(Workspace(workspace.folder, workspace.path))
     told = other.give(third, [first.id], "class 1")
     assert told == f"{first.id} was labelled meanwhile, and keeps that label"
+    assert third.passed == []
     assert labels_of(workspace) == {first.id: "class 0"}
     labelling.forget("two")
     labelling.skip(one, [labelling.next(one, UNSURE, None).id])
@@ -489,9 +502,13 @@ def test_all_that_waits_is_labelled_in_the_end(labelling, workspace) -> None:
 def test_a_classifier_of_other_labels_is_made_anew_when_the_tab_opens(workspace) -> None:
     first = next(iter(TRUTH))
     savs.label(workspace.store(), {first: TRUTH[first]})
+    assert is_due(workspace)
     labelling = Labelling(workspace)
     labelling.begin()
+    labelling.begin()  # another browser opens the tab meanwhile
     finished(labelling)
+    assert not is_due(workspace)
+    assert labelling.fits.version == 2, "one fit, which began and ended"
     assert workspace.selection().tasks[0].examples == 19
     run = (workspace.folder / "config.json").read_bytes()
     again = Labelling(workspace)
@@ -499,6 +516,9 @@ def test_a_classifier_of_other_labels_is_made_anew_when_the_tab_opens(workspace)
     finished(again)
     assert (workspace.folder / "config.json").read_bytes() == run, "it is measured alone"
     assert again.fits.curve == labelling.fits.curve
+    again.fit()
+    finished(again)
+    assert again.fits.version == 4
 
 
 @pytest.mark.thorough

@@ -12,11 +12,18 @@ from savs import classify, open_store
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.classification import require_shareable
 from savs.pipeline.classifying.classified_run import ClassifiedRun
-from savs.pipeline.classifying.classified_store import TableRecord, store_beside
+from savs.pipeline.classifying.classified_store import (
+    RECORD,
+    TableRecord,
+    read_store_record,
+    remove_store,
+    store_beside,
+)
 from savs.pipeline.errors import OutputError
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureWriter
 from savs.stores.errors import StoreLockedError
+from savs.stores.format.layout import CLAIMS
 
 pytestmark = pytest.mark.thorough
 
@@ -264,6 +271,25 @@ def test_other_images_of_the_same_names_get_no_predictions_of_the_old_ones(
     assert classify(animals, photos, out=out, force=True).rows == 3
     expected = classify(animals, photos).predictions["prediction"]
     assert read(out)["prediction"].to_list() == expected.to_list()
+
+
+def test_the_store_of_a_run_that_was_killed_early_is_removed(tmp_path) -> None:
+    """Such a store has claims and no manifest yet; a folder of somebody else has neither."""
+    (tmp_path / "out.csv.store" / CLAIMS).mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    for folder in tmp_path.iterdir():
+        remove_store(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path) -> None:
+    for damage in (lambda path: path.mkdir(), lambda path: path.write_text("{")):
+        store = apart(tmp_path / str(len([*tmp_path.iterdir()])))
+        assert read_store_record(store) is None
+        (store / RECORD).parent.mkdir()
+        damage(store / RECORD)
+        with pytest.raises(OutputError, match=r"cannot be read \(.*\); pass `force`"):
+            read_store_record(store)
 
 
 def test_force_does_not_take_a_store_from_the_process_that_writes_it(

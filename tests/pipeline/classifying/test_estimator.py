@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
 from savs import (
     SavsClassifier,
@@ -134,6 +135,20 @@ def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> 
     assert found["prediction"].to_list() == fitted.predict(made.images).tolist()
     images, labels = made.images[:8], again.predict(made.images[:8])
     assert clone(again).fit(images, labels).score(images, labels) > 0.5
+
+
+def test_a_loaded_classifier_has_the_parameters_of_the_one_that_was_saved(
+    shots, cache, tmp_path
+) -> None:
+    given = {"heads": 3, "readout": "lda", "scoring": "loo", "site": "mlp", "question": QUESTION}
+    given |= {"dtype": "bfloat16", "device": "cpu", "prompt_template": "Q: {prompt} A:"}
+    given |= {"batch_size": 3, "cache": cache}
+    fitted = SavsClassifier("demo", **given).fit(*shots)
+    folder = fitted.save(tmp_path / "saved")
+    loaded = load(folder, device="cpu", batch_size=3, cache=cache)
+    assert {name: loaded.get_params()[name] for name in given} == given
+    assert (loaded.min_pixels, loaded.max_pixels) == (None, None)
+    assert get_tags(loaded).classifier_tags.multi_label
 
 
 def test_another_question_than_that_of_the_classifier_is_refused(animals) -> None:

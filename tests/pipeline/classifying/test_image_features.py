@@ -214,6 +214,7 @@ def test_numbers_are_loaded_as_a_regressor(shots, tmp_path) -> None:
     loaded = savs.load(fitted.save(tmp_path / "numbers"))
     assert isinstance(loaded, savs.SavsRegressor)
     assert not hasattr(loaded, "predict_proba")
+    assert not hasattr(loaded, "classes_")
     with pytest.raises(AttributeError, match="numbers have no probabilities"):
         loaded.predict_proba(images[:1])
     np.testing.assert_allclose(loaded.predict(images[:3]), fitted.predict(images[:3]), atol=1e-3)

@@ -50,6 +50,9 @@ def test_the_grid_has_the_heads_of_both_slim_classifiers(made) -> None:
     ]
     assert found.heads == [head for heads in PARTS.values() for head in heads]
     assert {(g.layer, h) for g in found.source.grid for h in g.heads} == set(found.heads)
+    other = combine(dict(reversed(parts.items())))  # the layers of a model are in order
+    assert other.source.grid == found.source.grid
+    assert [grid.layer for grid in found.source.grid] == [0, 2, 5]
 
 
 PARTS = {"early": ((0, 1), (2, 0)), "late": ((2, 3), (5, 1))}

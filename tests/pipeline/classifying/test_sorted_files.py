@@ -136,6 +136,33 @@ def test_a_file_of_another_content_is_never_replaced(tmp_path) -> None:
     assert sort(out, more, {"1.jpg": "cat", "2.jpg": "cat"}).copied == 0
 
 
+def test_a_link_in_a_class_folder_is_no_copy(tmp_path) -> None:
+    """The original may be removed after it was sorted."""
+    given, out = write(tmp_path / "in", "1.jpg"), tmp_path / "out"
+    sort(out, given, {"1.jpg": None})
+    (out / "cat").mkdir()
+    (out / "cat/1.jpg").symlink_to(tmp_path / "in/1.jpg")
+    assert sort(out, given, {"1.jpg": "cat"}).copied == 1
+    (tmp_path / "in/1.jpg").unlink()
+    assert [*tree(out).values()] == ["content of 1.jpg"]
+
+
+def test_classes_of_every_task_that_name_no_folder_are_told(tmp_path) -> None:
+    given = write(tmp_path / "in", "1.jpg", "2.jpg")
+    tasks = [SimpleNamespace(subtask=n, classes=(f"{n}:x", "plain")) for n in ("a", "b")]
+    place = SortedFolder(tmp_path / "out", SimpleNamespace(tasks=tasks), [given], MADE)
+    place.begin()
+    rows = [("1.jpg", "a", "a:x", False), ("2.jpg", "b", "plain", True)]
+    columns = ["id", "subtask", "prediction", "unsure"]
+    done = place.fill(pl.DataFrame(rows, schema=columns, orient="row"))
+    assert done.renamed == folder_names(["a:x", "b:x"])
+    assert (done.files, done.unsure) == (2, 1)
+    assert tree(tmp_path / "out") == {
+        f"a/{done.renamed['a:x']}/1.jpg": "content of 1.jpg",
+        f"b/{UNSURE}/2.jpg": "content of 2.jpg",
+    }
+
+
 def test_equal_files_of_one_name_are_one_copy_and_every_image_of_a_row_is_copied(tmp_path) -> None:
     write(tmp_path / "in", "1.jpg", "2.jpg")
     (tmp_path / "in/again").mkdir()

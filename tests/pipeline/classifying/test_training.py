@@ -91,6 +91,7 @@ def test_options_of_images_are_refused_with_a_store(tmp_path, name, value) -> No
         ("photos/..", "here-savs"),
         ("shard-*.tar", None),
         ("hf://datasets/a/b", None),
+        ("/", None),
         (pl.DataFrame(), None),
     ],
     ids=str,
@@ -105,6 +106,16 @@ def test_a_store_lies_next_to_its_images(tmp_path, monkeypatch, source, expected
     found = default_store(source)
     above = tmp_path if expected == "here-savs" else here
     assert (found and here / found) == (expected and above / expected)
+
+
+def test_a_class_folder_in_place_of_the_folder_of_all_is_named(tmp_path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.jpg").touch()
+        (tmp_path / "photos" / name / "notes.txt").touch()
+    with pytest.raises(ParameterError, match=r"cat has no class folders, and .*photos has"):
+        train(tmp_path / "photos/cat", model="demo", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_a_table_is_no_folder_of_classes_but_that_of_a_store_is(tmp_path) -> None:

@@ -1,8 +1,11 @@
 """What the commands print while they run, in their tables, and as a map of heads."""
 
+import io
 import json
 import re
 import shutil
+from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +15,11 @@ from random_stores import draw_problem, write_problem
 
 from savs import save_selection, select
 from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.classified import Classification
+from savs.pipeline.classifying.sorted_files import SortedFiles
 from savs.pipeline.cli import output
-from savs.pipeline.cli.output import progress, say, skipped_examples
+from savs.pipeline.cli.commands import classify
+from savs.pipeline.cli.output import print_json, progress, say, skipped_examples
 from savs.pipeline.evaluation.overview import show
 from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, draw_map, head_map
@@ -202,3 +208,42 @@ def test_merge_prints_the_folder_of_the_new_store(savs, tmp_path):
     assert done.stdout == f"{tmp_path / 'both'}\n"
     assert "12 heads, " in done.stderr
     assert savs("merge", first, "--out", tmp_path / "one").returncode == 2
+
+
+def classified(**facts) -> Classification:
+    rows = pl.DataFrame({"id": ["a"], "prediction": ["cat"], "reason": [None]})
+    known = {"predictions": rows, "outs": {Path("new.csv"): 1}, "rows": 0, "seconds": 0.0}
+    return Classification(**{**known, "notes": (), "target": ONE_CLASS, **facts})
+
+
+@pytest.mark.parametrize(
+    ("rows", "gpus", "says"), [(0, "none", True), (0, "all", False), (1, "all", True)]
+)
+def test_of_many_processes_those_that_read_images_say_what_was_written(rows, gpus, says):
+    options = {"json": False, "risk": None, "gpus": gpus, "max_skip": 0}
+    table = pl.DataFrame({"id": list("abc"), "prediction": ["cat", "dog", "dog"]})
+    done = classified(rows=rows, predictions=table.with_columns(reason=pl.lit(None, pl.String)))
+    assert done.counts == [("dog", 2), ("cat", 1)]
+    messages = classify.show(done, options).messages
+    assert (any(line.startswith("wrote new.csv (1 row)") for line in messages)) == says
+
+
+def test_files_that_could_not_be_copied_and_folders_of_other_names_are_told():
+    done = SortedFiles(Path("sorted"), 3, 2, 1, {"a/b": "a_b-c14cddc0"}, ("gone.jpg", "b.jpg"))
+    options = {"json": False, "risk": None, "gpus": "none", "max_skip": 0}
+    assert classify.show(classified(sorted_files=done), options).messages[2:] == [
+        "class 'a/b' has the folder a_b-c14cddc0",
+        "2 files are gone since the classification and not copied, first gone.jpg",
+        "3 files in sorted, 1 of them unsure (2 copied now)",
+    ]
+
+
+def test_data_that_is_no_text_of_a_terminal_is_printed_as_ascii(monkeypatch):
+    for encoding, text in (("utf-8", "\N{PILE OF POO}"), ("ascii", r"\ud83d\udca9")):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", stream)
+        print_json({"label": "\N{PILE OF POO}", "when": date(2024, 5, 1)})
+        stream.flush()
+        told = stream.buffer.getvalue().decode(encoding)
+        assert text in told
+        assert json.loads(told) == {"label": "\N{PILE OF POO}", "when": "2024-05-01"}

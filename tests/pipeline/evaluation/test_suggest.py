@@ -153,8 +153,10 @@ def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
     assert suggest("s", out="next.jsonl", force=True).table.height
     printed = json.loads(savs("suggest", "s", "--json", "--n", 1).stdout)
     assert len(printed["suggestions"]) == 1
-    with pytest.raises(ParameterError):
+    with pytest.raises(ParameterError, match=r"`subtask` is for a store; next\.csv is a file"):
         suggest("next.csv", subtask="x")
+    with pytest.raises(ParameterError, match="`n` is 0, expected at least 1"):
+        suggest("s", n=0)
 
 
 def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):

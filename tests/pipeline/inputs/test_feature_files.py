@@ -165,6 +165,24 @@ def test_ids_of_tensors_are_those_that_export_writes(tmp_path):
     assert open_features(tmp_path / "x.safetensors").ids == tuple(names)
 
 
+TENSORS = {
+    "counts": ({"L0.H0": (3, 2), "L0.H1": (4, 2)}, None, "has tensors of the shapes .* expected"),
+    "axes": ({"L0.H0": (3, 2), "L0.H1": (3, 2, 2)}, None, "has tensors of the shapes"),
+    "no width": ({"L0.H0": (3, 0), "L0.H1": (3, 0)}, None, "has 0 bytes of .* one value or more"),
+    "no list of ids": ({"x": (3, 2)}, '"abc"', "an id is empty or no text"),
+    "numbers as ids": ({"x": (3, 2)}, "[1, 2, 3]", "an id is empty or no text"),
+    "two ids": ({"x": (3, 2)}, '["a", "b"]', "has 3 rows of features and 2 ids; expected an id"),
+}
+
+
+@pytest.mark.parametrize(("shapes", "ids", "message"), TENSORS.values(), ids=TENSORS)
+def test_other_tensors_are_refused(tmp_path, shapes, ids, message):
+    parts = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    save_file(parts, tmp_path / "x.safetensors", metadata=ids and {"id": ids})
+    with pytest.raises(ImportFileError, match=message):
+        open_features(tmp_path / "x.safetensors")
+
+
 def test_the_heads_of_many_layers_are_sorted_once(tmp_path, monkeypatch):
     looked_at = []
 

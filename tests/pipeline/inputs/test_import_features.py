@@ -1,5 +1,6 @@
 """`savs import`: features of a file and their labels as a store."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -231,6 +232,22 @@ def test_test_media_are_compared_by_their_own_content(tmp_path, files, inputs):
     assert done.notes[-1] == (
         "leak: 2 of 8 training examples are also in the test split, as 2 test examples (e8, e9)"
     )
+    for row in rows:  # test rows that differ in their ids alone keep these
+        row.pop("note")
+        row |= {"image": train[0], "label": "a"} if row["split"] == "test" else {}
+    same = import_features(files[0], inputs.rows("same.jsonl", rows), out=tmp_path / "t")
+    assert same.notes[-1].endswith("as 4 test examples (e8, e9, e10 ...)")
+
+
+def test_media_in_the_rows_of_labels_are_read_from_there(tmp_path, files, inputs):
+    (tmp_path / "tables").mkdir()
+    rows = [{**row, "image": {"bytes": b"%d" % n}} for n, row in enumerate(ROWS)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "tables/l.parquet")
+    done = import_features(files[0], tmp_path / "tables/l.parquet", out=tmp_path / "s")
+    assert not any("media are not in" in note for note in done.notes)
+    assert done.store.examples("test")["media_sha256"].to_list() == [
+        [hashlib.sha256(b"%d" % n).hexdigest()] for n in range(8, N)
+    ]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

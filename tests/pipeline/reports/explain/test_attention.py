@@ -10,8 +10,16 @@ from reported import Page
 
 from savs import evaluate, explain, extract, save_evaluation, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import SelectionError
-from savs.pipeline.reports.explain.attention import COLOURS, DRAWS, View
+from savs.pipeline.errors import ReportError, SelectionError
+from savs.pipeline.reports.explain.attention import (
+    COLOURS,
+    DRAWS,
+    MASKED,
+    View,
+    _hidden,
+    require_heads,
+)
+from savs.stores.format.layout import neuron
 
 pytestmark = pytest.mark.thorough
 
@@ -80,7 +88,11 @@ def test_json_has_the_maps(found):
     for one, own in zip(found[0].examples, told["examples"], strict=True):
         for view, saved in zip(one.views, own["views"], strict=True):
             np.testing.assert_allclose(saved["maps"][0], view.maps[0], rtol=1e-4, atol=1e-9)
-            assert saved["masking"]["better"] == view.is_better
+            masking = saved["masking"]
+            assert (masking["drop"], masking["random"]) == (view.drop, [*view.random])
+            assert masking["better"] == view.is_better
+            assert [one["token"] for one in saved["tokens"]] == [token for token, _ in view.tokens]
+            assert saved["words"] == [*view.words]
 
 
 def test_an_image_that_is_gone_has_no_map_and_says_so(vote, tmp_path):
@@ -107,3 +119,19 @@ def test_a_random_mask_that_changes_as_much_is_not_beaten():
     view = View("L0.H0", (), 0.5, (), 0.2, (0.1, 0.2, 0.3), ())
     assert (view.beaten, view.is_better) == (1, False)
     assert replace(view, random=(0.1, 0.15)).is_better
+
+
+def test_the_brightest_of_all_patches_are_masked_image_by_image():
+    bright = np.zeros(10)  # of 2 x 3 and 2 x 2 patches
+    bright[[1, 6, 9]] = 1, 3, 2
+    assert MASKED == 0.3  # as the page says
+    first, second = _hidden(bright, [(2, 3), (2, 2)])
+    assert (first.astype(int).tolist(), second.astype(int).tolist()) == (
+        *([[0, 1, 0], [0, 0, 0]], [[1, 0], [0, 1]]),
+    )
+
+
+def test_a_neuron_has_no_map():
+    require_heads([(3, 1)])
+    with pytest.raises(ReportError, match=r"shows a whole head, and L3\.H1\.N5 is one value"):
+        require_heads([(3, 1), neuron((3, 1), 5)])

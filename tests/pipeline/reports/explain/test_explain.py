@@ -85,6 +85,12 @@ def test_errors_are_the_wrong_ones_and_others_fill_up(vote):
     assert len(explain(vote, n=7).examples) == 7
 
 
+def test_examples_come_in_the_order_in_which_they_are_asked_for_each_once(vote):
+    first, second, third = pl.read_parquet(vote / "predictions.parquet")["id"].head(3)
+    found = explain(vote, ids=[third, first, third, second])
+    assert [one.id for one in found.examples] == [third, first, second]
+
+
 def test_the_frame_and_the_json_have_the_same(vote):
     found = explain(vote, n=2)
     assert found.heads.schema == pl.Schema(HEADS_SCHEMA)

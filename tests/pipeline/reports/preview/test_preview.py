@@ -109,6 +109,31 @@ def test_only_the_first_are_shown_and_all_are_counted(files):
     assert "2 of them are shown, of each class in turn" in text
 
 
+@pytest.mark.parametrize("given", ["train", "test"])
+def test_both_parts_of_a_file_that_is_split_are_named_by_it(inputs, given):
+    rows = [{"question": f"{n}?", "label": "ab"[n % 2], "part": "xxy"[n % 3]} for n in range(12)]
+    path = inputs.rows("all.jsonl", rows)
+    out = inputs.root / "p.html"
+    content = preview("general", **{given: path}, hold_out=["part=y"], out=out)
+    assert [(one.source, one.examples) for one in content.splits] == [
+        (str(path), 8),
+        (str(path), 4),
+    ]
+    assert content.title == "all.jsonl"
+
+
+def test_labels_of_many_are_counted_and_images_that_wait_have_their_file(inputs):
+    rows = [{"question": "?", "label": "a,b"}, {"question": "!", "label": "b"}]
+    path = inputs.rows("many.jsonl", rows)
+    given = {"train": path, "test": path, "out": inputs.root / "p.html"}
+    content = preview("general", **given, task="many-labels", label_separator=",")
+    assert content.splits[0].labels == {(None, '["a","b"]'): 1, (None, '["b"]'): 1}
+    assert content.reading == "prompts and labels"
+    waiting = preview("general", unlabelled=path, out=given["out"])
+    assert [one.source for one in waiting.splits if one.examples] == [str(path)]
+    assert waiting.title == "many.jsonl"
+
+
 def test_a_page_of_few_examples_shows_each_class_in_turn(inputs):
     rows = [{"question": f"{n}?", "label": label} for n, label in enumerate("aaaaabbc")]
     path = inputs.rows("t.jsonl", rows)

@@ -1,5 +1,6 @@
 """Heads across tasks: overlap and rank correlation, against scipy and sets."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,14 @@ def test_heads_of_different_models_are_not_compared(vote, tmp_path):
     part = across_part(read_results([vote, tmp_path / "r"]))
     assert part.pairs[0][2] is None
     assert part.pairs[0][1] is not None
+
+
+@pytest.mark.thorough
+def test_heads_of_a_result_whose_store_is_gone_are_compared_without_scores(vote, tmp_path):
+    alone = shutil.copytree(vote, tmp_path / "alone")
+    part = across_part(read_results([vote, alone]))
+    pair = part.pairs[0][2]  # of the same task
+    assert (pair.shared, pair.of, pair.correlation) == (5, 5, None)
 
 
 def test_answers_of_the_model_have_no_heads_to_compare(tmp_path):
