@@ -183,7 +183,7 @@ DATA_SETS = {
 
 def test_each_data_set_counts_the_same(tmp_path):
     folders = [
-        save_result(tmp_path / name / readout, right, stem=name)
+        save_result(tmp_path / name / readout, right, stem=name, labels="abaa" * 5)
         for name, pair in DATA_SETS.items()
         for readout, right in zip(("vote", "lda"), pair, strict=True)
     ]
