@@ -333,8 +333,8 @@ def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
         "too few independent examples to fit a threshold for 1 label ('b')" in note
         for note in result.notes
     )
-    unseen = [note for note in result.notes if "not in the training examples" in note]
-    assert unseen == ["label 'c' of 2 examples is not in the training examples; it counts as missed"]
+    (unseen,) = (note for note in result.notes if "not in the training examples" in note)
+    assert unseen.startswith("label 'c' of 2 examples is not in the training")
     assert result.tables["per_label"]["threshold"][1] == PLAIN.threshold
     exact = next(units for units in result.units if units.name == "exact match")
     assert exact.scores["score"][6:].to_list() == [0, 0]
