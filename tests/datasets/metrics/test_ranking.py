@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 from oracle import predictions_of, value
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from savs.datasets import Example, Units
@@ -65,6 +66,18 @@ def test_an_equal_error_rate_with_skipped_examples_has_finite_units():
     units = equal_error_units(scores, np.arange(8) < 4)
     expected = [0.125, 0.125, 1.125, 1.125, 0.875, -0.125, 0.875, 0.875]
     assert units.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_classes_share_an_equal_error_rate_by_their_gaussian_densities():
+    above, below = np.array([0.0, 2, 3, 4, 9]), np.array([-3.0, -2, -1, 1, 2.5])
+    units = equal_error_units(np.concatenate([above, below]), np.arange(10) < 5)
+    # at the threshold 2, one of five is below, and one of five not
+    dense, other = (
+        stats.norm.pdf(some, 2, 1.06 * some.std() * 5**-0.2).mean() for some in (above, below)
+    )
+    weight = other / (dense + other)
+    assert units[0] - units[1] == pytest.approx(10 * weight / 5)
+    assert units[9] - units[5] == pytest.approx(10 * (1 - weight) / 5)
 
 
 @pytest.mark.parametrize("rate_units", [equal_error_units, false_positive_units])

@@ -21,7 +21,7 @@ from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
-from savs.pipeline.evaluation.tables import confidence_tables
+from savs.pipeline.evaluation.tables import confidence_tables, selection_table
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.selection.left_out import leave_out
 from savs.pipeline.targets.label_logits import LabelLogits
@@ -172,6 +172,14 @@ def test_a_result_is_written_read_and_printed(many, tmp_path):
     assert units.group_by("metric").len()["len"].unique().to_list() == [70]
     run("evaluate", store.path, "--readout", "posterior", "--out", tmp_path / "other")
     assert "mAP, micro" in run("compare", folder, tmp_path / "other")
+
+
+def test_the_first_labels_of_a_selection_are_shown_and_the_others_counted(many, monkeypatch):
+    selection = savs.select(many[0], heads=1)
+    assert (len(selection_table(selection).frame), selection_table(selection).notes) == (20, ())
+    monkeypatch.setattr("savs.pipeline.evaluation.tables.LABELS_SHOWN", 17)
+    few = selection_table(selection)
+    assert (len(few.frame), few.notes) == (17, ("and 3 other labels; --json lists all",))
 
 
 @pytest.mark.thorough
@@ -325,15 +333,17 @@ def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
         "too few independent examples to fit a threshold for 1 label ('b')" in note
         for note in result.notes
     )
-    assert any("label 'c' of 2 examples is not in the training" in note for note in result.notes)
+    (unseen,) = (note for note in result.notes if "not in the training examples" in note)
+    assert unseen.startswith("label 'c' of 2 examples is not in the training")
     assert result.tables["per_label"]["threshold"][1] == PLAIN.threshold
     exact = next(units for units in result.units if units.name == "exact match")
     assert exact.scores["score"][6:].to_list() == [0, 0]
     strict = savs.calibrate(store, savs.select(store, precision=0.999)).selection
-    rules = [task.decision for task in strict.tasks]
-    if rules[0].threshold == 1:
-        notes = savs.evaluate(store, strict).notes
-        assert any("never predicted" in note for note in notes)
+    assert len(strict.target.notes(strict)) == 1
+    first = strict.tasks[0]
+    unreached = replace(first, decision=replace(first.decision, threshold=NEVER))
+    strict = replace(strict, tasks=(unreached, strict.tasks[1]))
+    assert "('a') has the precision 0.999 on left-out" in strict.target.notes(strict)[1]
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,7 @@ def test_the_interval_of_an_error_is_above_zero_and_less_is_better(swept):
     assert set(rows["scale"]) == {"error"}
     for row in rows.iter_rows(named=True):
         assert 0 < row["low"] < row["mean"] < row["high"]
+        assert row["low"] * row["high"] == pytest.approx(row["mean"] ** 2)  # on a scale of logs
         values = swept.values.filter(metric="MAE", shots=20, heads=row["heads"])
         assert row["mean"] == pytest.approx(values["value"].mean())
         assert row["chance"] == pytest.approx(values["chance"].mean())

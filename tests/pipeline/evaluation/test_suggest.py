@@ -249,6 +249,14 @@ def test_products_of_unit_features_are_mean_cosines():
     np.testing.assert_allclose(units[0] @ units[1], cosines.mean(), rtol=1e-5)
 
 
+def test_lines_of_predictions_are_read_to_the_last_before_their_types_are_known(tmp_path):
+    skipped = {"id": "x", "prediction": None, "margin": None}
+    rows = [*[skipped] * 120, {"id": "y", "prediction": "a", "margin": 0.5, "media": ["y.png"]}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = suggest_from_predictions(tmp_path / "p.jsonl", 1).table
+    assert found.select("id", "image", "prediction").rows() == [("y", "y.png", "a")]
+
+
 def test_without_a_classifier_the_examples_that_differ_most_are_suggested(tmp_path):
     places = [SURE] * 9 + [-SURE]
     store = store_of(tmp_path / "s", places)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.pipeline.heads.folds import FOLDS, fold_count, label_folds, stratified_folds
+from savs.pipeline.heads.folds import (
+    FOLDS,
+    best_setting,
+    fold_count,
+    label_folds,
+    number_folds,
+    stratified_folds,
+)
 
 shuffled_labels = st.lists(st.integers(1, 9), min_size=2, max_size=6).flatmap(
     lambda counts: st.permutations([c for c, n in enumerate(counts) for _ in range(n)])
@@ -54,6 +61,27 @@ def test_clusters_go_largest_first_to_where_their_classes_are_fewest():
 )
 def test_there_are_as_many_parts_as_the_rarest_class_has_examples(counts, parts):
     assert fold_count(np.repeat([0, 1], counts)) == parts
+
+
+def test_ranges_of_numbers_have_a_tenth_of_the_examples_or_more():
+    # of 22 in two parts, ranges of 4: the first has rows 0 to 3, which are dealt out in turn
+    numbers = np.array([0.0, 2, 1, 3, *range(4, 22)])
+    names = list(map(str, range(22)))
+    assert number_folds(numbers, 2, names).tolist() == [0, 1] * 11
+
+
+def test_the_first_of_the_settings_that_left_out_examples_are_right_with_is_best():
+    labels, seen = np.array([0, 1, 0, 1]), []
+
+    def choices(train, out):
+        seen.append((train.tolist(), out.tolist()))
+        right = labels[out]
+        return np.stack([1 - right, right, right, np.zeros_like(right)])
+
+    assert best_setting(labels, 4, choices) == 1
+    first, second = [True, True, False, False], [False, False, True, True]
+    assert seen == [(second, first), (first, second)]
+    assert best_setting(np.array([0, 0, 1]), 4, choices) == 0  # no part can be left out
 
 
 def test_a_label_that_no_part_has_more_of_goes_to_the_smallest_part():

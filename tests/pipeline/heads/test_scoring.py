@@ -72,8 +72,13 @@ def test_heads_are_chosen_and_cross_validated_by_it(store, tmp_path) -> None:
     ],
 )
 def test_a_function_that_fails_is_one_line(store, score, message) -> None:
+    merging = Scoring(name="odd", of_prompts=lambda parts: score(parts, None, None))
+    again = Scoring(name="odd", of_all=lambda alone, labels: score(alone, labels, None))
+    for scoring in (Scoring(name="odd", score=score), again):
+        with pytest.raises(OwnCodeError, match=f"of the scoring 'odd' .*{message}"):
+            savs.select(store, scoring=scoring)
     with pytest.raises(OwnCodeError, match=f"of the scoring 'odd' .*{message}"):
-        savs.select(store, scoring=Scoring(name="odd", score=score))
+        choose_scoring(merging).of_prompts([HeadScores(np.ones(4), np.ones(4))] * 2)
 
 
 def test_what_is_no_scoring_is_refused(store, tmp_path) -> None:

@@ -346,6 +346,7 @@ def test_the_fit_is_the_optimum_of_the_penalised_likelihood(counts):
     "options",
     [
         {},
+        {"top_k": 1},
         {"top_k": 2},
         {"tau": 0.2, "tau_w": 2.0, "top_k": 3},
         {"tau_w": 0.05},

@@ -13,7 +13,9 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import TEXT_READOUTS
 from savs.pipeline.readouts.hec import HEC_VT_CV
 from savs.pipeline.readouts.readout import ClassTexts
+from savs.pipeline.selection.head_map import head_stability
 from savs.pipeline.selection.left_out import leave_out
+from savs.pipeline.selection.selection import choose_heads_like
 
 HEADS = 6
 
@@ -220,6 +222,10 @@ def test_hec_vt_adds_the_discriminant_each_on_its_own_heads(told, tmp_path) -> N
         ]
     loaded = load_selection(save_selection(selection, tmp_path))
     assert loaded.heads_each == 2
+    assert choose_heads_like(told, loaded).to_json() == selection.to_json()
+    # each half of the examples chooses two sets of one
+    alone = select(told, heads=1, readout="hec-vt")
+    assert 1 <= head_stability(told, alone, draws=6).heads["share"].sum() <= 2
     tuned = select(told, heads=2, readout="hec-vt-cv").only_task().fitted.weights
     assert (tuned[::2] == task.fitted.weights[::2]).all()
     assert {*np.unique(tuned[1::2])} < {0, 0.25, 0.5, 1, 2, 4}

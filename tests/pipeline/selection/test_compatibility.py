@@ -43,6 +43,9 @@ def test_another_prompt_in_another_store_is_refused_unless_it_is_allowed(tmp_pat
     )
     with pytest.raises(SelectionError, match=message):
         evaluate(other, selection)
+    several = replace(selection.only_task(), media=None)  # of training examples with more, or fewer
+    with pytest.raises(SelectionError, match=message):
+        evaluate(other, replace(selection, tasks=(several,)))
     notes = evaluate(other, selection, allow_other_prompt=True).notes
     assert any(note.startswith("2 of 4 examples have another prompt") for note in notes)
     same = evaluate(store_of(tmp_path / "c", ["Dog?"] * 6, ["Cat?"] * 4), selection)
@@ -55,6 +58,9 @@ def test_a_model_of_another_name_is_the_same_if_its_weights_are_known_to_be(tmp_
     running = replace(selection.source, model=facts | {"name": "other"})
     notes = require_match(selection, running, allow_other_prompt=False)
     assert notes == ["model.name: 'toy' in the classifier, 'other' now"]
+    running = replace(selection.source, model=facts | {"revision": "main"})
+    (note,) = require_match(selection, running, allow_other_prompt=False)
+    assert note.startswith("model.revision: ")
     unknown = replace(selection.source, model=facts | {"weights": None})
     running = replace(unknown, model=dict(unknown.model) | {"name": "other"})
     with pytest.raises(SelectionError, match=r"another model, .*\n  model\.name: 'toy' in"):
@@ -91,6 +97,21 @@ def test_a_selection_of_other_examples_is_not_older_than_a_store(tmp_path) -> No
     # of labels that came to test examples alone: all that is planned for training came since
     (note,) = older_note(replace(selection, train=f"{LABELS}{'0' * 64}"), changed)
     assert "store: 4 training examples were appended since" in note
+
+
+@pytest.mark.parametrize(("rows", "text"), [(1, "1 training example was"), (3, "3 training examp")])
+def test_only_the_examples_that_came_since_count_as_appended(tmp_path, rows, text) -> None:
+    store = store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4)
+    selection, manifest = select(store, heads=1), store.manifest
+    plan = manifest.plan.splits["train"]
+    more = replace(plan.segments[0], rows=rows, digest="0" * 64)
+    ids = (*plan.ids, *(f"new:{n}" for n in range(rows)))
+    grown = replace(plan, ids=ids, segments=(*plan.segments, more))
+    splits = {**manifest.plan.splits, "train": grown}
+    manifest = replace(manifest, plan=replace(manifest.plan, splits=splits))
+    assert appended_since(selection, store.manifest) == 0
+    assert appended_since(selection, manifest) == rows
+    assert text in older_note(selection, manifest)[0]
 
 
 def test_each_change_of_a_training_example_counts_and_none_of_another_split(tmp_path) -> None:

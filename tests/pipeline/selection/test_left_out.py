@@ -136,6 +136,8 @@ def test_the_smallest_number_of_examples_that_can_answer_is_named(tmp_path):
     assert found.predictions["unsure"].all()
     assert found.confidence[0].risk.wrong is None
     assert selection.target.risk_notes(selection, 0.2) == []
+    assert selection.target.risk_notes(selection, 0.143) == []  # of 1 / .143 examples, less one: 6
+    assert len(selection.target.risk_notes(selection, 0.14)) == 2  # 7
 
 
 def edit(folder, name, change):

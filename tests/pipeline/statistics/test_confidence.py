@@ -8,8 +8,10 @@ from savs.pipeline.statistics.confidence import (
     accuracy_by_coverage,
     calibration_error,
     label_confidence,
+    measure_confidence,
     reliability,
 )
+from savs.pipeline.statistics.intervals import wilson_interval
 
 P = np.array([0.55, 0.60, 0.60, 0.95, 0.85, 1.0], np.float32)
 RIGHT = np.array([1, 0, 1, 1, 0, 1])
@@ -53,8 +55,10 @@ def test_sets_of_many_labels_are_counted_over_the_examples_that_have_a_label():
     # the first label is in both sets, the second in none; of the third example nothing is known
     states = np.array([[1, 0, -1], [0, 1, -1]])
     inside = np.array([[True, True, True], [False, False, True]])
+    logit = np.log(17 / 3)  # p .85, and .15 of its negative
+    logits = np.float32([[logit, -logit, 9], [-logit, logit, 9]])
     (found,) = label_confidence(
-        np.zeros((2, 3), np.float32),
+        logits,
         states,
         is_calibrated=True,
         risk=0.5,
@@ -64,3 +68,36 @@ def test_sets_of_many_labels_are_counted_over_the_examples_that_have_a_label():
     assert found.examples == 4
     assert found.risk.outside.value == 1 / 2
     assert found.risk.classes == 1
+    bins = [(b.low, b.examples, b.accuracy) for b in found.reliability]
+    assert bins == [(0.1, 2, 0.0), (0.8, 2, 1.0)]
+    assert found.calibration_error == pytest.approx(0.15)
+    assert found.temperatures == {}
+
+
+def test_the_ends_of_shares_are_those_of_independent_examples():
+    table = pl.DataFrame(
+        {
+            "subtask": "s",
+            "probability": [0.9, 0.8, 0.7, 0.6],
+            "correct": [True, False, True, True],
+            "label": list("abab"),
+            "prediction_set": [["a"], ["a"], ["a", "b"], ["b"]],
+            "unsure": [False, False, True, False],
+            "atypical": [True, False, False, None],
+            "cluster": list("wxyz"),
+        }
+    )
+    (found,) = measure_confidence(table.lazy(), {"s": 2.0}, 0.1)
+    report, odd = found.risk, found.atypical
+    # one of four lacks its class, three are answered, one of these is wrong; sets have 5 classes
+    for share, right, n in (
+        (report.outside, 1, 4),
+        (report.answered, 3, 4),
+        (report.wrong, 1, 3),
+        (odd.share, 1, 3),
+        (odd.right, 1, 1),
+    ):
+        expected = (right / n, *wilson_interval(right / n, n))
+        assert (share.value, share.low, share.high) == pytest.approx(expected)
+    assert report.classes == 5 / 4
+    assert (found.examples, found.temperatures) == (4, {"s": 2.0})

@@ -13,6 +13,7 @@ from savs.datasets import Units
 from savs.datasets.metrics.ranking import roc_auc_units
 from savs.pipeline.statistics.intervals import (
     UnitWeights,
+    ends_of,
     estimate,
     estimate_over_draws,
     summarise,
@@ -203,6 +204,21 @@ def test_a_rare_class_is_covered_as_a_frequent_one_is():
     chances, strata = np.repeat([0.6, 0.9], [5, 195]), ["a"] * 5 + ["b"] * 195
     drawn = (summarise(units(rng.random(200) < chances, strata=strata)) for _ in range(300))
     assert 0.93 < np.mean([found.low <= 0.75 <= found.high for found in drawn]) < 0.98
+
+
+@pytest.mark.parametrize(
+    ("scale", "low", "high"),
+    [
+        ("error", 0.5 * math.exp(-0.2 / 0.5), 0.5 * math.exp(0.2 / 0.5)),
+        ("fit", 1 - 0.5 * math.exp(0.2 / 0.5), 1 - 0.5 * math.exp(-0.2 / 0.5)),
+        # Fisher's z of .5 is atanh(.5), whose derivative is 1 / (1 - .25)
+        ("correlation", *(math.tanh(math.atanh(0.5) + 0.2 / 0.75 * sign) for sign in (-1, 1))),
+    ],
+)
+def test_other_scales_have_students_interval_where_they_have_no_bounds(scale, low, high):
+    assert ends_of(scale, 0.5, 0.2) == pytest.approx((low, high))
+    assert ends_of(scale, 0.5, None) == (None, None)
+    assert ends_of(scale, 0.0 if scale == "error" else 1.0, 0.2) == (None, None)
 
 
 def test_independent_right_and_wrong_get_wilsons_interval_and_one_cluster_none():

@@ -81,7 +81,9 @@ def test_parts_are_shown_where_there_are_several():
 @pytest.mark.parametrize("table", [measure_classes, count_confusions, measure_parts])
 def test_predictions_without_labels_have_empty_tables(table):
     rows = [("one", None, "a"), ("two", None, "b")]
-    assert table(predictions_of(rows)).height == 0
+    empty = table(predictions_of(rows))
+    known = table(predictions_of([("one", "a", "b"), ("two", "b", "b")]))
+    assert (empty.height, empty.schema) == (0, known.schema)
 
 
 def test_examples_of_one_cluster_widen_the_interval():

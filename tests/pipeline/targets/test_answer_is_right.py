@@ -136,6 +136,9 @@ def test_metrics_are_those_by_hand(tmp_path, readout, on) -> None:
     selection = savs.calibrate(store, savs.select(store, target=OWN, readout=readout, heads=3))
     saved = savs.save_selection(selection.selection, tmp_path / "saved")
     loaded = savs.load_selection(saved)
+    ours, theirs = (one.only_task().decision for one in (selection.selection, loaded))
+    assert ours.is_fitted
+    assert theirs.calibration.temperature == ours.calibration.temperature
     result = savs.evaluate(store, loaded, on=on)
     table = result.predictions
     expected = by_hand(table)

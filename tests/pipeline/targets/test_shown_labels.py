@@ -80,6 +80,16 @@ def test_a_label_that_is_unknown_has_no_truth():
     assert (found["label"], found["prediction"], found["correct"]) == (None, THERE, False)
 
 
+def test_new_examples_have_their_most_probable_labels_first():
+    table = examples(("[]", ["b"], (0.2, 0.6, 0.4)))
+    pairs = [
+        {"label": name, "probability": p} for name, p in zip("abc", (0.2, 0.6, 0.4), strict=True)
+    ]
+    labels, probable = MANY.new_columns(table.with_columns(prediction_set=pl.lit(None)))
+    assert (labels.show(["b"]), labels.show([])) == ("b", "-")
+    assert probable.show(pairs) == "b 60.0, c 40.0, a 20.0"
+
+
 def test_an_example_is_shown_with_what_it_lacks_and_what_it_has_too_many():
     label = '{"a":true,"b":null,"c":true}'
     (row,) = examples((label, ["b", "c"], (0.2, 0.6, 0.8))).to_dicts()

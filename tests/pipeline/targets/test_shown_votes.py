@@ -58,6 +58,20 @@ def test_classes_without_a_vote_are_not_printed():
     assert votes.show(of_two) == "cat 20"
 
 
+def test_a_wrong_prediction_leads_its_label_or_else_the_last_class_that_is_kept():
+    kept = [
+        {"class": name, "score": s, "soft": s} for name, s in zip("pqr", (9, 7, 2), strict=True)
+    ]
+    rows = left_out(*[(9, 7)] * 3).with_columns(
+        label=pl.Series(["q", "gone", "p"]),
+        prediction=pl.lit("p"),
+        correct=pl.Series([False, False, True]),
+        votes=pl.Series([kept] * 3, dtype=PREDICTION_SCHEMA["votes"]),
+    )
+    (found,) = target_named("one").contradicted(None, rows)
+    assert found.select("label", "margin").rows() == [("q", 2), ("gone", 7)]
+
+
 @pytest.mark.parametrize("kind", ["one", "regression"])
 def test_scores_must_give_the_margins_and_the_predictions_that_are_known(tmp_path, kind):
     if kind == "one":

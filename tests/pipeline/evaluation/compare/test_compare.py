@@ -183,7 +183,7 @@ DATA_SETS = {
 
 def test_each_data_set_counts_the_same(tmp_path):
     folders = [
-        save_result(tmp_path / name / readout, right, stem=name)
+        save_result(tmp_path / name / readout, right, stem=name, labels="abaa" * 5)
         for name, pair in DATA_SETS.items()
         for readout, right in zip(("vote", "lda"), pair, strict=True)
     ]
@@ -318,6 +318,10 @@ def test_one_sweep_alone_has_the_differences_of_its_own_table(pair):
     apart = depths.summary.filter(pl.col("against").is_not_null(), metric="accuracy")
     assert of_depths["difference"].to_list() == apart["difference"].to_list()
     assert of_depths["low"].to_list() == apart["difference_low"].to_list()
+    table, whole = method_table([folder / "depths"]), depths.summary.filter(metric="accuracy")
+    for name in ("value", "low", "high"):
+        assert table[name].to_list() == whole[{"value": "mean"}.get(name, name)].to_list()
+    assert table["low"].null_count() == 0  # within the one draw
 
 
 def test_an_evaluation_is_compared_with_every_point_of_a_sweep(pair, tmp_path):

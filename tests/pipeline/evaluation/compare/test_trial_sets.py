@@ -12,7 +12,7 @@ from small_results import save_result
 from savs import compare, evaluate, save_evaluation, select
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.trial_sets import read_result, short_names
-from savs.pipeline.evaluation.trials import UNIT_SCHEMA
+from savs.pipeline.evaluation.trials import UNIT_SCHEMA, read_units
 from savs.stores import ResultError
 from stores import make_store
 
@@ -74,6 +74,13 @@ def test_metrics_of_another_form_and_files_of_two_evaluations_are_refused(folder
         ResultError, match=r"belong to different evaluations\); run `savs evaluate`"
     ):
         read_result(folder)
+    units.write_bytes(before)
+    table = pl.read_parquet(units)
+    for scores in ([], [None]):
+        odd = pl.Series([scores, *table["scores"][1:]], dtype=pl.List(pl.Float64))
+        table.with_columns(scores=odd).write_parquet(units)
+        with pytest.raises(ResultError, match="column 'scores' has an empty cell"):
+            read_units(units, "savs evaluate")
     units.write_bytes(before)
     for content in ({}, {"metrics": [{}]}, {"metrics": 3}):
         metrics.write_text(json.dumps(content))

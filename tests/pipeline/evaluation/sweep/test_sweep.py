@@ -9,7 +9,7 @@ from text_stores import make_text_store
 
 from savs import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.sweep.draws import make_draws, pool_variance
+from savs.pipeline.evaluation.sweep.draws import default_shots, make_draws, pool_variance
 from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, VALUES_SCHEMA
 from savs.pipeline.evaluation.trials import UNIT_SCHEMA
 from savs.pipeline.readouts import READOUTS
@@ -130,6 +130,7 @@ def test_a_pool_of_unequal_classes_has_the_ratio_of_the_sums(tmp_path):
     # two of 2, 4 and 8: squared shares 1, 1/4 and 1/16, in all 21/16, the rest 27/16
     assert pool_variance(tasks, 2) == pytest.approx(21 / 27)
     assert pool_variance(tasks, None) == 0
+    assert default_shots(tasks, [1, 2, 4]) == [1, "all"]
     alone = StoredTraining(
         make_store(tmp_path / "t", noisy(CLASSES), CLASSES, noisy(["cat"]), ["cat"])
     ).tasks()
@@ -242,6 +243,22 @@ def test_all_of_an_unbalanced_pool_is_more_than_its_rarest_class_has(tmp_path):
     assert [draw.key.shots for draw in draws] == [3, 3, None]
     whole = found.values.filter(pl.col("shots").is_null(), metric="accuracy")["value"].item()
     assert whole == evaluate(store, select(store, heads=3)).metrics[0].value
+
+
+def test_a_pool_is_whole_only_if_all_of_each_subtask_are_drawn(tmp_path):
+    labels, subtasks = [*"ababab"], [*"xxxxyy"]
+    values = np.zeros((1, 6, 3), np.float32)
+    rows = [{"subtask": subtask} for subtask in subtasks]
+    store = make_store(tmp_path / "s", values, labels, values, labels, train_rows=rows)
+    tasks = StoredTraining(store).tasks()
+    for some, keys in (
+        (tasks, [(1, 0), (1, 1), (1, 2), (None, 0)]),
+        (tasks[:1], [(1, 0), (1, 1), (1, 2), (2, 0)]),
+        (tasks[1:], [(1, 0)]),
+    ):
+        draws = make_draws(some, [1, "all"], 3, seed=0)
+        expected = [(task.subtask, *key) for task in some for key in keys]
+        assert [(draw.task.subtask, *draw.key[:2]) for draw in draws] == expected
 
 
 def test_differences_are_paired_and_corrected(store):
