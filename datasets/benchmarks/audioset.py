@@ -13,6 +13,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.esc50 import calm_prompt
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import SourceError
+from savs.datasets.metrics.many_labels import METRICS
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_headless, read_values
@@ -68,7 +69,7 @@ AUDIOSET = Benchmark(
     options={OPTION: LABELS.form},
     about=About(
         task="sound events in clips of 10 s, many labels of 527",
-        metrics=("mAP", "F1", "exact match"),
+        metrics=METRICS,
         sizes="balanced train 22,160 clips, eval 20,371, those still online",
         source="Gemmeke et al., ICASSP 2017; research.google.com/audioset",
         licence="CC BY 4.0",

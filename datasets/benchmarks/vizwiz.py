@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED
 from savs.datasets.row import Row
 
 
@@ -37,7 +37,7 @@ VIZWIZ = Benchmark(
     reads=SCORED,
     about=About(
         task="answerability: can a question be answered from a photo?",
-        metrics=("accuracy", "balanced accuracy"),
+        metrics=(*CLASS_METRICS,),
         sizes="train 40 (20 per class, as the reference ships it)",
         source="Gurari et al., arXiv 1802.08218; files of github.com/chancharikmitra/SAVs",
         licence="CC BY 4.0",

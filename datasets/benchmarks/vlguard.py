@@ -10,7 +10,7 @@ import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks import general
-from savs.datasets.metrics.metrics import SCORED, Classes, Units, accuracy
+from savs.datasets.metrics.metrics import CLASS_METRICS, SCORED, Classes, Units, accuracy
 from savs.datasets.row import Row
 
 HARMFUL = "harmful"
@@ -60,7 +60,7 @@ VLGUARD = Benchmark(
     reads=SCORED,
     about=About(
         task="safety: is an image with an instruction harmful?",
-        metrics=("accuracy", "balanced accuracy", "attack success rate"),
+        metrics=(*CLASS_METRICS, ATTACKS),
         sizes="train 40 (20 per class, as the reference ships it)",
         source="Zong et al., arXiv 2402.02207; files of github.com/chancharikmitra/SAVs",
         licence="not stated in the files",

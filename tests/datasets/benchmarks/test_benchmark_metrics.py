@@ -1,7 +1,8 @@
 """Metrics of the pair, group and category benchmarks, on predictions worked out by hand."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import predictions_of, value
 
-from savs.datasets import Example, RowError, Units, find_benchmark
+from savs.datasets import BENCHMARKS, Example, RowError, Units, find_benchmark
 from savs.datasets.metrics.groups import order_metric
+from savs.datasets.rows.examples import sample_fields
 from savs.datasets.rows.plugin_guard import compute_metrics
 
 ORDER = "true caption higher (official)"
@@ -388,3 +390,43 @@ def test_asvspoof_has_error_rates_of_all_and_of_each_attack() -> None:
             "equal error rate, A08": 0,
         }
     )
+
+
+CLASSES = {
+    "asvspoof-la": ("bonafide", "spoof"),
+    "mmvp": ("(a)", "(b)"),
+    "multimodal-rewardbench": ("Output1", "Output2"),
+    "vlguard": ("harmful", "unharmful"),
+}
+"""Two classes of benchmarks without Yes and No."""
+TESTED_ELSEWHERE = {"audioset", "ucf-crime", "xd-violence"}
+"""Benchmarks with many labels, and those whose metrics need the frames of events."""
+WORDS = {
+    "the three scores": MATCHING,
+    "text, image and group score (official)": MATCHING,
+    "both right (pairs)": (),
+    "Q-Acc, I-Acc, G-Acc (groups)": (),
+    "preferred higher (single form)": (),
+}
+"""Words of `About` for several metrics, or for those that a sample row is too little for."""
+
+
+@pytest.mark.parametrize("name", sorted({*BENCHMARKS} - TESTED_ELSEWHERE))
+def test_a_benchmark_lists_the_metrics_that_it_measures(name: str) -> None:
+    """Of the sample row: a group, or its example with each class. What follows a comma is open."""
+    classes = CLASSES.get(name, ("Yes", "No"))
+    fields = sample_fields(BENCHMARKS[name])
+    if len(fields) == 1:
+        fields = [replace(fields[0], label=label) for label in classes]
+    rows = [
+        Example(**asdict(one) | {"id": str(number), "split": "test", "index": number})
+        for number, one in enumerate(fields)
+    ]
+    if name == "naturalbench-retrieval":  # four rows are a group
+        rows = quartet(0, "c")
+    found = measured(name, predictions_of(rows, [0.9] * len(rows), classes), classes)
+    about = BENCHMARKS[name].about
+    assert about is not None
+    parts = [re.split(r", <| of each ", one)[0] for one in about.metrics]
+    listed = {one.split(",")[0] for part in parts for one in WORDS.get(part, (part,))}
+    assert {one.split(",")[0] for one in found} == listed
