@@ -4,7 +4,7 @@ import hostile_files
 import polars as pl
 import pytest
 
-from savs.foundation.frames import lazy_frames, scan_parquet
+from savs.foundation.frames import OF_COLUMN, expanded_bytes, lazy_frames, scan_parquet
 
 SCHEMA = {"a": pl.Int64(), "b": pl.String()}
 FRAMES = [
@@ -49,11 +49,19 @@ ROWS = pl.DataFrame({"id": ["a", "b"], "list": [[1], []], "struct": [{"x": b"1"}
 
 
 def test_plain_types_are_read(tmp_path) -> None:
-    path = tmp_path / "rows.parquet"
-    ROWS.write_parquet(path)
+    path = tmp_path / "rows [1] *.parquet"
+    with path.open("wb") as file:
+        ROWS.write_parquet(file)
+    ROWS.head(1).write_parquet(tmp_path / "rows 1 2.parquet")  # what the name would match
     assert scan_parquet(path).collect().equals(ROWS)
     with path.open("rb") as file:
         assert scan_parquet(file).select("id").collect().equals(ROWS.select("id"))
+
+
+def test_rows_that_stay_columns_take_their_text_and_a_little_a_column() -> None:
+    frame = pl.LazyFrame({"a": ["xx", None], "n": [1, 2]})
+    assert expanded_bytes(frame, 9).tolist() == [512 + 2, 512]
+    assert expanded_bytes(frame, 9, value=OF_COLUMN).tolist() == [2 * 16 + 2, 2 * 16]
 
 
 @pytest.mark.parametrize("extension", ["_POLARS_PYTHON_OBJECT", "arrow.py_extension_type"])
