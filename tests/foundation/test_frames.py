@@ -4,7 +4,15 @@ import hostile_files
 import polars as pl
 import pytest
 
-from savs.foundation.frames import lazy_frames, scan_parquet
+from savs.foundation import frames
+from savs.foundation.frames import (
+    OF_COLUMN,
+    ExpansionError,
+    collect_rows,
+    expanded_bytes,
+    lazy_frames,
+    scan_parquet,
+)
 
 SCHEMA = {"a": pl.Int64(), "b": pl.String()}
 FRAMES = [
@@ -49,11 +57,36 @@ ROWS = pl.DataFrame({"id": ["a", "b"], "list": [[1], []], "struct": [{"x": b"1"}
 
 
 def test_plain_types_are_read(tmp_path) -> None:
-    path = tmp_path / "rows.parquet"
-    ROWS.write_parquet(path)
+    path = tmp_path / "rows [1] *.parquet"
+    with path.open("wb") as file:
+        ROWS.write_parquet(file)
+    ROWS.head(1).write_parquet(tmp_path / "rows 1 2.parquet")  # what the name would match
     assert scan_parquet(path).collect().equals(ROWS)
     with path.open("rb") as file:
         assert scan_parquet(file).select("id").collect().equals(ROWS.select("id"))
+
+
+def test_rows_that_stay_columns_take_their_text_and_a_little_a_column() -> None:
+    frame = pl.LazyFrame({"a": ["xx", None], "n": [1, 2]})
+    assert expanded_bytes(frame, 9).tolist() == [512 + 2, 512]
+    assert expanded_bytes(frame, 9, value=OF_COLUMN).tolist() == [2 * 16 + 2, 2 * 16]
+
+
+@pytest.mark.parametrize(
+    ("free", "file_bytes", "fits"),
+    [(1026, 9, True), (1025, 9, False), (99, 103, True), (99, 102, False)],
+)
+def test_rows_may_take_some_bytes_or_some_times_the_file(
+    monkeypatch, free, file_bytes, fits
+) -> None:
+    monkeypatch.setattr(frames, "FREE_BYTES", free)
+    monkeypatch.setattr(frames, "MOST_TIMES", 10)
+    rows = pl.LazyFrame({"a": ["xx", None]})  # 2 * 512 + 2 bytes
+    if fits:
+        assert collect_rows(rows, file_bytes).equals(rows.collect())
+        return
+    with pytest.raises(ExpansionError, match=r"it would take 1,02[46] bytes of memory, 10 times"):
+        collect_rows(rows, file_bytes)
 
 
 @pytest.mark.parametrize("extension", ["_POLARS_PYTHON_OBJECT", "arrow.py_extension_type"])

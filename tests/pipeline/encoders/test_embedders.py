@@ -1,6 +1,7 @@
 """Multimodal embedding models: recipes give what the published code, written out here, gives."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 import torch
 from doc_pages import ROOT, blocks
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_parts import picture
 from torch.nn.functional import normalize
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -111,6 +113,23 @@ def test_positions_of_a_recipe_are_kept_where_others_are_computed_ahead(tiny_mod
     ahead = host_inputs(model.encoder, inputs)
     assert ahead
     assert {POSITIONS, NEXT_POSITIONS}.isdisjoint(ahead)
+
+
+def test_an_embedding_needs_all_weights_but_those_of_the_output(tiny_model, tmp_path) -> None:
+    folder = shutil.copytree(tiny_model("qwen2_vl"), tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    options = {"dtype": "float32", "embedding": recipe_of("gme")}
+
+    def leave_out(part: str) -> None:
+        left = {name: values for name, values in weights.items() if part not in name}
+        assert len(left) < len(weights)
+        save_file(left, folder / "model.safetensors", {"format": "pt"})
+
+    leave_out("lm_head")
+    assert load_model(str(folder), **options).hook_points
+    leave_out("layers.1.mlp")
+    with pytest.raises(ModelError, match=r"3 weights of .* would be random: .*layers\.1\.mlp"):
+        load_model(str(folder), **options)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def test_what_is_generated_is_what_transformers_generates(run, inputs, tiny_mode
         tokenizer = model.encoder.tokenizer
         assert texts[row] == tokenizer.decode(tokens, skip_special_tokens=True)
     assert len(set(texts)) > 1
+    assert model._decode(tokenizer.encode("a<|im_end|> b .")) == "a b ."  # no control token
 
 
 @pytest.mark.thorough

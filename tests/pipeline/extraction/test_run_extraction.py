@@ -1,17 +1,21 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from rounding import check_same_features
 
-from savs.datasets import RowError, SourceError
+from savs.datasets import Example, MediaFolder, RowError, SourceError
 from savs.foundation.errors import ParameterError
 from savs.foundation.imports import install_command
 from savs.pipeline.errors import MissingExtraError
+from savs.pipeline.extraction import run_extraction
+from savs.pipeline.extraction.line.sinks import EnoughError, bytes_needed, in_shards
 from savs.pipeline.extraction.model import model_options
+from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_extraction import earlier_skips, estimate
 from savs.pipeline.extraction.run_options import RunOptions
@@ -236,6 +240,24 @@ def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
         {"question": ["?", "!"], "label": ["a", "b"], "when": [datetime.date(2026, 1, 2)] * 2}
     ).write_parquet(path)
     assert run(train=path).store.examples("train")["extra"][0] == '{"when":"2026-01-02"}'
+
+
+def test_a_probe_begins_in_the_middle_and_counts_after_its_first_rows(monkeypatch, tmp_path):
+    now = iter((0.0, 10.0, 12.0, 14.0, 18.0))  # begun, started, and after 2, 4 and 3 rows
+    monkeypatch.setattr(run_extraction, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    examples = [Example(f"test:{n}", "test", n, "a", "?", ()) for n in range(5)]
+    shards = in_shards(examples, lambda _: MediaFolder(tmp_path), 1)
+    probe = run_extraction._Probe(shards, examples, thumbnails=False)
+    assert probe.begin({"heads": identity()}, NO_ANSWERS) == 5
+    assert probe.bytes == {"heads": bytes_needed(identity(), examples)}
+    (todo,) = probe.passes(lambda rows: None)
+    assert [shard.spec.number for shard in todo] == [2, 3, 4, 0, 1]
+    assert probe.rate is None
+    assert (probe.tell(0), probe.tell(2), probe.rate) == (0, 2, 2 / 2)
+    assert (probe.tell(4), probe.rate) == (4, 4 / 2)
+    with pytest.raises(EnoughError):
+        probe.tell(3)
+    assert probe.rate == 7 / 6
 
 
 def test_a_batch_size_below_one_is_refused(run):

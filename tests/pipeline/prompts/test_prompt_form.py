@@ -7,7 +7,11 @@ import pytest
 import torch
 from PIL import Image
 from tiny_text import build_text
-from transformers import Blip2ForConditionalGeneration, InstructBlipForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    Blip2ForConditionalGeneration,
+    InstructBlipForConditionalGeneration,
+)
 
 from savs import extract
 from savs.pipeline.errors import ModelError
@@ -154,6 +158,20 @@ def test_a_form_asks_a_decoder_of_text_that_has_no_template(tmp_path):
     )
     tokens = label_tokens(encoder, ["yes"])["yes"]
     assert encoder.tokenizer.decode(tokens) == " yes<|im_end|>"
+
+
+def test_a_decoder_of_text_whose_tokenizer_begins_each_text_begins_so_in_a_form_too(
+    tiny_model, tmp_path
+):
+    folder = build_text(tmp_path / "words")
+    (folder / "chat_template.jinja").unlink()
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model("llava"))
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    encoder = encoder_of(folder, prompt_template=FORM)
+    ids = encoder.encode([("Red?",)])["input_ids"][0].tolist()
+    assert ids == tokenizer.encode("Question: Red? Answer:")
+    assert ids.count(tokenizer.bos_token_id) == 1
 
 
 @pytest.mark.parametrize(

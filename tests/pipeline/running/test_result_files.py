@@ -128,6 +128,21 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(tmp_path, monke
     assert not (tmp_path / "new").exists()
 
 
+def test_a_file_that_cannot_be_written_is_named_where_it_was_to_be(tmp_path) -> None:
+    folder = tmp_path / "vote"
+
+    def fail() -> None:
+        with writing(folder) as new:
+            (new / "file").touch()
+            write_json(new / "file" / METRICS, {})
+
+    with pytest.raises(
+        StoreWriteError, match=f"^{folder}/file/{METRICS} cannot be written: File exists"
+    ):
+        fail()
+    assert not folder.exists()
+
+
 WRITERS = {
     "selection": lambda path: write_tensors(path, {"x": np.ones(9)}, {"run": "r"}),
     "metrics": lambda path: write_json(path, {"a": 1}),

@@ -6,9 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline.extraction.check_model import check_batches
+from savs.datasets.media_kinds.images import IMAGES
+from savs.pipeline.extraction.check_model import check_batches, check_media, check_values
 from savs.pipeline.extraction.checks.decisions import Batching, is_valid, preflight
-from savs.pipeline.extraction.checks.trial import Choice, Trial, distances, votes_lost
+from savs.pipeline.extraction.checks.trial import (
+    Choice,
+    Single,
+    Trial,
+    compare,
+    distances,
+    votes_lost,
+)
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -119,6 +127,41 @@ def test_distances_and_lost_votes_by_hand():
     assert distances(np.zeros((1, 1, 2)), np.ones((1, 1, 2))).max() == 0  # a dead head
     assert np.isinf(distances(alone, np.full_like(alone, np.nan))).all()
     assert (votes_lost(alone, same), votes_lost(alone, swapped)) == (0, 1)
+
+
+def test_heads_that_move_and_votes_that_change_each_decide():
+    alone = np.array([[[1.0, 0.0]], [[1.0, 0.1]]])
+    swapped = alone[::-1]  # a tenth apart, which is rounding in bfloat16
+    verdict = compare(alone, alone, swapped, "bfloat16")
+    assert not verdict.same
+    assert verdict.seen.startswith("0.0% of the heads move beyond rounding")
+    assert verdict.seen.endswith("100.0% of votes change")
+    assert compare(alone, swapped, swapped, "bfloat16").same  # rounding alone changes them
+    verdict = compare(alone, alone, 1.5 * alone, "bfloat16")
+    assert not verdict.same
+    assert verdict.seen.startswith("100.0% of the heads move beyond rounding")
+    assert verdict.seen.endswith("0.0% of votes change")
+    assert compare(alone, alone, alone, "float32").same
+
+
+def single(*heads) -> Single:
+    values = np.float32(heads)
+    return Single(values, values, 9, np.zeros(0, np.float32))
+
+
+def test_a_medium_that_moves_no_head_fails_and_dead_heads_are_counted():
+    one, other = single([1, 0], [0, 0], [2, 2]), single([0, 1], [0, 0], [2, 2])
+    assert check_media(IMAGES, one, other).passed
+    assert check_media(IMAGES, one, one).passed is False
+    assert check_media(IMAGES, one, None).passed is None
+    finite, differ = check_values([one, other])
+    assert (finite.passed, finite.what) == (True, "12 values")
+    assert (differ.passed, differ.what) == (
+        True,
+        "3 heads, 1 dead, 2 the same for every prompt",
+    )
+    assert not check_values([one, one])[1].passed
+    assert not check_values([one, single([np.nan, 1], [0, 0], [2, 2])])[0].passed
 
 
 def batching(batches="together", sharing="unneeded", **options):

@@ -161,3 +161,12 @@ def test_a_model_that_answers_otherwise_after_them_is_refused(run, monkeypatch):
     monkeypatch.setattr(in_context.Demonstrations, "answer", lambda *given: 1.5 * answer(*given))
     with pytest.raises(ModelError, match="in float32, more than rounding; leave out `icl_shots`"):
         run(answers="labels", icl_shots=1, dtype="float32")
+
+
+@pytest.mark.thorough
+def test_a_template_that_begins_otherwise_with_every_turn_is_refused(run, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model("qwen2_vl"), tmp_path / "model")
+    template = folder / "chat_template.jinja"
+    template.write_text("{{ messages | length }}" + template.read_text())
+    with pytest.raises(ModelError, match="writes a question after demonstrations otherwise than"):
+        run(answers="labels", icl_shots=1, model=str(folder), dtype="float32")

@@ -71,6 +71,17 @@ def test_questions_about_one_photo_decode_it_once():
     assert [len(batch) for batch in batches] == [10, 5]
 
 
+def test_questions_about_one_photo_are_ordered_by_the_longest_of_them():
+    tokens = {"a": (10, 90), "b": (20,), "c": (20,), "d": (15, 30)}
+    asked = [
+        Request(n, "", "", (name,), 1, t) for name in tokens for n, t in enumerate(tokens[name])
+    ]
+    batches = make_batches(asked, BatchLimits(2, 100), shared=True)
+    # b and c need 2 * 20; d is longer; 10 and 90 would need 180
+    names = [[(request.media[0], request.tokens) for request in batch] for batch in batches]
+    assert names == [[("b", 20), ("c", 20)], [("d", 15), ("d", 30)], [("a", 10)], [("a", 90)]]
+
+
 SIZES = [(56, 56), (140, 84), (90, 200), (333, 61)]
 
 

@@ -14,6 +14,7 @@ from tiny_text import build_lora, build_text, make_remote
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.model.model_options import plain_name
 
 PROMPTS = [("Short?",), ("A longer one, ", "in two pieces?")]
 PICTURE = Image.new("RGB", (56, 56), "red")
@@ -119,6 +120,8 @@ def test_an_adapter_is_the_same_wherever_its_folder_lies(text_model, lora, tmp_p
     shutil.copytree(lora, tmp_path / "tuned")
     monkeypatch.chdir(tmp_path)
     assert not differing(*(loaded(text_model, adapter=str(at)) for at in (lora, "tuned")))
+    monkeypatch.chdir("tuned")
+    assert plain_name(".") == plain_name(str(lora)) == "tuned"
 
 
 @pytest.mark.thorough
