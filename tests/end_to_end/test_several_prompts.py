@@ -45,6 +45,11 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     ]
     both = json.loads(savs("classify", "s/results/vote", image, "--json").stdout)["predictions"]
     assert [row["subtask"] for row in both] == list(ASKED)
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    new = ("classify", "s/results/vote", "bad.jpg", image, "--out", "new.csv")
+    codes = [savs(*new).returncode, (later := savs(*new)).returncode]
+    assert codes == [4, 0]  # skips of the same run count
+    assert "1 image is skipped since earlier runs" in later.stderr
     assert savs("evaluate", "s", "--folds", "5").returncode == 0
     made = savs("export", "s", "--to", "classifier", "--subtask", ASKED[1], "--out", "b", "--json")
     assert "predict.py" in json.loads(made.stdout)["files"]  # it answers one question

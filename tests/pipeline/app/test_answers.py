@@ -117,8 +117,8 @@ def test_the_predicted_labels_are_shown_among_the_four_likeliest(tmp_path, predi
     assert sorted(names) == LABELS
     assert [name for name in names if name in shown] == names[: 20 - more]
     assert {*found.heads} == {head for task in selection.tasks for head in task.heads}
-    with pytest.raises(SavsError, match="`risk` is 2"):
-        answers_page(found, 2)
+    with pytest.raises(SavsError, match="`risk` is 0, expected a number between 0 and 1"):
+        answers_page(found, 0)
 
 
 def test_the_model_is_loaded_once(workspace, made, found) -> None:

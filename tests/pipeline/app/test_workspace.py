@@ -1,9 +1,11 @@
+import os
 import shutil
 
 import pytest
 from random_stores import draw_problem, write_problem
 
 from savs import calibrate, load_selection, save_selection, select
+from savs.pipeline.app.server import find_folders
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import normalise
@@ -19,6 +21,30 @@ def test_a_classifier_that_changed_on_the_disk_is_read_again(workspace) -> None:
     save_selection(select(workspace.store(), heads=2), workspace.folder)
     assert len(workspace.selection().tasks[0].heads) == 2
     assert len(workspace.fitted().trained[None].selection.heads) == 2
+    second = workspace.selection()
+    os.utime(workspace.folder / "config.json")  # another one may have as many bytes
+    assert workspace.selection() is not second
+
+
+def test_a_subtask_that_the_classifier_lacks_is_its_first(tmp_path) -> None:
+    store = write_problem(tmp_path / "s", draw_problem(6, subtasks=("one", "two")))
+    save_selection(select(store, heads=2), store.path / "results" / "vote")
+    workspace = Workspace(store.path / "results" / "vote", store.path)
+    first, second = workspace.selection().tasks
+    assert workspace.task(second.subtask) is second
+    assert workspace.task(first.subtask) is workspace.task("three") is workspace.task(None) is first
+
+
+def test_a_place_is_a_store_a_result_in_it_or_a_classifier_alone(workspace, tmp_path) -> None:
+    alone = shutil.copytree(workspace.folder, tmp_path / "alone")
+    new = write_problem(tmp_path / "new", draw_problem(5)).path
+    for place, found in (
+        (workspace.path, (workspace.folder, workspace.path)),
+        (workspace.folder, (workspace.folder, workspace.path)),
+        (alone, (alone, None)),
+        (new, (new / "results" / "vote", new)),
+    ):
+        assert find_folders(place, print) == found
 
 
 def test_a_store_without_a_classifier_says_what_to_do(tmp_path) -> None:

@@ -148,7 +148,10 @@ def test_a_loaded_classifier_has_the_parameters_of_the_one_that_was_saved(
     loaded = load(folder, device="cpu", batch_size=3, cache=cache)
     assert {name: loaded.get_params()[name] for name in given} == given
     assert (loaded.min_pixels, loaded.max_pixels) == (None, None)
-    assert get_tags(loaded).classifier_tags.multi_label
+    tags = get_tags(loaded)
+    assert tags.classifier_tags.multi_label
+    assert (tags.input_tags.two_d_array, tags.input_tags.string) == (False, True)
+    assert tags.no_validation  # images are no numbers
 
 
 def test_another_question_than_that_of_the_classifier_is_refused(animals) -> None:

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from savs import evaluate, select
@@ -133,6 +134,7 @@ def test_a_matrix_of_labels_is_learned_and_predicted_as_a_matrix() -> None:
     model = HeadsClassifier(heads=2, head_dim=4).fit(train, there)
     assert set(model.heads_.tolist()) == {1, 4}
     assert model.classes_.tolist() == [0, 1, 2]
+    assert get_tags(model).classifier_tags.multi_label
     said, shares = model.predict(test), model.predict_proba(test)
     assert said.shape == shares.shape == (60, 3)
     assert set(np.unique(said)) <= {0, 1}

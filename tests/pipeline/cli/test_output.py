@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs import save_selection, select
+from savs import label, save_selection, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.sorted_files import SortedFiles
@@ -247,3 +247,15 @@ def test_data_that_is_no_text_of_a_terminal_is_printed_as_ascii(monkeypatch):
         told = stream.buffer.getvalue().decode(encoding)
         assert text in told
         assert json.loads(told) == {"label": "\N{PILE OF POO}", "when": "2024-05-01"}
+
+
+def test_show_names_results_from_before_the_last_labels(savs, tmp_path):
+    store = write_problem(tmp_path / "s", draw_problem(2, counts=(4, 4), tests=4))
+    save_selection(select(store, heads=3), store.path / "results" / "vote")
+    assert "older" not in savs("show", store.path).stdout
+    name, text = store.examples("test").select("id", "label").row(0)
+    label(store, {name: text}, split="train")
+    lines = savs("show", store.path).stdout.splitlines()
+    assert [line.split(maxsplit=1) for line in lines if line.startswith("older")] == [
+        ["older", "vote: made before training examples or labels came"]
+    ]

@@ -23,6 +23,7 @@ from savs import (
     write_bundle,
 )
 from savs.pipeline.classifying.bundle.bundle import STANDALONE, why_not_standalone
+from savs.pipeline.classifying.bundle.card import Shared, model_card
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ExportError
 from savs.pipeline.readouts import find_readout
@@ -194,6 +195,28 @@ def test_the_card_says_how_far_probabilities_can_be_trusted(animals, tmp_path) -
     assert "not calibrated" not in card
     deepest = max(layer for layer, _ in selection.heads)
     assert f"| decoder layers needed | {deepest + 1} |" in card
+
+
+@pytest.mark.parametrize(
+    ("facts", "model", "use", "is_based"),
+    [
+        ({"revision": "c0ffee"}, "`m` (`T`) at commit `c0ffee`", "--out predictions.csv\n", True),
+        ({}, "`m` (`T`)", "--out predictions.csv --model FOLDER\n", False),
+        ({"class": "imported"}, "`m` (`imported`)", "savs evaluate NEW --selection .\n", False),
+    ],
+    ids=["of the hub", "of a folder", "imported"],
+)
+def test_the_card_names_the_model_at_its_commit_and_how_it_is_used(
+    tmp_path, facts, model, use, is_based
+) -> None:
+    store = two_task_store(tmp_path / "store")
+    selection = select(store, heads=2)
+    source = replace(selection.source, model={"name": "m", "class": "T", **facts})
+    selection = replace(selection, source=source)
+    card = model_card(Shared(store, tmp_path, selection, selection), "why")
+    assert f"| model | {model} |" in card
+    assert use in card
+    assert ("base_model: " in card) == is_based
 
 
 def test_text_of_the_data_cannot_leave_its_place_in_the_card(tmp_path) -> None:

@@ -11,6 +11,7 @@ from savs.pipeline.reports.pages.charts import (
     grid_path,
     matrix_paths,
     shade,
+    shade_paths,
 )
 
 
@@ -87,3 +88,5 @@ def test_a_large_matrix_is_shaded_by_the_share_of_each_row():
     )
     assert right == {12: "M0 0h1v1h-1z"}
     assert wrong == {shade(0.5, 0, 1): "M0 1h1v1h-1zM2 1h1v1h-1z"}
+    # cells of two rows are no rectangle, though one begins where the other ends
+    assert shade_paths({(0, 0): 3, (1, 1): 3}) == {3: "M0 0h1v1h-1zM1 1h1v1h-1z"}
