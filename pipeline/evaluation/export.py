@@ -206,7 +206,7 @@ def _picture(folder: MediaFolder, names: Sequence[str], digests: Sequence[str]) 
         if digests and digest_of(data, name) != digests[0]:
             return _Picture()
         if not (is_address(name) or is_packed(name)):
-            path = str(folder.path(name).absolute())
+            path = str(folder.path(name))
         images = pictures_in(decode_file(data, name, folder.rules))
     except MediaError:
         return _Picture(path)

@@ -225,13 +225,18 @@ def pictured(tmp_path):
     return write_store(tmp_path / "s", identity("float32", WIDTHS), splits, rows, shard_rows=2)
 
 
-def test_with_a_media_root_viewers_get_a_file_a_picture_and_one_vector(pictured, tmp_path) -> None:
+def test_with_a_media_root_viewers_get_a_file_a_picture_and_one_vector(
+    pictured, tmp_path, monkeypatch
+) -> None:
     root = tmp_path / "photos"
     plain = export_features(pictured, tmp_path / "plain.parquet", HEADS, BOTH, "parquet")
     path = export_features(
         pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root
     )
     found = pl.read_parquet(path)
+    monkeypatch.chdir(tmp_path)  # the path of a picture does not depend on where one stands
+    given = (pictured, tmp_path / "b.parquet", HEADS, BOTH, "parquet")
+    assert pl.read_parquet(export_features(*given, media_root=root.name)).equals(found)
     assert found.columns == [*EXAMPLE_COLUMNS, "L3.H4", "L1.H0", "filepath", "image", "vector"]
     assert_frame_equal(found.drop("filepath", "image", "vector"), pl.read_parquet(plain))
     shown = found["filepath"].head(6).to_list()

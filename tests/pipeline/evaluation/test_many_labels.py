@@ -24,6 +24,7 @@ from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.evaluation.tables import confidence_tables, selection_table
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.selection.left_out import leave_out
+from savs.pipeline.selection.readout_choice import choose_readout_by_folds
 from savs.pipeline.targets.label_logits import LabelLogits
 from savs.pipeline.targets.label_rules import NEVER, PLAIN, fit_rules, kept_levels
 from savs.pipeline.targets.many import CALLED, LOGITS, PAIRS_KEPT
@@ -325,6 +326,7 @@ def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
         {"train": {0: values}, "test": {0: values}},
         {"train": rows, "test": [*rows[:6], {"label": '["c"]'}, {"label": '["a","c"]'}]},
     )
+    assert 0 < choose_readout_by_folds(store).accuracies["vote"] <= 1  # of the label left out, a
     selection = savs.calibrate(store, savs.select(store)).selection
     assert [task.decision is None for task in selection.tasks] == [False, True]
     assert "but for 1 labels with too few examples" in selection.target.limits(selection, str)[1]

@@ -257,13 +257,16 @@ def test_lines_of_predictions_are_read_to_the_last_before_their_types_are_known(
     assert found.select("id", "image", "prediction").rows() == [("y", "y.png", "a")]
 
 
-def test_without_a_classifier_the_examples_that_differ_most_are_suggested(tmp_path):
+def test_without_a_classifier_the_examples_that_differ_most_are_suggested(tmp_path, monkeypatch):
     places = [SURE] * 9 + [-SURE]
     store = store_of(tmp_path / "s", places)
     found = suggest_from_store(store, None, 2)
     assert found.table["id"].to_list() == ["test:0", "test:9"]
     assert found.table["prediction"].null_count() == found.table["margin"].null_count() == 2
     assert "there is no classifier yet" in found.notes[0]
+    monkeypatch.setattr("savs.pipeline.evaluation.suggest.LOOKED_AT", 5)  # each second one
+    assert "test:9" not in suggest_from_store(store, None, 5).table["id"]
+    monkeypatch.undo()
     with pytest.raises(SelectionError, match="test has no subtask 'no such'; it has: None"):
         suggest_from_store(store, None, 2, subtask="no such")
 

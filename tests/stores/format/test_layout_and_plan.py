@@ -55,7 +55,10 @@ def test_the_same_rows_give_the_same_plan_and_a_split_may_be_added() -> None:
 def test_a_limit_raised_twice_keeps_all_earlier_shards() -> None:
     plans = [make_plan({"train": planned("train", 3)}, 2)]
     for count in (5, 8):
-        plans.append(make_plan({"train": planned("train", count)}, 2, plans[-1]))
+        source = {"train": f"{count} rows"}
+        plans.append(make_plan({"train": planned("train", count)}, 2, plans[-1], source))
+    segments = plans[2].splits["train"].segments
+    assert [segment.source for segment in segments] == [None, "5 rows", "8 rows"]
     # 3 rows, 2 more, 3 more: each addition begins a shard of its own
     bounds = [(0, 2), (2, 3), (3, 5), (5, 7), (7, 8)]
     assert [(start, stop) for _, start, stop in cuts(plans[2])] == bounds

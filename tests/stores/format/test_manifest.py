@@ -1,10 +1,11 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from savs.stores import StoreCorruptError, StoreNotFoundError, open_store
-from savs.stores.format.manifest import read_manifest
+from savs.stores.format.manifest import PlacedRow, read_manifest
 
 
 @pytest.fixture
@@ -36,6 +37,18 @@ def test_what_is_no_store_is_not_found(tmp_path, name, message) -> None:
     with pytest.raises(StoreNotFoundError, match=message) as refusal:
         open_store(tmp_path / name)
     assert isinstance(refusal.value, FileNotFoundError)
+
+
+def test_a_row_that_its_source_moved_or_removed_is_known_by_what_was_planned(folder) -> None:
+    manifest = read_manifest(folder)
+    first, second, *others = manifest.plan.splits["train"].ids
+    rows = {first: PlacedRow("new", "test", None), second: PlacedRow(second, None, None)}
+    now = replace(manifest, rows={"train": rows})
+    assert now.planned == {("test", "new"): ("train", first)}
+    assert now.ids("train") == tuple(others)
+    assert now.ids("test") == (*manifest.ids("test"), "new")
+    assert [name for name, row in now.changes["train"].items() if row["split"] is None] == [second]
+    assert (now.is_changed, manifest.is_changed, manifest.changes) == (True, False, {})
 
 
 def change(*place, value) -> Callable[[str], bytes]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from text_stores import make_text_store
 
 from savs.foundation.errors import ParameterError
 from savs.stores import (
@@ -174,6 +175,22 @@ def test_texts_of_classes_that_several_parts_have_are_taken_once(tmp_path, toy, 
     assert verify(merged.path).problems == ()
     assert merged.examples(CLASSES)["id"].to_list() == [f"{CLASSES}:{i}" for i in (0, 1, 3)]
     assert merged.skipped(CLASSES)["id"].to_list() == [f"{CLASSES}:{i}" for i in (2, 4)]
+
+
+def test_of_a_shard_of_texts_the_new_ones_alone_come_with_their_features(tmp_path) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+
+    def store(name: str, texts: int, kind: str = "file") -> FeatureStore:
+        features = {"train": values, "test": values, CLASSES: values[:, :texts]}
+        labels = {split: list("abc")[: part.shape[1]] for split, part in features.items()}
+        return make_text_store(tmp_path / name, features, labels, [kind] * texts)
+
+    merged = merge([store("two", 2), store("three", 3)], tmp_path / "merged")
+    assert merged.examples(CLASSES)["label"].to_list() == list("abc")
+    np.testing.assert_array_equal(merged.features(CLASSES), values)
+    assert merged.ids("train") == store("same", 2).ids("train")
+    with pytest.raises(StoreMismatchError, match="'classes:0' is another text, or of another"):
+        merge([store("one", 1), store("names", 3, "names")], tmp_path / "refused")
 
 
 def test_shards_that_a_store_has_dropped_are_dropped_of_the_whole(tmp_path, toy, part) -> None:
