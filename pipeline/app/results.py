@@ -7,12 +7,11 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate_method
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.evaluation.tables import metrics_table
 from savs.pipeline.reports.explain.explain import OF_MAPS, explain
 from savs.pipeline.reports.report.classes import classes_part
 from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import gallery_part
-from savs.pipeline.reports.report.headline import headline_of
+from savs.pipeline.reports.report.headline import headline_of, metrics_part
 from savs.pipeline.selection.selection_config import selection_run
 
 MOST_WRONG = 60
@@ -41,7 +40,6 @@ def results_page(workspace: Workspace) -> str:
     (first,) = read_results([place.folder])
     wrong = gallery_part([first], MOST_WRONG, workspace.media_root, only_wrong=True)
     cards = () if wrong is None else wrong.cards
-    metrics = first.metrics["metrics"]
     content = {  # named as the templates of a report name them
         "classifier": workspace.folder.name,
         "first": first,
@@ -50,7 +48,7 @@ def results_page(workspace: Workspace) -> str:
         "wrong": cards,
         "more": 0 if wrong is None else wrong.wrong - len(cards),
         "notes": () if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
-        "metrics": metrics_table(metrics) if len(metrics) > 1 else None,
+        "metrics": metrics_part(first),
         "is_explained": first.split == "test"
         or not first.target.refusal("an explanation of left-out examples", first.folder),
         "gallery": None,

@@ -20,6 +20,7 @@ from savs.pipeline.extraction.effects import fields_in_identity
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.prompts.prompt_form import PROMPT
+from savs.pipeline.running.options import options_of
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.format.layout import Facts
 
@@ -72,7 +73,7 @@ def model_options(
         embedding=recorded_recipe(facts),
         min_pixels=_recorded(processor, "min_pixels", int),
         max_pixels=_recorded(processor, "max_pixels", int),
-        **_values(facts),
+        **recorded_values(facts),
         **placing,
     )
 
@@ -113,13 +114,15 @@ def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
     return MediaRules(draft_pixels=decoding.get("jpeg_draft"), **given)
 
 
-def _recorded(facts: Facts, name: str, kind: type) -> Any:
+def _recorded(facts: Facts, name: str, kind: type, least: int | None = 1) -> Any:
     """Return what a classifier, which anyone may have written, records under a name.
 
-    SelectionError if it has another type, or is a number below 1.
+    SelectionError if it has another type, or is a number below `least`.
     """
     value = facts.get(name)
-    if value is None or (type(value) is kind and (isinstance(value, str) or value >= 1)):
+    kinds = (int, float) if kind is float else (kind,)
+    is_small = kind in (int, float) and least is not None
+    if value is None or (type(value) in kinds and not (is_small and value < least)):
         return value
     raise SelectionError(
         f"the classifier records {name} as {value!r}, expected a {kind.__name__}; run `savs select`"
@@ -127,12 +130,15 @@ def _recorded(facts: Facts, name: str, kind: type) -> Any:
     )
 
 
-def _values(facts: Facts) -> dict[str, Any]:
-    """Return the options whose value the identity of a store has, of a classifier."""
-    hints = get_type_hints(ModelOptions)
+def recorded_values(facts: Facts) -> dict[str, Any]:
+    """Return the options whose value the identity of a store has, from a classifier's model.
+
+    SelectionError if one has another type, or is below the smallest value of the option.
+    """
+    hints, options = get_type_hints(ModelOptions), options_of(ModelOptions)
     names = [name for name in fields_in_identity(ModelOptions) if facts.get(name) is not None]
     kinds = {name: (get_args(hints[name]) or (hints[name],))[0] for name in names}
-    return {name: _recorded(facts, name, kind) for name, kind in kinds.items()}
+    return {n: _recorded(facts, n, kind, options[n].min) for n, kind in kinds.items()}
 
 
 def _prompt_template(facts: Facts) -> str | None:

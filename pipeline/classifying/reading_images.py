@@ -27,7 +27,7 @@ from savs.pipeline.classifying.feature_cache import (
     features_key,
     pinned,
 )
-from savs.pipeline.classifying.model_match import decoding_of
+from savs.pipeline.classifying.model_match import decoding_of, recorded_values
 from savs.pipeline.extraction.model.model_options import (
     ModelOptions,
     require_extra,
@@ -78,7 +78,8 @@ class ReadsImages(BaseEstimator):
 
         torch is imported and the model is loaded only where an image is not in the cache. With a
         cache all layers are read, since another fit may need them; without, those that a
-        `selection` needs, which also says how media are decoded.
+        `selection` needs. It also says how media are decoded, and has options of its model that no
+        parameter sets.
 
         Images that cannot be decoded are skipped without a cache, and called `image N`; with one,
         MediaError.
@@ -86,6 +87,8 @@ class ReadsImages(BaseEstimator):
         require_extra()
         loading = {field.name for field in fields(ModelOptions)}
         values = {n: value for n, value in self.get_params(deep=False).items() if n in loading}
+        if selection is not None:
+            values |= recorded_values(selection.source.model)
         options = with_recipe(ModelOptions(**values))
         run = RunOptions(batch_size=self.batch_size, site=self.site)
         reporting = bars() if self.verbose else SILENT

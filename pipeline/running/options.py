@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from numbers import Integral
+from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -107,10 +107,11 @@ def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> li
 def _fits(value: Any, hint: Any) -> bool:
     """Return whether a value has a type, or one of a union; items are not looked at.
 
-    True and False are no numbers.
+    An integer is a `float`, too; True and False are no numbers.
     """
     parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if isinstance(value, bool):
         return bool in parts
-    plain = [Integral if part is int else get_origin(part) or part for part in parts]
+    numbers = {int: Integral, float: Real}
+    plain = [numbers.get(part) or get_origin(part) or part for part in parts]
     return isinstance(value, tuple(plain))

@@ -151,6 +151,7 @@ class ManyLabels(Target):
     counted_as = "label"
     new_schema = LABELS_SCHEMA
     has_classes = False
+    is_standalone = True
     first_shown = (
         "the surest mistakes of each label first",
         "others, those next to a threshold first",

@@ -192,6 +192,7 @@ class Numbers(Target):
     strength_of = ("explains", "the variance")
     share_of = " of the variance"
     has_classes = False
+    is_standalone = True
     heads_alone = ("they explain", "of the variance of left-out training examples")
     first_shown = ("the farthest off first", "others, the widest intervals first")
     refused: ClassVar = {

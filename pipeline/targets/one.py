@@ -138,6 +138,7 @@ class OneClass(Target):
     )
     tried_with_answers = ("answers", "answers-fitted", "lda", "answers-lda")
     has_typicality = True
+    is_standalone = True
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:

@@ -145,6 +145,8 @@ class Target(ABC):
     """Which wrong examples `ranked` puts first, and which of the others."""
     is_filtered: ClassVar[bool] = True
     """Whether examples are found by their label."""
+    is_standalone: ClassVar[bool] = False
+    """Whether the program of a bundle, predict.py, predicts such labels as `said` does."""
     refused: ClassVar[Mapping[str, str]] = {}
     """What has no meaning for these labels -> what to use; the other uses have one."""
 

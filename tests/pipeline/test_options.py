@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import TypedDict, get_type_hints
 
 import numpy as np
 import pytest
@@ -108,6 +108,17 @@ def test_paths_and_numbers_of_numpy_are_taken():
     values = {"test": Path("t"), "limit": np.int64(3), "shots": np.int32(2), "columns": {}}
     (inputs,) = sort_keywords("extract", values, InputOptions)
     assert inputs == InputOptions(**values)
+
+
+def test_a_whole_number_is_taken_for_a_float() -> None:
+    class Fractions(TypedDict, total=False):
+        share: float
+
+    for number in (1, 0.5, np.int64(1), np.float32(0.5)):
+        assert sort_keywords("f", {"share": number}, Fractions) == [{"share": number}]
+    for wrong in (True, "1"):
+        with pytest.raises(ParameterError, match=r"^f\(\): share is .*, expected float$"):
+            sort_keywords("f", {"share": wrong}, Fractions)
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     """Return why predict.py cannot run a classifier; None if it can."""
     if config.readout not in STANDALONE or config.readout_file is not None:
         return f"it computes {', '.join(STANDALONE)}, not {config.readout}"
+    if not config.target.is_standalone:
+        return f"it does not predict {config.target.noun}"
     task, *others = config.run_tasks
     if others:
         return f"it answers one question, and the classifier has {len(config.tasks)} subtasks"

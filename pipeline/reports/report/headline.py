@@ -11,7 +11,7 @@ from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.trial_sets import of_same_examples
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.evaluation.tables import P_VALUES, Scaled
+from savs.pipeline.evaluation.tables import P_VALUES, Scaled, metrics_table
 from savs.pipeline.running.formatting import percent, visible
 from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.statistics.per_class import PartRow
@@ -116,8 +116,30 @@ def _apart(first: Result, other: Result, paired: Sequence[Result], same: Sequenc
     return f" (of {of_other} examples)"
 
 
-def parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
-    """Return the accuracy of each subtask, and of each category, rows of metrics.json's `parts`."""
+def metrics_part(result: Result) -> Table | None:
+    """Return the table of all metrics of a result; None if the headline is the only one."""
+    metrics = result.metrics["metrics"]
+    return metrics_table(metrics) if len(metrics) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class PartsOfTest:
+    """Accuracies of parts of the test examples."""
+
+    tables: dict[str, Table]
+    """`subtask` or `category` -> the accuracy of each."""
+    groups: Table | None
+    """How many groups have how many right examples; None if no group has several."""
+
+
+def parts_part(result: Result) -> PartsOfTest | None:
+    """Return the accuracies of subtasks, categories and groups; None if there are none."""
+    tables = _parts_tables(result.metrics.get("parts", ()))
+    groups = _groups_table(result.predictions())
+    return PartsOfTest(tables, groups) if tables or groups else None
+
+
+def _parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
     columns = [
         Column("accuracy", "accuracy", percent),
         INTERVAL,
@@ -134,8 +156,7 @@ def parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
     return tables
 
 
-def groups_table(predictions: pl.DataFrame) -> Table | None:
-    """Return how many groups have how many right examples; None if no group has several."""
+def _groups_table(predictions: pl.DataFrame) -> Table | None:
     groups = (
         predictions.drop_nulls("group")
         .group_by("group")

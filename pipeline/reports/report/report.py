@@ -1,64 +1,125 @@
 """`report`: one HTML page about results, written to a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import load_suspects
-from savs.pipeline.evaluation.tables import metrics_table, suspects_table
+from savs.pipeline.evaluation.tables import suspects_table
 from savs.pipeline.inputs.input_options import require_media_root
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.reports.pages.rendering import require_page, write_page
-from savs.pipeline.reports.report.classes import ClassesPart, classes_part
-from savs.pipeline.reports.report.curves import (
-    ConfidencePart,
-    Curves,
-    confidence_parts,
-    sweep_parts,
-)
+from savs.pipeline.reports.report.classes import classes_part
+from savs.pipeline.reports.report.curves import Curves, confidence_parts, sweep_parts
 from savs.pipeline.reports.report.folders import find_folders, read_results
 from savs.pipeline.reports.report.gallery import Gallery, gallery_part
-from savs.pipeline.reports.report.headline import Headline, groups_table, headline_of, parts_tables
-from savs.pipeline.reports.report.heads import Across, HeadsPart, across_part, heads_part
-from savs.pipeline.reports.report.provenance import Checks, Provenance, checks_part, provenance_part
+from savs.pipeline.reports.report.headline import headline_of, metrics_part, parts_part
+from savs.pipeline.reports.report.heads import across_part, heads_part
+from savs.pipeline.reports.report.provenance import checks_part, provenance_part
 from savs.pipeline.running.formatting import counted, listed, measured, measured_interval
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import Table
 from savs.pipeline.targets import Target
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What the parts of a report are made of."""
+
+    results: Sequence[Result]
+    """The first one is described in detail, the others are compared with it."""
+    sweep_folders: Sequence[Path]
+    page: Path
+    """HTML file of the report."""
+    media_root: str | Path | None
+    examples: int
+    compare_heads: bool
+
+    @property
+    def first(self) -> Result:
+        """The result that is described in detail."""
+        return self.results[0]
+
+    @cached_property
+    def gallery(self) -> Gallery | None:
+        """The examples that the page shows."""
+        return gallery_part(self.results, self.examples, self.media_root)
+
+    @cached_property
+    def sweeps(self) -> tuple[tuple[Curves, ...], tuple[Curves, ...]]:
+        """Sweeps, then those over depths."""
+        return sweep_parts(self.sweep_folders)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the page, which the template of its name shows."""
+
+    name: str
+    anchor: str
+    """Id of its section."""
+    word: str | None
+    """Word of the links to it; None for the `name` of what is shown."""
+    build: Callable[[Sources], Any]
+    """Returns what is shown; None to leave the part out."""
+
+
+PARTS = (
+    Part("headline", "result", "result", lambda of: headline_of(of.results)),
+    Part("gallery", "examples", "examples", lambda of: of.gallery),
+    Part("classes", "classes", None, lambda of: classes_part(of.first, of.gallery)),
+    Part("metrics", "metrics", "metrics", lambda of: metrics_part(of.first)),
+    Part("parts", "parts", "parts", lambda of: parts_part(of.first)),
+    Part(
+        "confidence",
+        "calibration",
+        "how sure",
+        lambda of: confidence_parts(of.first.metrics) or None,
+    ),
+    Part("suspects", "suspects", "labels to look at", lambda of: load_suspects(of.first.folder)),
+    Part("heads", "heads", "heads", lambda of: heads_part(of.first)),
+    Part(
+        "across",
+        "across",
+        "heads across tasks",
+        lambda of: across_part(of.results) if of.compare_heads else None,
+    ),
+    Part("curves", "sweep", "shots and heads", lambda of: of.sweeps[0] or None),
+    Part("depths", "depth", "depth", lambda of: of.sweeps[1] or None),
+    Part("checks", "checks", "limits", lambda of: checks_part(of.first)),
+    Part(
+        "provenance",
+        "provenance",
+        "made with",
+        lambda of: provenance_part(of.first, of.page, of.media_root),
+    ),
+)
+"""All parts, in the order of the page."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportContent:
-    """What a report shows. A part is None, or empty, if there is nothing to show."""
+    """What a report shows."""
 
     title: str
     model: str
     results: tuple[Result, ...]
     """The first one is described in detail, the others are compared with it."""
-    headline: Headline
-    metrics: Table | None
-    """All metrics of the first result; None if the headline is the only one."""
-    heads: HeadsPart | None
-    classes: ClassesPart
-    parts: dict[str, Table]
-    """Accuracy of each subtask and category."""
-    groups: Table | None
-    gallery: Gallery | None
-    confidence: tuple[ConfidencePart, ...]
-    suspects: pl.DataFrame | None
-    """Training examples whose label looks wrong, if `select` listed them for the first result."""
-    curves: tuple[Curves, ...]
-    depths: tuple[Curves, ...]
-    """Sweeps over depths."""
-    across: Across | None
-    """Heads across tasks, if that was asked for."""
-    checks: Checks
-    provenance: Provenance
+    shown: Mapping[str, Any]
+    """Name of each of `PARTS` -> what it shows, which is an attribute, too, such as `gallery`; None
+    if there is nothing to show."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the part of a name shows."""
+        if name in self.shown:
+            return self.shown[name]
+        raise AttributeError(f"a report has no part {name!r}; it has {', '.join(self.shown)}")
 
     def __repr__(self) -> str:
         """Return a few lines: the results, the headline metric and how many examples are shown."""
@@ -137,29 +198,20 @@ def report(
     folders = find_folders(
         [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     )
-    results = read_results(folders.results)
-    first = results[0]
-    gallery = gallery_part(results, examples, media_root)
-    curves, depths = sweep_parts(folders.sweeps)
-    metrics = first.metrics["metrics"]
+    sources = Sources(
+        results=read_results(folders.results),
+        sweep_folders=folders.sweeps,
+        page=page,
+        media_root=media_root,
+        examples=examples,
+        compare_heads=compare_heads,
+    )
+    first = sources.first
     content = ReportContent(
         title=title or first.title,
         model=str(first.metrics["model"].get("name") or "unknown model"),
-        results=tuple(results),
-        headline=headline_of(results),
-        metrics=metrics_table(metrics) if len(metrics) > 1 else None,
-        heads=heads_part(first),
-        classes=classes_part(first, gallery),
-        parts=parts_tables(first.metrics.get("parts", ())),
-        groups=groups_table(first.predictions()),
-        gallery=gallery,
-        confidence=confidence_parts(first.metrics),
-        suspects=load_suspects(first.folder),
-        curves=curves,
-        depths=depths,
-        across=across_part(results) if compare_heads else None,
-        checks=checks_part(first),
-        provenance=provenance_part(first, page, media_root),
+        results=tuple(sources.results),
+        shown={part.name: part.build(sources) for part in PARTS},
     )
     script = Path(__file__).with_name("report.js").read_text("utf-8")
     write_page(
@@ -167,6 +219,7 @@ def report(
         Path(__file__).parent,
         "report.html",
         script=script,
+        parts=PARTS,
         content=content,
         suspects_table=_without_margins,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from savs import classify, load_selection, save_selection
+from savs import classify, load, load_selection, save_selection
 from savs.pipeline.classifying.model_match import model_options
 from savs.pipeline.errors import SelectionError
 
@@ -106,6 +106,13 @@ def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path
     done = classify(worded, made.images[0], dtype="bfloat16", allow_other_prompt=True)
     assert any(note.startswith("prompt: '0000") for note in done.notes)
     assert "dtype: 'float32' in the classifier, 'bfloat16' now" in done.notes
+
+
+def test_a_loaded_classifier_has_the_options_of_its_model(animals, made, tmp_path, changed) -> None:
+    """No parameter sets them. A prompt without marks is the same with and without `keep`."""
+    facts = load_selection(animals).source.model
+    kept = changed(tmp_path / "a", animals, model={**facts, "placeholders": "keep"})
+    assert load(kept).predict(made.images).tolist() == load(animals).predict(made.images).tolist()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import features_key
+from savs.pipeline.classifying.model_match import recorded_values
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.effects import NOTHING, Effect, fields_in_identity
 from savs.pipeline.extraction.model.identity import model_settings
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
@@ -19,9 +21,10 @@ from savs.pipeline.running.options import Option, check_values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOptions(ModelOptions):
-    """Options of a model with three more."""
+    """Options of a model with four more."""
 
-    sharpness: int = 1
+    sharpness: Annotated[int, Option(min=0)] = 1
+    scale: float | None = None
     spare: Annotated[int, Effect(NOTHING)] = 0
     secret: Annotated[str | None, Effect(NOTHING, is_recorded=False)] = None
 
@@ -51,6 +54,15 @@ def test_a_new_option_is_recorded_unless_it_says_otherwise() -> None:
     model = NewOptions(model="demo", sharpness=2, spare=3, secret="x")
     recorded = recorded_options("general", InputOptions(), model, RunOptions())
     assert recorded == {"benchmark": "general", "model": "demo", "sharpness": 2, "spare": 3}
+
+
+def test_a_classifier_hands_on_a_new_option_within_its_bounds(monkeypatch) -> None:
+    monkeypatch.setattr("savs.pipeline.classifying.model_match.ModelOptions", NewOptions)
+    for facts in ({"sharpness": 0}, {"scale": 0.5}, {"scale": 0}, {"placeholders": "keep"}):
+        assert recorded_values({"name": "demo"} | facts) == facts
+    for wrong in ({"sharpness": -1}, {"sharpness": 0.5}, {"sharpness": True}, {"scale": "1"}):
+        with pytest.raises(SelectionError, match=f"records {next(iter(wrong))} as "):
+            recorded_values(wrong)
 
 
 def test_what_the_identity_has_by_its_value_may_come_from_a_classifier() -> None:

@@ -27,6 +27,7 @@ from savs.pipeline.classifying.bundle.card import Shared, model_card
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ExportError
 from savs.pipeline.readouts import find_readout
+from savs.pipeline.targets.one import OneClass
 from savs.stores import ResultError
 
 pytestmark = pytest.mark.thorough
@@ -155,6 +156,12 @@ def test_predict_py_is_left_out_where_it_would_say_something_else(animals, chang
     selection = load_selection(animals)
     assert why_not_standalone(selection) is None
     assert reason in (why_not_standalone(change(selection)) or "")
+
+
+def test_a_new_kind_of_labels_has_no_predict_py_unless_it_says_so(animals, monkeypatch):
+    monkeypatch.delattr(OneClass, "is_standalone")
+    reason = why_not_standalone(load_selection(animals))
+    assert reason == "it does not predict one label"
 
 
 def test_the_card_has_classes_counts_and_the_evaluation(tmp_path) -> None:

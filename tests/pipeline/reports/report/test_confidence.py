@@ -169,7 +169,7 @@ def test_suspects_are_those_of_the_file(page, store):
 
 def test_a_result_without_probabilities_has_none_of_these_parts(tmp_path):
     content = report(save_random_result(tmp_path / "vote", 40, 3), out=tmp_path / "p.html")
-    assert (content.confidence, content.suspects, content.depths) == ((), None, ())
+    assert (content.confidence, content.suspects, content.depths) == (None, None, None)
     text = Page(tmp_path / "p.html").text
     for name in ("How sure", "Labels to look at", "Depth"):
         assert name not in text

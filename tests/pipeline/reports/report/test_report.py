@@ -372,7 +372,7 @@ def test_skips_leaks_and_groups_are_told(tmp_path):
     )
     content = report(folder, out=tmp_path / "p.html")
     # g1, g2 and g3 have one right example of two each; g4 and g5 have one example
-    assert content.groups.rows == [["1 of 2", "3", "100.0"]]
+    assert content.parts.groups.rows == [["1 of 2", "3", "100.0"]]
     assert content.checks.leaks == {"repeated": ["test:0"], "shared medium": ["test:5"]}
     assert [name for name, _ in content.checks.reasons] == ["test:2"]
     page = Page(tmp_path / "p.html")
