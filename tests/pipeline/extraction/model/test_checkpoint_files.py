@@ -19,6 +19,7 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     adapter_digest,
     local_weight_paths,
     prompt_files,
+    unread_bytes,
     weight_files,
     weight_paths,
 )
@@ -161,6 +162,7 @@ def test_the_hubs_digest_is_taken_for_a_blob_of_its_cache_alone(tmp_path, monkey
     digests = {name: file.sha256 for name, file in weight_files(paths).files.items()}
     read = hashlib.sha256(b"weights").hexdigest()
     assert digests == dict.fromkeys(paths, read) | {"hub/large": sha256}
+    assert unread_bytes({name: paths[name] for name in ("hub/large", "stranger")}) == 7
 
 
 @pytest.mark.parametrize(
