@@ -298,6 +298,9 @@ def test_groups_of_naturalbench_count_as_worked_out_by_hand() -> None:
 def test_chance_of_groups_is_the_mean_over_all_patterns() -> None:
     rows = answered({"yes_no": ["".join(signs) for signs in product("+-", repeat=4)]})
     units = list(measured("naturalbench", rows, ANSWERS).values())[:4]
+    about = find_benchmark("naturalbench").about
+    assert about is not None
+    assert {u.name for u in units} <= {*about.metrics}
     assert [u.chance for u in units] == [0.5, 0.25, 0.25, 0.0625]
     assert [value(u) for u in units] == [u.chance for u in units]
 

@@ -185,6 +185,7 @@ def test_what_takes_long_shows_how_far_it_is(savs, tmp_path, monkeypatch, comman
     shown = [text for text in done.stderr.splitlines() if re.match(line, text)]
     assert bool(shown) is not bool(more)
     assert all(text.endswith("left") for text in shown)
+    assert "\x1b" not in done.stderr  # a file or a pipe gets lines alone
 
 
 @pytest.mark.parametrize("tests", [0, 4], ids=["no test examples", "test examples"])

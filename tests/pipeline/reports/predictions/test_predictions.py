@@ -88,6 +88,17 @@ def test_the_title_is_the_question_where_all_have_one_that_is_short(
     assert content.subtasks == ()
 
 
+def test_the_lines_of_a_video_are_the_predicted_classes_most_often_first(predicted) -> None:
+    votes = [{"class": name, "score": 1.0, "soft": 0.5} for name in ("bird", "cat", "dog")]
+    names = ["v.mp4@0.0..2.0", "v.mp4@2.0..4.0", "v.mp4@4.0..6.0"]
+    rows = [
+        {"id": name, "media": [name], "prediction": said, "votes": votes}
+        for name, said in zip(names, ["dog", "cat", "cat"], strict=True)
+    ]
+    (timeline,) = page_content(predicted(rows), Path("new.html"), 3).timelines
+    assert [series.name for series in timeline.chart.series] == ["cat", "dog"]
+
+
 def test_with_a_risk_the_unsure_come_first(predicted) -> None:
     rows = [
         {"id": name, "probability": p, "unsure": unsure, "prediction_set": names}

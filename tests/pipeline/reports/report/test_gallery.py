@@ -32,6 +32,9 @@ def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
         own = wrong.filter(label=label)["margin"].sort(descending=True)
         margins = [card.margin for card in shown if card.shown.labels == (label,)][:4]
         assert margins == own.head(4).to_list()  # 20 places for mistakes, of 5 classes
+    surest = [card.margin for card in gallery.cards[:20]]
+    assert surest == sorted(surest, reverse=True)
+    assert not any(card.is_right for card in gallery.cards[:20])
     unsure = [card.margin for card in gallery.cards if "least sure" in card.kinds]
     assert sorted(unsure) == result.predictions()["margin"].sort().head(len(unsure)).to_list()
     assert {kind for card in gallery.cards for kind in card.kinds} == {"wrong", "least sure"}

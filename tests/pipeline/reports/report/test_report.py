@@ -66,6 +66,9 @@ def test_equal_results_are_not_tested_against_each_other(tmp_path):
     assert names[:3] == ["a", "b (the predictions of a)", "c"]
     assert {other.result for card in content.gallery.cards for other in card.others} == {"c"}
     assert report([folder, same], out=tmp_path / "r.html").headline.differences is None
+    one, two = (shutil.copytree(path, tmp_path / path.name / "r") for path in (same, other))
+    content = report([folder, one, two], out=tmp_path / "r.html")
+    assert content.headline.differences.frame["b"].to_list() == ["c/r"]  # as in other tables
 
 
 def test_differences_are_those_of_compare(page, vote):
