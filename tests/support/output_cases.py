@@ -180,6 +180,10 @@ CASES: dict[str, list[str]] = {
         "evaluate two",
         "sweep two --prompts --heads 2 --readout lda,vote --json --out prompts",
         "classify two/results/vote inputs/new",
+        f"extract general {ANIMALS} --task positive:mouse --model demo --out mouse",
+        "train mouse",
+        "evaluate mouse --per-class --out ranked --json",
+        "show mouse",
         "train inputs/photos --question 'Which animal is this?' --shots 3 --model demo --out three",
         "ask inputs/new --question 'Which animal is this?' --class mouse --class whale"
         " --model demo --out asked.csv --out asked.html --out asked --offset",
