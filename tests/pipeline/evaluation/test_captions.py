@@ -71,6 +71,26 @@ def test_official_scores_and_answers_are_those_of_the_cosines(groups) -> None:
     assert found.predictions["prediction"].to_list() == said
 
 
+def test_captions_of_all_classes_have_the_probabilities_of_the_encoder(inputs, tmp_path) -> None:
+    pytest.importorskip("torch")
+    rows = [
+        {"image": inputs.image(f"{n}.png", 90 * n), "question": "Which? (a) Left (b) Right"}
+        | {"label": f"({'ab'[n]})"}
+        for n in range(2)
+    ]
+    path = inputs.rows("test.jsonl", rows)
+    given = {"model": "demo-clip", "dtype": "float32", "out": tmp_path / "s"}
+    store = extract("mmvp", train=path, test=path, **given).store
+    texts = store.examples("captions")["prompt"].to_list()
+    units = dict(zip(texts, store.features("captions")[0], strict=True))
+    scale = store.manifest.identity.model["logit_scale"]
+    found = evaluate(store, "captions").predictions
+    for image, votes in zip(store.features("test")[0], found["votes"], strict=True):
+        logits = [scale * slowly.cosine(image, units[f"Which? {x}"]) for x in ("Left", "Right")]
+        shares = {vote["class"]: vote["score"] for vote in votes}
+        assert [shares["(a)"], shares["(b)"]] == pytest.approx(slowly.softmax(logits, 1), abs=1e-4)
+
+
 def test_thresholds_by_hand() -> None:
     # never between equal values
     assert best_threshold(np.array([1.0, 1.0, 2.0]), np.array([False, True, True])) == 1.5

@@ -8,8 +8,8 @@ from polars.testing import assert_frame_equal
 
 import savs.stores.read.shards
 from savs.pipeline.selection.heads_table import HEAD_VOTE_SCHEMA, heads_frame
-from savs.stores import HeadNotFoundError, StoreIncompleteError, open_store
-from stores import make_store
+from savs.stores import HeadNotFoundError, LayerGrid, StoreIncompleteError, open_store
+from stores import identity, make_store, write_store
 
 pytestmark = pytest.mark.thorough
 
@@ -102,6 +102,18 @@ def test_ties_go_to_the_first_class_and_margins_to_the_next_best(tmp_path) -> No
     assert row["margin"] == pytest.approx(1 / 14**0.5, abs=1e-6)  # (3 - 2) / |(1, 3, 2)|
     similarity = {one["class"]: one["cosine"] for one in row["similarity"]}
     assert similarity == pytest.approx({"a": 1 / 14**0.5, "b": 3 / 14**0.5, "c": 2 / 14**0.5})
+
+
+def test_a_vote_on_what_has_no_label_is_neither_right_nor_wrong(tmp_path) -> None:
+    features = {0: np.float32([[[1, 0], [0, 1]]])}
+    store = write_store(
+        tmp_path / "s",
+        identity(grid=(LayerGrid(0, (0,), 2),)),
+        {"train": features, "unlabelled": features},
+        {"train": [{"label": "z"}, {"label": "a"}], "unlabelled": [{"label": None}] * 2},
+    )
+    rows = heads_frame(store, split="unlabelled").collect()
+    assert rows.select("vote", "correct").rows() == [("z", None), ("a", None)]
 
 
 def test_heads_come_in_the_order_asked(make) -> None:
