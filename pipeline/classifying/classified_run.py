@@ -438,7 +438,7 @@ def _notes_of_others(
     return [
         f"the training examples had no {kind.noun}s, and {name} is one"
         for kind, name in others.items()
-        if next(iter(kind.recorded), "") not in decoding
+        if kind.recorded and next(iter(kind.recorded)) not in decoding
     ]
 
 

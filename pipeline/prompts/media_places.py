@@ -22,7 +22,7 @@ from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind
 from savs.datasets.media_kinds.videos import VIDEOS
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.media.catalogue import INPUTS, inputs_of
+from savs.pipeline.prompts.media.catalogue import INPUTS, inputs_for, inputs_of
 from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.prompt_form import ONE_IMAGE
 
@@ -247,7 +247,7 @@ def media_places(processor: Any) -> MediaPlaces | None:
 
 def takes(processor: Any, kind: MediumKind) -> bool:
     """Return whether a processor reads a kind of media, and its chat template can place it."""
-    inputs = INPUTS[kind]
+    inputs = inputs_for(kind)
     if inputs.reader(processor) is None or not inputs.needs_place:
         return inputs.reader(processor) is not None
     places = media_places(processor)

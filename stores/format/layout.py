@@ -37,7 +37,9 @@ from savs.foundation.bounds import MAX_LEVELS, is_too_deep
 from savs.stores.errors import HeadNotFoundError
 
 FORMAT = 1
-"""Version of everything described here. A reader refuses any other."""
+"""Version of everything described here, which stores are written in."""
+READABLE = (FORMAT,)
+"""Versions that are read; a reader refuses any other. Arrays of all are read by `arrays.py`."""
 
 MANIFEST = "store.json"
 RESULTS = "results"

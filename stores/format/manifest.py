@@ -25,6 +25,7 @@ from savs.stores.format.layout import (
     FORMAT,
     HEADS_SITE,
     MANIFEST,
+    READABLE,
     SITE,
     SPLIT_NAME,
     SPLITS,
@@ -195,6 +196,8 @@ class Manifest:
     rows: PlacedRows = field(default_factory=dict)
     """What sources say now of rows that they moved, renamed, changed or removed since. A label that
     came after the features counts for more."""
+    format: int = FORMAT
+    """One of `READABLE`: that in which the store was begun. Each shard has its own."""
 
     def __post_init__(self) -> None:
         """Check the facts that commands look into."""
@@ -295,7 +298,7 @@ class Manifest:
 
     def to_text(self) -> str:
         """Return store.json's text; its `check` is the digest of everything else in it."""
-        value = {"format": FORMAT} | msgspec.to_builtins(self)
+        value = {"format": self.format} | msgspec.to_builtins(self)
         for name in ("labels", "rows"):  # most stores have none
             if not value[name]:
                 del value[name]
@@ -341,7 +344,7 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
     """Return what the bytes of a store.json say; errors as in `read_manifest`."""
     try:
         value = decode_json(data)
-        known = type(value["format"]) is int and value["format"] == FORMAT
+        known = type(value["format"]) is int and value["format"] in READABLE
         manifest = msgspec.convert(value, Manifest) if known else None
     except Exception as error:  # whatever a damaged or foreign file leads to
         raise StoreCorruptError(
@@ -350,8 +353,8 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
         ) from error
     if manifest is None:
         raise StoreFormatError(
-            f"{path}: format is {value['format']!r}, expected {FORMAT}, the format of this release;"
-            " install the savs release that wrote the store"
+            f"{path}: format is {value['format']!r}, expected {' or '.join(map(str, READABLE))},"
+            " the format of this release; install the savs release that wrote the store"
         )
     return manifest
 

@@ -1,7 +1,7 @@
 """How an array lies in a shard: as HDF5's contiguous bytes, those of a layer head after head.
 
 Nothing else knows it. Who wants filters or chunks writes, finds, reads and verifies them here, with
-a new `FORMAT`: readers of format 1 take these bytes as they are.
+a new `FORMAT` in `READABLE`: an `Entry` gets fields whose default is an array of format 1.
 """
 
 import math

@@ -15,11 +15,11 @@ from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
     EXAMPLE_COLUMNS,
     EXAMPLES,
-    FORMAT,
     INDEX,
     LAYERS,
     OUTPUT_TYPES,
     OUTPUTS,
+    READABLE,
     REASON_COLUMN,
     SKIPPED,
     STORED_DTYPES,
@@ -199,19 +199,20 @@ def open_shard(path: Any, spec: ShardSpec, manifest: Manifest) -> Iterator[Shard
     StoreReadError if it may not or cannot be read.
     """
     expected = {
-        "format": FORMAT,
-        "split": spec.split,
-        "number": spec.number,
-        "plan": spec.digest,
-        "identity": manifest.identity.digest,
+        "format": READABLE,
+        "split": (spec.split,),
+        "number": (spec.number,),
+        "plan": (spec.digest,),
+        "identity": (manifest.identity.digest,),
     }
     with RawFile(path) as file:
         index = read_index(file)
-        for name, value in expected.items():
+        for name, values in expected.items():
             got = index.table.attributes.get(name)
-            if got != value:
+            if got not in values:
                 raise StoreCorruptError(
-                    f"{path} is not a shard of this store: {name} is {got!r}, expected {value!r};"
-                    " it belongs to another store, or store.json was changed: run `savs verify`"
+                    f"{path} is not a shard of this store: {name} is {got!r}, expected"
+                    f" {' or '.join(map(repr, values))}; it belongs to another store,"
+                    " or store.json was changed: run `savs verify`"
                 )
         yield Shard(file, index, spec, manifest)

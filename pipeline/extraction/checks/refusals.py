@@ -15,7 +15,7 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.chat import reads_video_sound
-from savs.pipeline.prompts.media.catalogue import INPUTS
+from savs.pipeline.prompts.media.catalogue import INPUTS, inputs_for
 from savs.pipeline.running.formatting import counted
 
 
@@ -41,8 +41,11 @@ def require_media(examples: Splits, media: MediaOf) -> None:
 
 
 def require_kind(encoder: PromptEncoder, kind: MediumKind) -> None:
-    """Raise ModelError for a model that does not read a kind of media."""
-    if encoder.takes(kind):
+    """Raise ModelError for a model that does not read a kind of media.
+
+    Media that are decoded to images are refused one by one, as images are.
+    """
+    if kind not in INPUTS or encoder.takes(kind):
         return
     family, inputs = getattr(encoder.config, "model_type", "model"), INPUTS[kind]
     why = f"its {type(encoder.processor).__name__} takes none"
@@ -96,5 +99,6 @@ def _problem(example: Example) -> str | None:
         return f"{count} images in its prompt"
     (name,), (column,) = example.media, example.columns
     kind = KIND_OF_COLUMN[column] if column != IMAGE_COLUMN else kind_of_name(name) or IMAGES
-    is_image = kind is IMAGES or kind.column != column  # of another kind, the decoder says it
+    is_image = inputs_for(kind).kind is IMAGES
+    is_image |= kind.column != column  # of another kind, the decoder says it
     return None if is_image else f"{kind.a_noun}, {name}"

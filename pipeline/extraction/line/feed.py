@@ -32,7 +32,7 @@ from savs.pipeline.extraction.line.jobs import (
 from savs.pipeline.extraction.line.pass_settings import PassSettings
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.prompts.media.catalogue import INPUTS
+from savs.pipeline.prompts.media.catalogue import inputs_for
 
 T = TypeVar("T")
 MediaOf = Callable[[Example], MediaFolder]
@@ -187,7 +187,7 @@ class Planner:
         ]
 
     def _tokens(self, outline: Outline) -> int:
-        return INPUTS[outline.kind].tokens(self.counter, outline)
+        return inputs_for(outline.kind).tokens(self.counter, outline)
 
 
 def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:

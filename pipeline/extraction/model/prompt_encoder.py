@@ -32,7 +32,7 @@ from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.model_options import ADDED_MODELS, ModelOptions, plain_name
 from savs.pipeline.prompts.chat import chat_inputs, conversation_inputs
-from savs.pipeline.prompts.media.catalogue import INPUTS
+from savs.pipeline.prompts.media.catalogue import INPUTS, inputs_for
 from savs.pipeline.prompts.media.inputs import Pieces
 from savs.pipeline.prompts.media_places import takes
 from savs.pipeline.prompts.prompt_form import PromptForm
@@ -181,13 +181,13 @@ class PromptEncoder:
     def takes(self, kind: MediumKind) -> bool:
         """Return whether the model reads a kind of media in prompts."""
         if self.code.to_inputs is not None:
-            return kind is IMAGES
+            return inputs_for(kind).kind is IMAGES
         return takes(self.processor, kind)
 
     def decoding(self, rules: MediaRules, column: str) -> MediaRules:
         """Return rules by which media of a column are decoded as the model reads them."""
         kind = KIND_OF_COLUMN[column]
-        return INPUTS[kind].decoding(self.processor, rules) if self.takes(kind) else rules
+        return inputs_for(kind).decoding(self.processor, rules) if self.takes(kind) else rules
 
     @property
     def is_dual(self) -> bool:

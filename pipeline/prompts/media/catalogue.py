@@ -6,6 +6,7 @@ from itertools import chain
 from PIL import Image
 
 from savs.datasets.media_kinds.catalogue import Decoded, images_of, kind_of, other_than_images
+from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind
 from savs.pipeline.prompts.media.images import ImageInputs
 from savs.pipeline.prompts.media.inputs import KindInputs, Pieces
@@ -15,12 +16,18 @@ from savs.pipeline.prompts.media.videos import VideoInputs
 INPUTS: dict[MediumKind, KindInputs] = {
     inputs.kind: inputs for inputs in (ImageInputs(), SOUND_INPUTS, VideoInputs())
 }
-"""Kind of media -> its inputs, in the order in which prompts are refused for them."""
+"""Kind of media -> its inputs, in the order in which prompts are refused for them. A kind without
+inputs is decoded to images."""
+
+
+def inputs_for(kind: MediumKind) -> KindInputs:
+    """Return the inputs of a kind of media: those of images if it is decoded to them."""
+    return INPUTS.get(kind, INPUTS[IMAGES])
 
 
 def inputs_of(piece: Decoded) -> KindInputs:
     """Return the inputs of the kind of a medium that was decoded."""
-    return INPUTS[kind_of(piece)]
+    return inputs_for(kind_of(piece))
 
 
 def images_in(pieces: Pieces) -> int:

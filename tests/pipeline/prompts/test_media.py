@@ -14,6 +14,8 @@ from savs.datasets.media_kinds.images import IMAGES
 from savs.datasets.media_kinds.medium import MediumKind, Outline
 from savs.datasets.media_kinds.sounds import SOUNDS
 from savs.datasets.media_kinds.videos import VIDEOS
+from savs.pipeline.extraction import model_run
+from savs.pipeline.inputs import source
 from savs.pipeline.prompts import media_places
 from savs.pipeline.prompts.chat import chat_inputs
 from savs.pipeline.prompts.media.catalogue import INPUTS, inverted, is_plain, shape_of
@@ -41,10 +43,10 @@ def test_every_kind_is_found_by_its_media_and_has_its_own_names():
     assert [*DECODED] == [*INPUTS]
     assert {*INPUTS} <= {*KINDS}  # a kind without inputs is decoded to images
     assert all(kind_of(medium) is kind for kind, medium in DECODED.items())
-    for name in ("noun", "mark", "of", "usual_suffix"):
+    for name in ("noun", "mark", "usual_suffix"):
         assert len({getattr(kind, name) for kind in KINDS}) == len(KINDS), name
     for name in ("letter", "word", "part"):
-        assert len({getattr(inputs, name) for inputs in INPUTS.values()}) == len(KINDS), name
+        assert len({getattr(inputs, name) for inputs in INPUTS.values()}) == len(INPUTS), name
     assert len(SUFFIXES) == len(KIND_OF_SUFFIX)
     assert [is_plain((medium, "Q")) for medium in DECODED.values()] == [True, False, False]
     assert shape_of(("Q", *DECODED.values())) == (0, -1, 4)
@@ -139,3 +141,54 @@ def test_a_new_kind_is_two_classes(monkeypatch):
     blind = types.SimpleNamespace(chat_template="a template", image_processor=object())
     with pytest.raises(ValueError, match="this model reads no depth maps"):
         chat_inputs(blind, [(depth, "How far?")])
+
+
+class PointClouds(MediumKind):
+    """A kind of media that is decoded to images is told of by this class alone."""
+
+    noun, mark, columns, column_words = "point cloud", "<cloud>", ("image",), ("cloud",)
+    suffixes, usual_suffix, of = (".xyz",), ".xyz", Image.Image
+    one, question = "name of one point cloud", "What is it?"
+
+    def has_content(self, data):
+        """Return whether a file is one."""
+        return data.startswith(b"XYZ")
+
+    def decode(self, data, name, rules):
+        """Return two views."""
+        return [Image.new("RGB", (64, 64), color) for color in ((data[3], 9, 9), (9, 9, data[3]))]
+
+    def outline(self, data, rules):
+        """Return the sizes of both."""
+        return Outline(self, [(64, 64)] * 2)
+
+    def pictures(self, piece):
+        """Return the view."""
+        return [piece]
+
+
+CLOUDS = PointClouds()
+
+
+@pytest.mark.thorough
+def test_a_new_kind_that_is_decoded_to_images_is_one_class(monkeypatch, inputs, run):
+    for module in (catalogue, model_run, source):
+        monkeypatch.setattr(module, "KINDS", (*KINDS, CLOUDS))
+    monkeypatch.setitem(KIND_OF_SUFFIX, ".xyz", CLOUDS)
+    clouds, views = [], []
+    for n in range(4):
+        data = b"XYZ" + bytes([n * 80])
+        (inputs.root / f"{n}.xyz").write_bytes(data)
+        names = [f"{n}-{place}.png" for place in range(2)]
+        for name, view in zip(names, CLOUDS.decode(data, "", None), strict=True):
+            view.save(inputs.root / name)
+        label = "ab"[n % 2]
+        clouds.append({"image": f"{n}.xyz", "question": "Is <image> red?", "label": label})
+        views.append({"images": names, "question": "Is <image><image> red?", "label": label})
+    features = []
+    for name, rows in (("clouds", clouds), ("views", views)):
+        file = inputs.rows(f"{name}.jsonl", rows)
+        done = run(name, train=file, test=file, dtype="float32")
+        assert done.skipped == []
+        features.append(done.store.features("test"))
+    np.testing.assert_allclose(*features, rtol=1e-4, atol=1e-5)

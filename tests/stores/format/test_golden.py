@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from savs.stores import StoreFormatError, open_store
+from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.verify import verify
 
 DATA = Path(__file__).parents[2] / "data" / "format-1"
@@ -70,6 +72,23 @@ def test_an_unknown_version_is_refused_with_a_remedy(tmp_path, data, version) ->
     for read in (open_store, verify):
         with pytest.raises(StoreFormatError, match=message):
             read(tmp_path / "store")
+
+
+def test_shards_of_an_earlier_format_stay_readable_in_a_store_of_a_new_one(
+    tmp_path, data, monkeypatch
+) -> None:
+    store = Path(shutil.copytree(data, tmp_path / "store"))
+    newer = replace(open_store(data).manifest, format=2)
+    write_manifest(store, newer, replace_old=True)
+    with pytest.raises(StoreFormatError, match="format is 2, expected 1, the format of this rel"):
+        open_store(store)
+    for module in ("format.manifest", "shard.read"):
+        monkeypatch.setattr(f"savs.stores.{module}.READABLE", (1, 2))
+    assert open_store(store).manifest == newer
+    assert verify(store).problems == ()  # store.json keeps its number
+    np.testing.assert_array_equal(
+        open_store(store).features("test"), open_store(data).features("test")
+    )
 
 
 def test_the_page_suffices_to_read_a_shard(data) -> None:
