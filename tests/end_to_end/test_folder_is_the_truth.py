@@ -229,6 +229,19 @@ def test_a_folder_that_lost_much_changes_nothing_until_that_is_confirmed(again, 
     assert lost == "everything" or labels() == files()
 
 
+def test_half_of_a_folder_may_go_and_half_of_another_one_is_no_moved_folder(again) -> None:
+    draw(PHOTOS / BEAR.replace("0", "5"), 60)
+    again()
+    for path in PHOTOS.glob("*/Bild [0-2].png"):  # of twelve, one of which waits for a label
+        path.unlink()
+    assert "6 removed\n" in again()
+    PHOTOS.rename("anderswo")
+    for name in ("Bär/Bild 5.png", "Bär/Bild 4.png", "Fuchs groß/Bild 3.png"):
+        Path("anderswo", name).unlink()
+    said = again(source=Path("anderswo"), code=1)
+    assert "and so has another source of the store; give it another id" in said
+
+
 def test_rows_of_another_source_stay(again) -> None:
     for number in range(3):
         draw(Path("zweiter Ordner") / f"Bär/x {number}.png", 80 + number)
