@@ -122,9 +122,13 @@ def test_a_server_that_lies_is_refused(answer: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("length", [b"Content-Length: 5\r\n", b""])
 def test_a_medium_may_have_all_bytes_that_are_allowed(length: bytes) -> None:
+    before = {*threading.enumerate()}
     with talking(saying(OK + length + b"Connection: close\r\n\r\n12345")) as (address, _):
-        assert Fetching(allow_private=True, max_bytes=5).fetch(address) == b"12345"
-    assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+        fetching = Fetching(allow_private=True, max_bytes=5, deadline_s=LONG_S)
+        assert fetching.fetch(address) == b"12345"
+    for thread in {*threading.enumerate()} - before:  # no timer waits for the deadline
+        thread.join(LONG_S / 2)
+        assert not thread.is_alive()
 
 
 def test_a_body_without_end_is_read_no_further_than_the_limit() -> None:
