@@ -127,6 +127,10 @@ def test_a_space_is_uploaded_with_its_model(hub, scenes, animals_bundle, tmp_pat
         assert (there.folder / file.relative_to(out)).read_bytes() == file.read_bytes()
     names = {str(path.relative_to(there.folder)) for path in there.folder.rglob("*.*")}
     assert names == {*SPACE, *SHIPPED_MODEL}
+    (out / "model").rename(tmp_path / "elsewhere")
+    (out / "model").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SavsError, match="model is a link to"):
+        push(out, "hf://spaces/org/pets")
 
 
 def test_only_a_whole_bundle_of_its_own_files_is_uploaded(store, tmp_path) -> None:

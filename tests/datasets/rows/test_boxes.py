@@ -87,6 +87,8 @@ def test_a_wrong_box_is_named_with_its_reason(value, message) -> None:
 
 def test_names_are_known_as_without_a_box() -> None:
     assert suffix_of("a.JPG#box=[0.5,0.5,1.0,1.0]") == ".jpg"
+    for address in ("http://x/a.JPG", "http://x/a.jpg?w=5", "http://x/a.jpg#top", "x/a#b.jpg"):
+        assert suffix_of(address) == ".jpg"
     packed = "v.parquet#3/image#box=[1,2,3,4]"
     assert is_packed(packed)
     assert packed_parts(packed) == ("v.parquet", "3", "image")

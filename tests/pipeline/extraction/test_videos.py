@@ -98,6 +98,21 @@ def test_a_thumbnail_of_a_video_is_the_first_frame_that_the_model_reads(
     assert [nearest(image) for image in small] == [first, first]
 
 
+def test_a_thumbnail_of_several_images_is_the_first(inputs, tiny_model, tmp_path):
+    images = [inputs.image(f"{n}.png", 40 + 90 * n) for n in range(2)]
+    rows = [
+        {"images": images[:: 1 - 2 * n], "question": "Which?", "label": "ab"[n]} for n in range(2)
+    ]
+    given = inputs.rows("both.jsonl", rows)
+    options = {"model": str(tiny_model("qwen2_vl")), "thumbnails": True}
+    store = extract("general", train=given, test=given, out=tmp_path / "t", **options).store
+    wholes = [Image.open(inputs.root / name).convert("RGB") for name in images]
+    for number, data in enumerate(store.examples("test")["thumbnail"]):
+        small = np.asarray(Image.open(io.BytesIO(data)).resize(wholes[0].size), float)
+        apart = [np.abs(small - np.asarray(whole, float)).mean() for whole in wholes]
+        assert np.argmin(apart) == number
+
+
 @pytest.mark.parametrize(("video", "grids"), [("frames", (6, 4)), ("native", (2, 2))])
 def test_a_batch_has_one_number_of_images(files, inputs, tiny_model, video, grids):
     (inputs.root / "4.mp4").write_bytes(b"no video")
