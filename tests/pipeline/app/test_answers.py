@@ -64,6 +64,17 @@ def test_answers_are_those_of_classify(workspace, made, found) -> None:
     assert page.count("<b>unsure</b>") == unsure
 
 
+def test_files_of_one_name_are_answered_each(workspace, made, found, tmp_path) -> None:
+    files = [tmp_path / folder / "x.png" for folder in "ab"]
+    for file, image in zip(files, made.images, strict=False):
+        file.parent.mkdir()
+        shutil.copy(image, file)
+    again = answer(workspace, files, "animal").answers
+    assert [one.name for one in again] == ["x.png", "x.png"]
+    for one, alone in zip(again, found.answers, strict=False):
+        assert one.said.probabilities == pytest.approx(alone.said.probabilities, abs=1e-5)
+
+
 def test_votes_are_those_of_explain(workspace, made, found) -> None:
     selection = workspace.selection()
     task = workspace.task("animal")
