@@ -55,6 +55,15 @@ def test_a_class_may_be_the_number_zero(tmp_path: Path) -> None:
     assert found == ["0", "1", "false", "0"]
 
 
+def test_rows_without_a_label_need_no_column_of_it(tmp_path: Path) -> None:
+    rows = [{"image": "a.png", "question": "?"}, {"image": "b.png", "question": "?", "class": "x"}]
+    found = read(general({"label": "class"}), written(tmp_path, *rows), "unlabelled")
+    assert [(example.media, example.label) for example in found] == [
+        (("a.png",), None),
+        (("b.png",), None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "media"),
     [

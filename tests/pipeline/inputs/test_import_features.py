@@ -485,3 +485,7 @@ def test_ids_of_a_single_tensor_match_rows_in_another_order(tmp_path, inputs) ->
     store = import_features(tmp_path / "x.safetensors", mixed, out=tmp_path / "s").store
     assert store.examples("test")["id"].to_list() == ["e8", "e9", "e10", "e11"]
     assert store.examples("test")["label"].to_list() == ["a", "b", "a", "b"]
+    nameless = [{name: value for name, value in row.items() if name != "id"} for row in ROWS]
+    table = inputs.rows("nameless.jsonl", nameless)  # rows in the order of the features
+    store = import_features(tmp_path / "x.safetensors", table, out=tmp_path / "n").store
+    assert store.examples("test")["id"].to_list() == ["e8", "e9", "e10", "e11"]
