@@ -88,7 +88,7 @@ class ReadsImages(BaseEstimator):
         loading = {field.name for field in fields(ModelOptions)}
         values = {n: value for n, value in self.get_params(deep=False).items() if n in loading}
         if selection is not None:
-            values |= recorded_values(selection.source.model)
+            values = recorded_values(selection.source.model) | values
         options = with_recipe(ModelOptions(**values))
         run = RunOptions(batch_size=self.batch_size, site=self.site)
         reporting = bars() if self.verbose else SILENT
