@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from importlib.resources import files
 
 import polars as pl
 import pytest
@@ -16,6 +17,7 @@ from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.pages.charts import grid_path
 from savs.pipeline.reports.report.classes import classes_part
 from savs.pipeline.reports.report.folders import read_results
+from savs.pipeline.reports.report.report import PARTS
 from savs.pipeline.running.formatting import percent, points, probability
 from savs.stores import ResultError
 
@@ -32,6 +34,13 @@ def metrics_of(folder):
 
 def interval(row):
     return f"{percent(row['low'])} .. {percent(row['high'])}"
+
+
+def test_links_lead_to_the_sections_of_all_parts() -> None:
+    folder = files("savs.pipeline.reports.report")
+    for part in PARTS:
+        template = folder.joinpath(f"{part.name}.html").read_text("utf-8")
+        assert f'<section id="{part.anchor}"' in template
 
 
 def test_the_headline_stands_beside_chance_majority_and_other_results(page, vote):
