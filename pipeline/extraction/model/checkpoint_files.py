@@ -139,10 +139,11 @@ def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple
     stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
     variant = f".{keywords['variant']}" if keywords.get("variant") else ""
     usual = f"model{variant}{SUFFIX}", f"{SAFETENSORS}.index{variant}.json"
-    for name in [stated] if stated else usual:
-        if name.endswith((SUFFIX, INDEX)) and (path := files.find(name)):
+    known = [stated] if stated and stated.endswith((SUFFIX, INDEX)) else []
+    for name in known if stated else usual:
+        if path := files.find(name):
             return name, path
-    raise PickledWeightsError(f"there is no file {SAFETENSORS} or {SAFETENSORS}{INDEX}")
+    raise PickledWeightsError(f"there is no file {' or '.join(usual)}")
 
 
 def is_index(path: Path) -> bool:

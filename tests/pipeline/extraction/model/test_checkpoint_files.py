@@ -28,6 +28,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 pytestmark = pytest.mark.thorough
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+VARIANT_INDEX = "model.safetensors.index.fp16.json"
 BIN = "pytorch_model.bin"
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
@@ -49,6 +50,11 @@ def add_variant(folder: Path) -> None:
     shutil.copy(folder / SINGLE, folder / "model.fp16.safetensors")
 
 
+def add_variant_shards(folder: Path) -> None:
+    add_shards(folder)
+    (folder / INDEX).rename(folder / VARIANT_INDEX)
+
+
 def add_bin(folder: Path) -> None:
     torch.save(load_file(folder / SINGLE), folder / BIN)
 
@@ -66,9 +72,10 @@ def add_stated(folder: Path) -> None:
     [
         (add_shards, {}, {SINGLE, INDEX, *SHARDS}),
         (add_variant, {"variant": "fp16"}, {"model.fp16.safetensors"}),
+        (add_variant_shards, {"variant": "fp16"}, {VARIANT_INDEX, *SHARDS}),
         (add_stated, {}, {"mine.safetensors"}),
     ],
-    ids=["shards", "variant", "stated"],
+    ids=["shards", "variant", "shards of a variant", "stated"],
 )
 def test_they_are_those_that_transformers_loads(
     checkpoint, monkeypatch, add, given, among, is_single_there
@@ -87,7 +94,7 @@ def test_they_are_those_that_transformers_loads(
 
     monkeypatch.setattr(modeling_utils, "_get_resolved_checkpoint_files", find_and_keep)
     load_model(str(checkpoint), model_kwargs=given)
-    assert {Path(file).name for file in loaded} == ours.keys() - {INDEX}
+    assert {Path(file).name for file in loaded} == ours.keys() - {INDEX, VARIANT_INDEX}
     assert ours.keys() <= among
     assert local_weight_paths(options, AutoConfig.from_pretrained(checkpoint), None) == ours
 
