@@ -1,10 +1,12 @@
 """`train` on stored features, and where the classifier of a folder goes."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 from random_stores import draw_problem, write_problem
 
 from savs import label, train
@@ -127,3 +129,15 @@ def test_a_folder_with_a_table_is_no_folder_of_classes_but_that_of_a_store_is(tm
     assert not is_media_folder(tmp_path / "photos")
     assert not is_media_folder(tmp_path / "photos/rows.parquet")
     assert not is_media_folder(pl.DataFrame())
+
+
+def test_notes_of_a_folder_name_its_conflicts(tmp_path) -> None:
+    for number, name in enumerate(["a/1", "a/2", "a/3", "b/1", "b/2", "b/3"]):
+        path = tmp_path / f"photos/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (28, 28), (40 * number, 9, 9)).save(path)
+    shutil.copy(tmp_path / "photos/a/1.png", tmp_path / "photos/b/4.png")
+    given = {"model": "demo", "question": "Which is it?", "readout": "vote", "workers": 0}
+    done = train(tmp_path / "photos", out=tmp_path / "s", **given)
+    conflict = "a/1.png and b/4.png have the same bytes and different classes"
+    assert [note for note in done.notes if note.startswith(conflict)]

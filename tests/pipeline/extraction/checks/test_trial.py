@@ -1,5 +1,7 @@
 """The gate before a run in batches: by how many heads move, and whether that changes votes."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -7,7 +9,14 @@ import torch
 from PIL import Image
 
 from savs.datasets.media_kinds.images import IMAGES
-from savs.pipeline.extraction.check_model import check_batches, check_media, check_values
+from savs.pipeline.extraction.check_model import (
+    Check,
+    Checkup,
+    check_batches,
+    check_media,
+    check_reading,
+    check_values,
+)
 from savs.pipeline.extraction.checks.decisions import Batching, is_valid, preflight
 from savs.pipeline.extraction.checks.trial import (
     Choice,
@@ -15,6 +24,7 @@ from savs.pipeline.extraction.checks.trial import (
     Trial,
     compare,
     distances,
+    run_single,
     votes_lost,
 )
 from savs.pipeline.extraction.entry_points import load_model
@@ -162,6 +172,30 @@ def test_a_medium_that_moves_no_head_fails_and_dead_heads_are_counted():
     )
     assert not check_values([one, one])[1].passed
     assert not check_values([one, single([np.nan, 1], [0, 0], [2, 2])])[0].passed
+
+
+def test_one_head_that_is_read_elsewhere_is_told_in_any_layer(model):
+    (pieces, *_) = prompts()
+    alone = run_single(model, pieces)
+    assert check_reading(model, pieces, alone).passed
+    for head in range(len(alone.heads)):
+        heads = alone.heads.copy()
+        heads[head] *= 1.5
+        check = check_reading(model, pieces, replace(alone, heads=heads))
+        assert check.passed is False
+        assert check.what == f"{len(heads)} heads, greatest distance 5.0e-01"
+
+
+def test_a_verdict_on_batches_is_of_a_model_that_is_read_rightly():
+    wrong, batches = "heads are the projection's input", "batches of 2 equal single examples"
+
+    def verdict(**passed):
+        checks = [Check(wrong, passed["read"], ""), Check(batches, passed["batched"], "")]
+        return Checkup({}, tuple(checks), 1).verdict
+
+    assert "--batch-size 1" in verdict(read=True, batched=False)
+    told = verdict(read=False, batched=False)
+    assert told == f"do not trust this model's features: {wrong}, {batches}"
 
 
 def batching(batches="together", sharing="unneeded", **options):

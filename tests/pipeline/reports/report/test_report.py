@@ -397,6 +397,13 @@ def test_skips_leaks_and_groups_are_told(tmp_path):
     assert [row[-1] for row in matrix.rows] == ["1", "0"]  # a is skipped once
 
 
+def test_shares_of_groups_are_of_those_of_their_size(tmp_path):
+    groups = ["g1", "g1", "g2", "g2", "g3", "g3", "g3"]
+    folder = save_result(tmp_path / "vote", [1, 0, 1, 1, 1, 1, 1], group=groups)
+    rows = report(folder, out=tmp_path / "p.html").parts.groups.rows
+    assert rows == [["2 of 2", "1", "50.0"], ["1 of 2", "1", "50.0"], ["3 of 3", "1", "100.0"]]
+
+
 def test_a_page_without_leaks_says_that_none_was_found(tmp_path):
     report(save_result(tmp_path / "vote", [1, 0, 1, 1]), out=tmp_path / "p.html")
     text = Page(tmp_path / "p.html").text
