@@ -379,3 +379,11 @@ def test_heic_without_its_package_says_how_to_install_it(monkeypatch: pytest.Mon
     with pytest.raises(MediaError, match=r"needs the package pillow-heif: pip install .*\[heic\]"):
         decode_image(b"\0\0\0\x18ftypheic" + b"\0" * 12, "photo.heic")
     images._pillow_opens_heic.cache_clear()
+
+
+def test_the_limit_of_pixels_is_that_of_the_rules():
+    data = saved(TWO.resize((10, 10)), "PNG")
+    with pytest.raises(MediaError, match="x has 10 x 10 pixels, more than 99: scale it down"):
+        IMAGES.decode(data, "x", Decoding(max_pixels=99))
+    (whole,) = IMAGES.decode(data, "x", Decoding(max_pixels=100))
+    assert whole.size == (10, 10)

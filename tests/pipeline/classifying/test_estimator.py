@@ -208,6 +208,16 @@ def bare(selection):
     return replace(selection, tasks=(replace(selection.tasks[0], decision=None),))
 
 
+def test_sets_hold_the_labels_that_were_given(fitted, shots, made) -> None:
+    images, labels = shots
+    names = sorted(set(labels))
+    numbered = clone(fitted).fit(images, [10 + names.index(label) for label in labels])
+    expected = fitted.predict_sets(made.images, risk=0.2)
+    found = numbered.predict_sets(made.images, risk=0.2)
+    assert any(found)
+    assert found == [tuple(10 + names.index(name) for name in one) for one in expected]
+
+
 def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
     model = shutil.copytree(DEMO_MODEL, tmp_path / "own")
     images, labels = shots
