@@ -36,13 +36,17 @@ def endless_line(folder: Path) -> Path:
 
 def long_cell(folder: Path) -> Path:
     path = folder / "rows.csv"
-    path.write_text("image,label\n" + "x" * 300_000_000 + ",a\n")
+    with path.open("wb") as file:
+        file.write(b"image,label\n" + b"x" * 2**21)
+        file.truncate(300_000_000)
     return path
 
 
 def cell_of_lines(folder: Path) -> Path:
     path = folder / "rows.csv"
-    path.write_text('image,label\n"' + ("x" * 999 + "\n") * 300_000 + '",a\n')
+    with path.open("wb") as file:
+        file.write(b'image,label\n"' + (b"x" * 999 + b"\n") * 34_000)
+        file.truncate(300_000_000)
     return path
 
 

@@ -92,11 +92,11 @@ def test_a_selection_of_another_store_is_refused(tmp_path, use):
 
 @pytest.fixture(scope="module")
 def noise_stores(tmp_path_factory):
-    """Return six stores of 128 heads of noise, the best of which fit 40 examples wholly."""
+    """Return three stores of 128 heads of noise, the best of which fit 40 examples wholly."""
     labels, folder = ["a", "b"] * 20, tmp_path_factory.mktemp("noise")
     parts = [
         np.random.default_rng(seed).normal(size=(128, 40, 64)).astype(np.float32)
-        for seed in range(6)
+        for seed in range(3)
     ]
     return [
         make_store(folder / str(n), part, labels, part[:, :2], labels[:2], shard_rows=40)

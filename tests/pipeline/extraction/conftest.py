@@ -1,7 +1,6 @@
 import random
 
 import pytest
-from settled_ways import ways_tried_each_time as ways_tried_each_time
 from transformers import Qwen2VLModel
 
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 
 from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model

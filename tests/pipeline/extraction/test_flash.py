@@ -3,6 +3,7 @@
 import fake_flash
 import numpy as np
 import pytest
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 from tiny_models import BUILDERS, LIMITED, marked, taken
 from tiny_parts import picture
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rounding import check_same_features
 from safetensors.torch import load_file, save_file
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 
 from savs.datasets import MediaError
 from savs.pipeline.errors import ModelError

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from rounding import check_same_features
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 
 from savs.datasets import Example, MediaFolder, RowError, SourceError
 from savs.foundation.errors import ParameterError

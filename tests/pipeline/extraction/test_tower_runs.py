@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ModelError

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from doc_pages import ROOT, blocks
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 from stand_in_vllm import ARCHITECTURE, VERSION, put_in_place
 
 from savs import classify, extract, open_store

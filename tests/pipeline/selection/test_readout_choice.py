@@ -116,11 +116,11 @@ def test_the_readouts_differ_so_that_the_choice_matters() -> None:
 @pytest.mark.thorough
 def test_the_estimate_of_noise_is_chance() -> None:
     right = []
-    for seed in range(20):
+    for seed in range(12):
         data = training(seed, counts=(10, 10), shift=0.0)
         (part,) = choose_readout_by_folds(data, heads=2, readouts=READOUTS).left_out
         right.append((part.scores.choice == part.labels).mean())
-    assert np.mean(right) < 0.53  # the best of four by itself would be at .61
+    assert np.mean(right) < 0.53  # the best of four by itself would be at .57
 
 
 def test_few_examples_leave_the_first_readout_and_say_why() -> None:

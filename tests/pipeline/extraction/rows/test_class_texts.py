@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from settled_ways import ways_tried_each_time as ways_tried_each_time
 from tiny_models import HEADS, LAYERS
 
 from savs import evaluate, select

@@ -1,1 +1,0 @@
-from settled_ways import ways_tried_each_time as ways_tried_each_time
