@@ -61,6 +61,7 @@ FAULTS = {
     "fits NaN": ("FIT", "means = means * np.nan", "gives centroids with NaN or infinity"),
     "fits halves": ("FIT", "means = means.astype('f2')", "of float16, expected float32"),
     "chooses -1": ("SCORES", "choice = choice - 1", "class number -1, expected 0 to 1"),
+    "chooses 2 of 2": ("SCORES", "choice = choice * 0 + 2", "class number 2, expected 0 to 1"),
     "chooses 1000": ("SCORES", "choice = choice + 1000", "class number 100[01], expected 0 to 1"),
     "chooses floats": (
         "SCORES",

@@ -167,6 +167,15 @@ def test_skipped_images_are_tried_once_for_all_outputs(ask, run, made, photos, t
     assert rows_of(outs[1])["prediction"].null_count() == 0
 
 
+def test_what_an_earlier_output_skipped_may_be_tried_again(ask, run, tmp_path) -> None:
+    ask(tmp_path / "new.csv")
+    run.clear()
+    ask(tmp_path / "next.csv")
+    assert not run
+    ask(tmp_path / "third.csv", retry_skipped=True)
+    assert run == ["e"]
+
+
 @pytest.mark.parametrize(
     ("outs", "options", "error", "message"),
     [

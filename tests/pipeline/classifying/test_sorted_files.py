@@ -122,6 +122,14 @@ def test_equal_names_keep_their_files_and_a_rerun_copies_nothing(tmp_path, monke
     assert len(tree(tmp_path / "in")) == 5  # the originals stay
 
 
+def test_a_class_called_unsure_has_a_folder_of_its_own(tmp_path) -> None:
+    given = write(tmp_path / "in", "1.jpg", "2.jpg")
+    done = sort(tmp_path / "out", given, {"1.jpg": "unsure", "2.jpg": "unsure"}, unsure=["2.jpg"])
+    assert (done.files, done.unsure) == (2, 1)
+    (folder,) = done.renamed.values()
+    assert set(tree(tmp_path / "out")) == {f"{folder}/1.jpg", "unsure/2.jpg"}
+
+
 def test_a_file_of_another_content_is_never_replaced(tmp_path) -> None:
     given, out = write(tmp_path / "in", "1.jpg"), tmp_path / "out"
     sort(out, given, {"1.jpg": "cat"})

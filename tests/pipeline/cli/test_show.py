@@ -42,3 +42,14 @@ def test_json_has_the_same(savs, running) -> None:
     (writer,) = found["writers"]
     assert (writer["rank"], writer["device"], writer["rows"]) == (3, "cuda:3", 5)
     assert (writer["state"], writer["per_second"]) == ("extracting", 0.5)
+
+
+def test_shards_that_nobody_works_on_come_with_the_way_to_go_on(savs, running) -> None:
+    folder, _ = running
+    for sign in set(folder.rglob("*")) - set(folder.glob("*.h5")) - {folder / "store.json"}:
+        if sign.is_file():
+            sign.unlink()
+    done = savs("show", folder)
+    assert "2 shards are missing: run the same `savs extract` command again to resume" in " ".join(
+        done.stderr.split()
+    )

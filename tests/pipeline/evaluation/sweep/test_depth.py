@@ -7,6 +7,7 @@ from random_stores import draw_problem, write_problem
 
 from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.selection import choose_heads_like
 from savs.pipeline.statistics.paired_tests import subtract
 
 
@@ -38,6 +39,17 @@ def test_each_point_is_a_selection_with_that_max_layer(store, readout):
             assert row["against"] == "4"
     assert rows["mean"][0] < rows["mean"][2]
     assert rows["p_holm"][0] >= rows["p"][0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_layer": 0}, {"scoring": "loo"}, {"readout": "lda"}, {"heads": 2}],
+    ids=str,
+)
+def test_heads_are_chosen_again_as_they_were(store, options):
+    before = select(store, **{"heads": 3, **options})
+    assert before.to_json() != select(store, heads=3).to_json()
+    assert choose_heads_like(store, before).to_json() == before.to_json()
 
 
 def test_draws_are_the_same_at_every_depth(store):
