@@ -13,6 +13,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -201,19 +202,27 @@ def visited(file: h5py.File) -> list[tuple[str, Any]]:
 
 def told(path: Path, root: Path) -> list[str]:
     """Return the content of a file without what must differ between runs or machines."""
-    name, lines = path.relative_to(root), []
+    name, lines = str(path.relative_to(root)), []
+    is_field_dropped = re.compile("|".join(pattern for pattern, _ in DROPPED_FIELDS))
     for line in lines_of(path):
         place = line.partition(": ")[0]
-        if any(re.search(pattern, f"{name}:{place}") for pattern, _ in DROPPED_FIELDS):
+        if is_field_dropped.search(f"{name}:{place}"):
             continue
-        line = line.replace("\n", "\\n").replace(str(root), "FOLDER")
-        for pattern, instead, _ in TEXT_RULES:
-            line = re.sub(pattern, instead, line)
-        for pattern, instead in SHORTENED:
-            line = re.sub(pattern, instead, line)
-        if not any(re.search(pattern, line) for pattern, _ in DROPPED_LINES):
-            lines.append(line.rstrip())
+        line = ruled(line.replace("\n", "\\n").replace(str(root), "FOLDER"))
+        if line is not None:
+            lines.append(line)
     return lines
+
+
+@cache
+def ruled(line: str) -> str | None:
+    """Return a line by the rules of texts, none if it is left out; many lines come often."""
+    for pattern, instead, _ in TEXT_RULES:
+        line = re.sub(pattern, instead, line)
+    for pattern, instead in SHORTENED:
+        line = re.sub(pattern, instead, line)
+    is_dropped = any(re.search(pattern, line) for pattern, _ in DROPPED_LINES)
+    return None if is_dropped else line.rstrip()
 
 
 def same(one: str, two: str, is_run: bool) -> bool:

@@ -70,8 +70,8 @@ def write_animals(folder: Path, rng: np.random.Generator) -> None:
         if split == "test":
             rows[5]["image"] = "train/5.png"  # a leak
         write_lines(folder / f"animals-{split}.jsonl", rows)
-    for number in range(12):
-        image = draw("circle", "red", 10 + 2 * number, rng)
+    for number in range(6):
+        image = draw("circle", "red", 10 + 4 * number, rng)
         save(image, folder / "new" / f"{number}.png")
     rows = [{"id": f"n{n}", "image": f"new/{n}.png", "question": ANIMAL} for n in range(5)]
     rows.append({"id": "lost", "image": "new/lost.png", "question": ANIMAL})
@@ -80,7 +80,7 @@ def write_animals(folder: Path, rng: np.random.Generator) -> None:
 
 def write_scenes(folder: Path, rng: np.random.Generator) -> None:
     """Draw scenes with three questions each: subtasks, groups, categories and other columns."""
-    for split, count in (("train", 18), ("test", 12)):
+    for split, count in (("train", 9), ("test", 9)):
         rows = []
         for number in range(count):
             shape, color = list(SHAPES.values())[number % 3], list(COLORS)[number // 3 % 3]
