@@ -165,6 +165,19 @@ def test_in_python(folder) -> None:
         assert evaluate(store, benchmark=given).metrics[0].name == "both right"
 
 
+def test_a_file_of_ones_own_is_shown(savs, tmp_path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from savs.datasets import Benchmark, Fields, accuracy\n"
+        "def parse(row):\n"
+        "    yield Fields(label=row.text('y'), prompt=row.text('x'))\n"
+        "BENCHMARK = Benchmark('mine', 'my own', {'x': 'text', 'y': 'class'}, parse,\n"
+        "    lambda p, c: [accuracy(p, c)])\n"
+    )
+    shown = savs("benchmarks", tmp_path / "mine.py")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == "mine: my own\n\ncolumns\n    x  text\n    y  class\n"
+
+
 @pytest.mark.thorough
 def test_a_benchmark_of_an_installed_package(savs, folder, monkeypatch) -> None:
     package = Path("site")

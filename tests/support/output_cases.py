@@ -284,6 +284,8 @@ CASES: dict[str, list[str]] = {
         "classify store/results/trained nowhere.png",
         "ask nowhere --question 'A cat?'",
         "benchmarks nothing",
+        "benchmarks blnk",
+        "benchmarks nowhere.py",
         "nothing",
         "select store --nothing",
         *(
