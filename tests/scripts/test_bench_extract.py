@@ -18,7 +18,7 @@ def put_back(monkeypatch):
     monkeypatch.setattr(model_run, "load", model_run.load)
     monkeypatch.setattr(MediaFolder, "read", MediaFolder.read)
     monkeypatch.setattr(STEADY, "passes", [])
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: ())  # no worker processes
 
 
 @pytest.mark.usefixtures("put_back")

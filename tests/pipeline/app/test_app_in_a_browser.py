@@ -74,7 +74,11 @@ def opened(tab: Tab, app: ServedApp, *, width: int = 1280, tab_name: str = "Clas
     tab.open(app.address, width=width)
     tab.wait(f"document.querySelector('{DROP}') !== null")
     tab.wait(f"!!document.querySelector({OPENED!r})")  # the server was asked: the page listens
-    button = one("button[role=tab]", tab_name)
+    to_tab(tab, tab_name)
+
+
+def to_tab(tab: Tab, name: str) -> None:
+    button = one("button[role=tab]", name)
     tab.click(button, until=f"{button}.ariaSelected == 'true'")
 
 
@@ -140,6 +144,7 @@ def test_a_dropped_image_is_answered_with_votes_a_set_and_a_map(tab, app, made) 
 
 
 def test_bad_files_are_named_and_the_server_lives_on(tab, app, made, tmp_path) -> None:
+    leave_in_uploads(app)
     vast = tmp_path / "vast.png"
     Image.new("1", (8000, 8000)).save(vast)
     # the frame is read from a world that shares the document, not the variables, of its scripts
@@ -165,12 +170,26 @@ def test_bad_files_are_named_and_the_server_lives_on(tab, app, made, tmp_path) -
     opened(tab, app)
     tab.choose_files(DROP, [large])
     tab.wait("document.body.innerText.includes('exceed the maximum allowed size of 100')")
+    # a pasted image is one that is dropped
     opened(tab, app)
     chosen(tab, "Question", "animal")
-    assert "1 file in" in dropped(tab, made.images[0])
+    data = ",".join(map(str, made.images[0].read_bytes()))
+    tab.run(
+        f"""(() => {{
+          const file = new File([new Uint8Array([{data}])], "pasted.png", {{type: "image/png"}});
+          const clipboard = new DataTransfer();
+          clipboard.items.add(file);
+          document.dispatchEvent(new ClipboardEvent("paste", {{clipboardData: clipboard}}));
+        }})()"""
+    )
+    text = tab.wait_in_frame("iframe[title=answers]", TEXT)
+    assert "1 file in" in text
+    assert "pasted.png" in text
+    assert app.process.poll() is None
 
 
-def test_a_browser_that_leaves_in_an_upload_harms_nobody(tab, app, made) -> None:
+def leave_in_uploads(app: ServedApp) -> None:
+    """Connect as browsers do, and leave in the middle of an upload."""
     host, port = urlsplit(app.address).hostname, urlsplit(app.address).port
     head = (
         "POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
@@ -180,10 +199,6 @@ def test_a_browser_that_leaves_in_an_upload_harms_nobody(tab, app, made) -> None
     for _ in range(3):
         with socket.create_connection((host, port)) as left:
             left.sendall(head.encode() + b"x" * 50_000)
-    opened(tab, app)
-    chosen(tab, "Question", "animal")
-    assert "1 file in" in dropped(tab, made.images[0])
-    assert app.process.poll() is None
 
 
 def test_a_page_of_another_site_is_refused(app) -> None:
@@ -196,42 +211,24 @@ def test_a_page_of_another_site_is_refused(app) -> None:
             urllib.request.urlopen(f"{app.address}gradio_api/file={path}")
 
 
-def test_pasted_images_are_dropped(tab, app, made) -> None:
-    opened(tab, app)
-    chosen(tab, "Question", "animal")
-    data = ",".join(map(str, made.images[0].read_bytes()))
-    tab.run(
-        f"""(() => {{
-          const file = new File([new Uint8Array([{data}])], "pasted.png", {{type: "image/png"}});
-          const clipboard = new DataTransfer();
-          clipboard.items.add(file);
-          document.dispatchEvent(new ClipboardEvent("paste", {{clipboardData: clipboard}}));
-        }})()"""
-    )
-    assert "pasted.png" in tab.wait_in_frame("iframe[title=answers]", TEXT)
-
-
-@pytest.mark.parametrize("tab_name", ["Classify", "Label", "Results"])
-def test_a_phone_in_the_dark_shows_every_tab(tab, app, made, tab_name) -> None:
+def test_a_phone_in_the_dark_shows_every_tab(tab, app, made) -> None:
     tab.media(dark=True)
-    opened(tab, app, width=PHONE, tab_name=tab_name)
-    if tab_name == "Classify":
-        chosen(tab, "Question", "animal")
-        dropped(tab, made.images[0])
-    frame = {
-        "Classify": "iframe[title=answers]",
-        "Label": LABEL,
-        "Results": "iframe[title=results]",
-    }[tab_name]
-    tab.wait_in_frame(frame, TEXT)
-    tab.wait(f"document.documentElement.scrollWidth == {PHONE}")
-    inner = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    tab.wait_in_frame(frame, f"{inner} == 0")
-    shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
-    tab.wait_in_frame(frame, f"{shade} < 60")
-    tab.wait(f"{shade} < 60")
-    assert look(tab)["faint"] == []
-    tab.wait(f"parseInt(document.querySelector({json.dumps(frame)}).style.height) > 100")
+    opened(tab, app, width=PHONE)
+    chosen(tab, "Question", "animal")
+    dropped(tab, made.images[0])
+    frames = {"Classify": "iframe[title=answers]", "Label": LABEL,
+              "Results": "iframe[title=results]"}  # fmt: skip
+    for name, frame in frames.items():
+        to_tab(tab, name)
+        tab.wait_in_frame(frame, TEXT)
+        tab.wait(f"document.documentElement.scrollWidth == {PHONE}")
+        inner = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        tab.wait_in_frame(frame, f"{inner} == 0")
+        shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
+        tab.wait_in_frame(frame, f"{shade} < 60")
+        tab.wait(f"{shade} < 60")
+        assert look(tab)["faint"] == []
+        tab.wait(f"parseInt(document.querySelector({json.dumps(frame)}).style.height) > 100")
 
 
 def test_a_wrong_example_leads_to_why(tab, app) -> None:

@@ -39,6 +39,14 @@ def small_shards(monkeypatch) -> None:
     monkeypatch.setattr(f"{run}.default_shard_rows", lambda rows: 2)
 
 
+@pytest.fixture(scope="module")
+def whole(animals, made, tmp_path_factory) -> Path:
+    """Return the folder of tables of six images that one run made; tests read them alone."""
+    folder = tmp_path_factory.mktemp("whole")
+    classify(animals, made.images[:6], out=[folder / f"whole{suffix}" for suffix in SUFFIXES])
+    return folder
+
+
 @pytest.fixture
 def photos(made, tmp_path) -> Path:
     """Return a folder with three photos."""
@@ -122,17 +130,15 @@ def classify_until(monkeypatch, shard: int, classifier, images, out: Path) -> No
     ],
 )
 def test_a_stopped_run_goes_on(
-    animals, made, tmp_path, monkeypatch, suffix, owner, method, call, left
+    animals, made, whole, tmp_path, monkeypatch, suffix, owner, method, call, left
 ) -> None:
     images, out = made.images[:6], tmp_path / f"out{suffix}"
-    whole = apart(tmp_path / "whole") / f"whole{suffix}"
-    classify(animals, images, out=whole)
     stop_at(monkeypatch, owner, method, call)
     with pytest.raises(KeyboardInterrupt):
         classify(animals, images, out=out)
     done = classify(animals, images, out=out)
     assert [done.rows, done.predictions.height] == [left, 6]
-    assert_frame_equal(read(out), read(whole))
+    assert_frame_equal(read(out), read(whole / f"whole{suffix}"))
     assert not list(tmp_path.glob("*.partial"))
 
 

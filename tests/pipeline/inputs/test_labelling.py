@@ -95,8 +95,10 @@ def stored(folder, rows, late, options=None):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["row:{}", "cats/{}.png", "{:x}"])
-@pytest.mark.parametrize("kind", ["one label", "many labels"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, "one label") for name in ("row:{}", "cats/{}.png", "{:x}")] + [("{:x}", "many labels")],
+)
 def test_a_store_that_is_labelled_later_equals_one_that_is_labelled_at_once(tmp_path, name, kind):
     rng = np.random.default_rng(3)
     says = rng.permutation(np.repeat([0, 1, 2], 9))
