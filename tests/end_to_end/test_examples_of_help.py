@@ -90,7 +90,11 @@ def write_features(folder: Path) -> None:
         )
 
 
-RUN_ELSEWHERE = {"demo": "test_demo.py", "app": "test_app_in_a_browser.py, since it does not end"}
+RUN_ELSEWHERE = {
+    "demo": "test_demo.py",
+    "app": "test_app_in_a_browser.py, since it does not end",
+    "doctor": "test_doctor.py",
+}
 
 
 EXAMPLES_OF = [
