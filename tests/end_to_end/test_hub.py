@@ -33,7 +33,6 @@ def png(seed: int) -> dict[str, Any]:
 def hub(tiny_model, tmp_path_factory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("hub")
     model = shutil.copytree(tiny_model("qwen2_vl"), folder / "model")
-    build_lora(model, folder / "lora", kind=Qwen2VLForConditionalGeneration)
     for part in ("val", "other"):
         (folder / "data" / part).mkdir(parents=True)
         images = [png(n) for n in range(12)]
@@ -43,7 +42,6 @@ def hub(tiny_model, tmp_path_factory) -> Iterator[Hub]:
         found.repositories = {
             "models/org/tiny": Repository(model),
             "models/org/closed": Repository(model, gated=True),
-            "models/org/tuned": Repository(folder / "lora"),
             "datasets/org/data": Repository(folder / "data", gated=True),
         }
         yield found
@@ -64,7 +62,10 @@ def extraction(place: Place, model: str = "org/closed", *more: str) -> tuple[str
 
 
 @pytest.mark.costly
-def test_a_run_by_ids_records_the_commit_and_goes_on_offline(place: Place) -> None:
+def test_a_run_by_ids_records_the_commit_and_goes_on_offline(place: Place, tmp_path: Path) -> None:
+    closed = place.hub.repositories["models/org/closed"].folder
+    build_lora(closed, tmp_path / "lora", kind=Qwen2VLForConditionalGeneration)
+    place.hub.repositories["models/org/tuned"] = Repository(tmp_path / "lora")
     place.hub.cut["model.safetensors"] = 5_000
     right = {"HF_TOKEN": TOKEN}
     given = extraction(place, "org/closed", "--adapter", "org/tuned", "--limit", "4")
