@@ -164,6 +164,8 @@ def test_doctests():
     failed, tried = [], 0
     for name in modules():
         module = importlib.import_module(name)
+        if ">>> " not in Path(module.__file__).read_text("utf-8"):
+            continue  # to find nothing takes as long
         found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
         failed += [name] * bool(found.failed)
         tried += found.attempted
