@@ -44,7 +44,7 @@ def installed(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     repository = folder / "repository"
     for name in (*ROOMS, "scripts"):
-        skip = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.jsonl")
+        skip = shutil.ignore_patterns("*.pyc.*", "*.safetensors", "*.jsonl")
         shutil.copytree(ROOT / name, repository / name, ignore=skip)
     for name in FILES:
         shutil.copy(ROOT / name, repository)
@@ -55,7 +55,7 @@ def installed(request, tmp_path_factory):
     # Other packages are those of this environment, whose own `.pth` files are not read.
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     pip = [sys.executable, "-P", "-m", "pip", "--python", python, "install", "--quiet"]
-    pip += ["--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
+    pip += ["--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-compile"]
     pip += ["--ignore-installed", *(["-e"] if request.param == "editable" else []), repository]
     subprocess.run(pip, check=True)
     return repository, python
