@@ -206,7 +206,8 @@ def test_photos(savs):
 def test_a_cluster(savs):
     page = GUIDE / "clusters.md"
     (options,) = blocks(page, "toml")
-    Path("run.toml").write_text(options)
+    assert "workers=7" in options  # processes that import torch each
+    Path("run.toml").write_text(options.replace("workers=7", "workers=0"))
     (code,) = [code for code in blocks(page, "bash") if "savs verify together" in code]
     first, *calls = commands(code)
     assert first == ["extract", "--config", "run.toml", "--gpus", "cpu,cpu"]
