@@ -11,7 +11,6 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.model_match import DECODING, decoding_rules
 from savs.pipeline.errors import ModelError
-from savs.pipeline.evaluation.evaluation import run_features
 from savs.pipeline.extraction.check_model import Check, Checkup, model_description
 from savs.pipeline.extraction.checks.trial import (
     DEAD,
@@ -33,8 +32,9 @@ from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.training_data import reads_answers
 from savs.stores import FeatureStore
-from savs.stores.format.layout import SPLITS, UNLABELLED
+from savs.stores.format.layout import SPLITS, UNLABELLED, pick
 
 COMPARED = 16
 """Examples that run."""
@@ -103,7 +103,9 @@ def compare_with_store(
         now = loaded.identity(identity.benchmark, media=decoding).source()
         facts["differs in"] = "; ".join(identity.source().differences(now)) or "nothing"
     votes = Check(VOTES, None, "the store has no classifier")
-    if selection is not None:
+    if selection is not None and reads_answers(selection.tasks):
+        votes = Check(VOTES, None, "not compared, since it reads the model's own answers")
+    elif selection is not None:
         there, here, off = (
             _predictions(selection, store, examples, some) for some in (features, alone, nudged)
         )
@@ -173,10 +175,9 @@ def _predictions(
     """Return the class of each example, of `(examples, heads, head_dim)` features."""
     predictions = np.full(len(examples), "", dtype=object)  # where a subtask has no classifier
     by_head = features.swapaxes(0, 1)
-    index = {head: number for number, head in enumerate(store.heads)}
     for run in selection.runs():
         rows = np.array([n for n, e in enumerate(examples) if e.subtask == run.subtask], int)
         if len(rows):
-            scores = run.score(run_features(by_head, index, run, rows))
+            scores = run.score(pick(by_head, store.heads, run.heads, rows)[:, :, : run.width])
             predictions[rows] = selection.target.sureness(run, scores)[0].to_numpy()
     return predictions

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from count_options import options_by_command
 from kept_outputs import differences, told
 from kinds_of_stores import write_trained
 from output_cases import CASES
 from output_inputs import write_inputs
 
+from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
 from savs.pipeline.targets import TARGETS
 from savs.pipeline.targets.catalogue import OWN_ANSWER
 
 pytestmark = pytest.mark.thorough
-RUN = ("images", "questions", "media", "resumed")
+RUN = ("images", "questions", "media", "resumed", "options")
 KEPT = Path(__file__).parents[1] / "data" / "outputs"
 
 
@@ -35,6 +38,35 @@ def make_inputs(case: str, folder: Path) -> None:
         pl.DataFrame({"id": [ids[0]] * 2, "label": labels[1:3]}).write_csv(folder / "twice.csv")
         (folder / "damaged").mkdir()
         (folder / "damaged" / "store.json").write_text('{"format": 1, "identity"')
+
+
+ELSEWHERE = {
+    "adapter": "test_hub.py: an adapter is trained first",
+    "benchmark": "test_own_benchmarks.py",
+    "engine": "test_vllm_runs.py",
+    "gpus": "test_extract_workers.py: processes",
+    "host": "test_app_in_a_browser.py: an app does not end",
+    "port": "test_app_in_a_browser.py",
+    "public": "test_upload.py: a hub is needed",
+}
+"""Options that some command has in no kept line -> where they run."""
+
+
+def test_every_option_of_every_command_runs_here_or_elsewhere() -> None:
+    used = {name: set[str]() for name in COMMANDS}
+    for case, lines in CASES.items():
+        for name, *words in map(str.split, lines if case != "refused" else ()):
+            used.get(name, set()).update(words)
+    missing = {
+        (name, option.name)
+        for name, options in options_by_command().items()
+        for option in options
+        if option.name not in {*OF_ALL_COMMANDS, *ELSEWHERE}
+        and not used[name].intersection([*option.opts, *option.secondary_opts])
+    }
+    of_apps = {("demo", "out"), ("app", "media_root"), ("app", "model")}
+    windows = {("train", "window"), ("train", "stride")}  # transformers warns once, of whole videos
+    assert missing == of_apps | windows
 
 
 def files_in(folder: Path) -> set[Path]:

@@ -138,6 +138,9 @@ CASES: dict[str, list[str]] = {
         "export cube --out back.safetensors --to safetensors --heads all",
         "export texts --out texts.npz --to npz --heads L0.H1",
         "show parquet",
+        "import inputs/first.parquet --split train --task positive:hot --column label=label"
+        " --media-root inputs --model enc --out hot",
+        "train hot --readout knn",
         "import inputs/cube.npy --labels inputs/short.csv --out short",
         "import inputs/cube.npy --labels inputs/own.csv --out cube",
         "merge cube one --out errors",
@@ -154,9 +157,10 @@ CASES: dict[str, list[str]] = {
         "compare store",
         "sweep store --readout knn,hec-t,icl --draws 2 --shots 2 --heads 4 --json --out few",
         "query store 'SELECT id, label, media, \"L3.H1\" FROM examples LIMIT 2'",
-        "report store --media-root inputs --out all.html",
+        "report store --media-root inputs --n 3 --out all.html",
         "explain store/results/knn --n 2 --media-root inputs --out why.html",
-        "explain store/results/knn --id animals-test:1 --attention-maps --media-root inputs --json",
+        "explain store/results/knn --id animals-test:1 --attention-maps --media-root inputs --model"
+        " demo --json",
         "suggest store --n 3 --media-root inputs --out next.html",
         "classify RESULT inputs/new --out new.csv --out new.html --risk 0.1 --sort-into sorted",
         "classify RESULT,few=store/results/knn inputs/new --out two.jsonl --json",
@@ -167,6 +171,10 @@ CASES: dict[str, list[str]] = {
         "label new.csv.store inputs/classified.csv",
         "export RESULT --out bundle --to classifier",
         "classify bundle inputs/new/0.png",
+        "export store --out viewers.parquet --to parquet --heads L0.H1 --media-root inputs",
+        "models demo --against store --media-root inputs",
+        "models demo --ask inputs/new --question 'Which?' --class mouse --class whale --dtype"
+        " float32 --recipe inputs/own.py --allow remote-code",
         f"extract general {ANIMALS} --model demo --out slim --heads RESULT --dtype float32",
         "evaluate slim --readout lda",
         f"extract general {ANIMALS} --model nowhere --out new",
@@ -174,7 +182,8 @@ CASES: dict[str, list[str]] = {
     ],
     "questions": [
         f"extract general {SCENES} --model demo --out store --answers labels"
-        " --column image=picture --batch-size 8",
+        " --column image=picture --batch-size 8 --media-root inputs --device cpu"
+        " --engine local,workers=0,shard_rows=20",
         *(f"select store --heads 4 --readout {name}" for name in ("vote", "lda")),
         *(f"evaluate store --readout {name} --per-class" for name in ("vote", "lda", "zero-shot")),
         "evaluate store --folds 3 --per-class --out folds",
@@ -182,6 +191,9 @@ CASES: dict[str, list[str]] = {
         "show store/results/vote --head-map",
         "report store --media-root inputs --out report.html",
         "suggest store --n 2",
+        "classify store/results/vote inputs/new --subtask shape --out shapes.csv --question"
+        " 'What shape is it?'",
+        "export store/results/vote --out shapes --to classifier --subtask shape",
         "extract image-folder --test inputs/photos --shots 4 --seed 1 --model demo --out two"
         " --question 'Which animal is this?' --question 'How large is it?' --limit 6",
         "select two --heads 3",
@@ -192,7 +204,8 @@ CASES: dict[str, list[str]] = {
         "train mouse --readout knn --heads 4",
         "evaluate mouse --per-class --out ranked --json",
         "show mouse",
-        "train inputs/photos --question 'Which animal is this?' --shots 3 --model demo --out three",
+        "train inputs/photos --question 'Which animal is this?' --shots 3 --model demo --out three"
+        " --unlabelled inputs/new",
         "ask inputs/new --question 'Which animal is this?' --class mouse --class whale"
         " --model demo --out asked.csv --out asked.html --out asked --offset",
         "ask inputs/new --question 'How large?' --level low --level fair --level top --model demo"
@@ -209,11 +222,12 @@ CASES: dict[str, list[str]] = {
         " demo --out windows --window 0.2s --stride 0.2s --video frames:2",
         "train windows",
         "classify windows inputs/clips/test-1.mp4 --out timeline.csv --out timeline.html",
+        "classify windows inputs/clips/test-2.mp4 --window 0.4s --stride 0.1s --out longer.csv",
         "extract general --train inputs/text-train.csv --test inputs/text-test.json --model demo"
         " --out texts --answers labels",
         "evaluate texts --readout zero-shot",
         "extract general --train inputs/boxes.jsonl --model demo --out boxes --site"
-        " residual,attention --max-pixels 5000",
+        ' residual,attention --max-pixels 5000 --model-kwargs \'{"attn_implementation": "eager"}\'',
         "show boxes/residual",
         "select boxes/residual --readout neurons --heads 5 --out neurons",
         "evaluate boxes/residual --folds 2 --selection neurons --out folds",
@@ -245,6 +259,33 @@ CASES: dict[str, list[str]] = {
         "label late inputs/given.csv --new-classes",
         "train late",
         "label late inputs/given.csv --take-back",
+        "label late inputs/given.csv --split test --new-classes",
+        "verify skipped --repair",
+    ],
+    "options": [
+        "train inputs/animals-train.jsonl --test inputs/animals-test.jsonl --media-root inputs"
+        " --model demo --dtype float32 --batch-size 8 --max-pixels 6000 --readout vote --out store"
+        " --allow removed",
+        "train inputs/animals-train.jsonl --task regression --column label=radius --model demo"
+        " --dtype float32 --readout ridge --out numbers",
+        "select store --heads 3 --readout knn",
+        "evaluate store --readout knn --allow partial",
+        "compare RESULT store/results/knn --metric 'balanced accuracy'",
+        "sweep store --max-layer each --heads 3 --out depth",
+        f"extract general {ANIMALS} --limit 3 --model demo --out looked --recipe"
+        " 'Look. {prompt}'",
+        "classify RESULT inputs/pictures.csv --column image=picture --media-root inputs --model"
+        " demo --device cpu --allow skips:1",
+        "classify RESULT inputs/new --recipe inputs/own.py --out new.csv",
+        "classify RESULT inputs/new --out new.csv",
+        "classify RESULT inputs/new --out new.csv --force",
+        "ask inputs/pictures.csv --question 'Which?' --classes inputs/classes.txt --model demo"
+        " --device cpu --column image=picture --media-root inputs --allow skips:1 --out named.csv"
+        " --sort-into named",
+        "ask inputs/pictures.csv --question 'Which?' --classes inputs/classes.txt --model demo"
+        " --column image=picture --media-root inputs --out named.csv --retry-skipped",
+        "ask inputs/new --question 'Which?' --classes inputs/classes.txt --model demo --recipe"
+        " inputs/own.py --out named.csv --force",
     ],
     "refused": [
         "extract general --model demo",

@@ -14,6 +14,13 @@ from safetensors.numpy import save_file
 SHAPES = {"mouse": "circle", "sheep": "square", "whale": "triangle"}
 COLORS = {"red": (210, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 210)}
 ANIMAL = "Is this a mouse, a sheep or a whale?"
+OWN = """\
+from savs.pipeline.prompts.chat import chat_inputs
+
+
+def to_inputs(processor, prompts):
+    return chat_inputs(processor, [("Look.", *pieces) for pieces in prompts])
+"""
 
 
 def draw(shape: str, color: str, radius: int, rng: np.random.Generator) -> Image.Image:
@@ -75,7 +82,9 @@ def write_animals(folder: Path, rng: np.random.Generator) -> None:
         save(image, folder / "new" / f"{number}.png")
     rows = [{"id": f"n{n}", "image": f"new/{n}.png", "question": ANIMAL} for n in range(5)]
     rows.append({"id": "lost", "image": "new/lost.png", "question": ANIMAL})
-    pl.DataFrame(rows).write_csv(folder / "new.csv")
+    table = pl.DataFrame(rows)
+    table.write_csv(folder / "new.csv")
+    table.select("id", picture="image").write_csv(folder / "pictures.csv")
 
 
 def write_scenes(folder: Path, rng: np.random.Generator) -> None:
@@ -120,6 +129,8 @@ def write_options(folder: Path, rng: np.random.Generator) -> None:
     """Write files of options, rows of media that cannot be read, and what is refused."""
     names = {"mouse": "small thing", "sheep": "thing", "whale": "large thing"}
     (folder / "names.json").write_text(json.dumps(names))
+    (folder / "classes.txt").write_text("mouse\nwhale\n")
+    (folder / "own.py").write_text(OWN)
     (folder / "empty.png").write_bytes(b"")
     (folder / "cut.png").write_bytes(png(draw("circle", "red", 20, rng))[:200])
     (folder / "words.png").write_text("no image")

@@ -74,6 +74,21 @@ def test_the_same_model_gives_the_same_features_and_votes(folder):
     assert "as far as rounding allows" in found.verdict
 
 
+def test_neurons_predict_the_same_and_own_answers_are_not_compared(folder):
+    neurons = package.select(folder / "pets", heads=5, readout="neurons")
+    found = compared(folder, selection=neurons)
+    assert found.checks[1].what == "100.0% of 16 predictions are the same"
+    asked = {"question": QUESTION, "shots": 4, "model": "demo", "answers": "labels"}
+    store = package.extract(
+        "image-folder", test=folder / "photos", out=folder / "answered", **asked
+    ).store
+    answers = package.select(store, readout="answers")
+    found = compared(folder, "answered", selection=answers)
+    assert found.passed
+    assert found.checks[1].passed is None
+    assert found.checks[1].what == "not compared, since it reads the model's own answers"
+
+
 def test_features_of_another_program_are_compared(folder):
     engine = imported(folder, "engine", as_array(folder) * np.float32(1 + 1e-6))
     found = compared(folder, engine, selection=package.select(folder / engine))
