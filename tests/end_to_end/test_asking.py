@@ -29,6 +29,8 @@ from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
 from savs.stores import ResultError, StoreMismatchError, head_name, open_store
 
+pytestmark = pytest.mark.thorough
+
 QUESTION = "What color is the star?"
 COLORS = ["blue", "cyan", "green", "purple", "red", "yellow"]
 FAST = {"model": "demo", "workers": 0, "dtype": "float32"}
@@ -91,7 +93,6 @@ def votes_of(found, names) -> np.ndarray:
     return np.array([[row[name] for name in names] for row in rows])
 
 
-@pytest.mark.thorough
 def test_answers_are_those_of_zero_shot(drawn, asked) -> None:
     known = savs.evaluate(drawn.known, "zero-shot").predictions
     classes = list(dict.fromkeys(drawn.known.examples("train")["label"]))
@@ -107,7 +108,6 @@ def test_answers_are_those_of_zero_shot(drawn, asked) -> None:
     assert np.allclose(sums, 1, atol=1e-5)
 
 
-@pytest.mark.thorough
 def test_several_questions_read_each_image_once(drawn) -> None:
     images = sorted(drawn.photos.iterdir())[:3]
     both = {QUESTION: COLORS, "Is there a circle?": ["Yes", "No"]}
@@ -126,7 +126,6 @@ def test_several_questions_read_each_image_once(drawn) -> None:
     )
 
 
-@pytest.mark.thorough
 def test_levels_have_an_expected_level_and_an_offset_that_is_kept(drawn, tmp_path) -> None:
     levels = ["small", "medium", "large"]
     plain = savs.ask(drawn.photos, "How large is the star?", levels=levels, **FAST)
@@ -183,7 +182,6 @@ def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
         answer(drawn.photos, out=out[:1], **{**ask, "classes": ["red", "blue"]})
 
 
-@pytest.mark.thorough
 def test_more_images_are_added_and_a_damaged_one_is_skipped(drawn, tmp_path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(drawn.photos, photos)
@@ -402,7 +400,6 @@ def test_a_sweep_draws_the_curve_from_no_label_on(drawn) -> None:
     assert found["answers-lda"]["mean"] == pytest.approx(value)  # a class has one example
 
 
-@pytest.mark.thorough
 def test_every_command_takes_a_classifier_of_answers_and_heads(drawn, asked, tmp_path) -> None:
     names, seen = [*drawn.labels], list(drawn.labels.values())
     tested = [name for n, name in enumerate(names) if seen[:n].count(seen[n]) > 1][-6:]
@@ -479,7 +476,6 @@ def test_a_damaged_image_has_no_pseudo_label(drawn, tmp_path) -> None:
     assert selection.examples == 24
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["letters", "numbers"])
 def test_letters_and_numbers_stand_for_answers_in_all_that_follows(drawn, tmp_path, way) -> None:
     texts = {"letters": "ABCDEF", "numbers": "123456"}[way]
@@ -522,7 +518,6 @@ def test_letters_end_at_z_and_other_ways_are_no_way(drawn) -> None:
         answer(drawn.photos, question="a?", answers="roman", model="demo")
 
 
-@pytest.mark.thorough
 def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes, tmp_path) -> None:
     how = {"model": "demo", "question": QUESTION, "classes": COLORS, "dtype": "float32"}
     found = models(ask=[str(drawn.photos)], **how)
@@ -548,7 +543,6 @@ def test_a_checkpoint_shows_what_it_answers_by_each_way(drawn, passes, tmp_path)
         models(ask=["photos"])
 
 
-@pytest.mark.thorough
 def test_images_that_wait_for_a_label_are_classified_from_their_store(
     drawn, asked, tmp_path
 ) -> None:
