@@ -31,8 +31,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.stores.format.layout import decode_json, digest
 
 SAFETENSORS = "model.safetensors"
-SUFFIX, INDEX = ".safetensors", ".index.json"
-"""Suffix of the list of files of a checkpoint that has several."""
+SUFFIX = ".safetensors"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 TOKENIZER = (
@@ -139,9 +138,8 @@ def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple
     stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
     variant = f".{keywords['variant']}" if keywords.get("variant") else ""
     usual = f"model{variant}{SUFFIX}", f"{SAFETENSORS}.index{variant}.json"
-    known = [stated] if stated and stated.endswith((SUFFIX, INDEX)) else []
-    for name in known if stated else usual:
-        if path := files.find(name):
+    for name in [stated] if stated else usual:
+        if name.endswith((SUFFIX, ".json")) and (path := files.find(name)):
             return name, path
     raise PickledWeightsError(f"there is no file {' or '.join(usual)}")
 
