@@ -404,8 +404,9 @@ def _one_number(heads: Sequence[HeadCount] | None, what: str) -> HeadCount:
     if heads is None:
         return DEFAULT_HEADS
     if len(heads) != 1:
+        several = ",".join(map(str, heads))
         raise SelectionError(
-            f"`heads` is {heads!r}, expected one number: {what} are compared at one"
+            f"`heads` is {several}, expected one number: {what} are compared at one"
         )
     return heads[0]
 
