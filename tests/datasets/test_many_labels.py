@@ -133,6 +133,7 @@ def test_other_benchmarks_and_several_questions_have_one_label():
 
 def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
     texts = ['["cat","dog"]', '["cat"]', '["dog"]', "[]", '["bird"]', '["bird","cat"]', "[]"] * 4
+    texts.append('{"ant":null,"cat":true}')  # of an unknown label none is drawn
     pool = [
         Example(id=str(i), split="test", index=i, label=text, prompt="?")
         for i, text in enumerate(texts)

@@ -5,9 +5,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from savs.datasets import Benchmark, Example, OptionError, find_benchmark, read_examples
+from savs.datasets import (
+    Benchmark,
+    Example,
+    OptionError,
+    RowError,
+    find_benchmark,
+    read_examples,
+)
 from savs.datasets.benchmarks.general import FIELDS, general
 from savs.datasets.benchmarks.options import adapt
 
@@ -96,6 +104,19 @@ def test_a_column_of_images_is_not_left_unread(tmp_path: Path, column: str, name
     assert example.media == (name,)
     (example,) = read(general({"category": column}), path)  # as the message says for texts
     assert (example.media, example.category) == ((), name)
+
+
+def test_a_column_of_packed_images_is_not_left_unread(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame([TEXT | {"look": {"bytes": b"\x89PNG", "path": None}}]).write_parquet(path)
+    with pytest.raises(OptionError, match=r"'look' names a medium, 'rows\.parquet#0/look'; map"):
+        read(general(), path)
+
+
+def test_a_box_is_of_one_image(tmp_path: Path) -> None:
+    path = written(tmp_path, TEXT | {"images": ["a.png", "b.png"], "box": [1, 2, 3, 4]})
+    with pytest.raises(RowError, match="field 'box' is a box, and the row has 2 images; give a"):
+        read(general(), path)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ def test_names_may_lead_out_when_that_is_allowed(tmp_path: Path) -> None:
             media.read(name)
         assert not media.has(name)
         assert (free.read(name), free.has(name), free.size(name)) == (b"two", True, 3)
+    with pytest.raises(MediaError, match=r"^/none/3\.jpg does not exist$"):
+        free.read("/none/3.jpg")
     # an absolute path that is there is meant as it is; one of another machine is still re-rooted
     assert (media.read(outside), free.read(outside)) == (b"1.jpg", b"outside")
     assert free.read("/home/you/1.jpg") == b"1.jpg"
