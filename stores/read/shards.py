@@ -131,7 +131,8 @@ class Shards:
         return [
             spec
             for spec, has_file in self._has_file.items()
-            if (split in (None, spec.split) or self.planned(spec, split)) and has_file != missing
+            if has_file != missing
+            and (split is None or split == spec.split or self.planned(spec, split))
         ]
 
     def planned(self, spec: ShardSpec, split: str) -> int:

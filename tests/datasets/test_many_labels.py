@@ -127,6 +127,11 @@ def test_other_benchmarks_and_several_questions_have_one_label():
         adapt(find_benchmark("vizwiz"), labels=FORMS["list"])
     with pytest.raises(OptionError, match="one question, not several"):
         adapt(GENERAL, question=["a?", "b?"], labels=FORMS["list"])
+    with pytest.raises(OptionError, match="with a positive class, rows take one question"):
+        adapt(GENERAL, question=["a?", "b?"], labels=form(positive="x"))
+    for options in ({"question": "a?"}, {}):
+        with pytest.raises(OptionError, match="`task` or `positive` is an option of general only"):
+            adapt(find_benchmark("image-folder"), labels=FORMS["list"], **options)
     with pytest.raises(OptionError, match="both give the labels"):
         adapt(GENERAL, columns={"label": "x"}, labels=FORMS["columns"])
 

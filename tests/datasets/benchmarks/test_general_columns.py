@@ -18,6 +18,7 @@ from savs.datasets import (
 )
 from savs.datasets.benchmarks.general import FIELDS, general
 from savs.datasets.benchmarks.options import adapt
+from savs.foundation.errors import ParameterError
 
 ROW = {
     "nr": "e1",
@@ -59,8 +60,11 @@ def test_every_field_is_read_from_its_column(tmp_path: Path) -> None:
 def test_a_class_may_be_the_number_zero(tmp_path: Path) -> None:
     labels = [0, 1, False, "0"]
     rows = [{"image": f"{n}.png", "question": "?", "label": one} for n, one in enumerate(labels)]
-    found = [example.label for example in read(general(), written(tmp_path, *rows))]
-    assert found == ["0", "1", "false", "0"]
+    path = written(tmp_path, *rows)
+    assert [example.label for example in read(general(), path)] == ["0", "1", "false", "0"]
+    assert len(read_examples(general(), path, "test", limit=3)) == 3
+    with pytest.raises(ParameterError, match="`limit` is 0, expected at least 1"):
+        read_examples(general(), path, "test", limit=0)
 
 
 def test_rows_without_a_label_need_no_column_of_it(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_samples_at_the_rate_of_the_model_stay_as_they_are():
     np.testing.assert_array_equal(decode_sound(wav(samples), "x").samples, samples)
 
 
+def test_a_wav_that_was_written_to_a_pipe_declares_no_size():
+    data = wav(tone(1))
+    piped = decode_sound(data[:4] + b"\xff" * 4 + data[8:], "x")
+    np.testing.assert_array_equal(piped.samples, tone(1))
+
+
 def test_the_sound_of_a_film_is_the_mean_of_six_channels():
     channels = np.zeros((6, 16_000), np.float32)
     channels[2] = tone(1)

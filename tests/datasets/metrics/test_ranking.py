@@ -67,6 +67,8 @@ def test_an_equal_error_rate_with_skipped_examples_has_finite_units():
     units = equal_error_units(scores, np.arange(8) < 4)
     expected = [0.125, 0.125, 1.125, 1.125, 0.875, -0.125, 0.875, 0.875]
     assert units.tolist() == pytest.approx(expected, abs=1e-12)
+    skipped = equal_error_units(np.array([-np.inf, -np.inf, np.inf]), np.arange(3) < 2)
+    assert skipped.tolist() == [1, 1, 1]
 
 
 def test_classes_share_an_equal_error_rate_by_their_gaussian_densities():

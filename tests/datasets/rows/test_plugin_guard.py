@@ -36,13 +36,19 @@ def fails(*_args):
     raise KeyError("image")
 
 
+class Fails:
+    """A function that is an object."""
+
+    __call__ = staticmethod(fails)
+
+
 LINE = inspect.getsourcelines(fails)[1] + 1
 
 
-@pytest.mark.parametrize("function", [fails, partial(fails, "more")], ids=["plain", "partial"])
+@pytest.mark.parametrize("function", [fails, partial(fails, "more"), Fails()])
 def test_an_exception_is_told_with_its_line_and_the_row(function) -> None:
     message = (
-        rf"^{__file__} line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image' at"
+        rf"^{__file__} line {LINE}: (?i:fails) of the benchmark 'mine' raises KeyError: 'image' at"
         r" x\.jsonl line 7; fix the benchmark, or the row"
     )
     with refused(message):

@@ -27,7 +27,9 @@ from savs.stores.write import writer as working
 from savs.stores.write.writer import LONGEST, LOOK_EVERY_S, LOOKS, OpenShards
 
 
-def test_writers_share_the_shards(tmp_path, toy) -> None:
+@pytest.mark.parametrize("few", [working.FEW, 0])
+def test_writers_share_the_shards(tmp_path, toy, monkeypatch, few) -> None:
+    monkeypatch.setattr(working, "FEW", few)  # with more left, a look at the folder is for all
     with start(tmp_path, toy) as first, start(tmp_path, toy) as second:
         ours, theirs = (w.open_shards(w.missing()) for w in (first, second))
         turns = [iter(ours.claimed()), iter(theirs.claimed())]
