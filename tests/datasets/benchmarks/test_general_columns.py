@@ -8,16 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from savs.datasets import (
-    Benchmark,
-    Example,
-    OptionError,
-    RowError,
-    find_benchmark,
-    read_examples,
-)
+from savs.datasets import Benchmark, Example, find_benchmark, read_examples
 from savs.datasets.benchmarks.general import FIELDS, general
 from savs.datasets.benchmarks.options import adapt
+from savs.datasets.errors import OptionError, RowError
 from savs.foundation.errors import ParameterError
 
 ROW = {

@@ -42,10 +42,6 @@ def test_the_rows_of_a_file_without_annotations_are_none(tmp_path) -> None:
         read_rows(coco(tmp_path, annotations=[]))
 
 
-def test_a_bbox_without_height_has_none() -> None:
-    assert corners([1.5, 2.5, 3, 0]) == [1, 2, 5, 2]
-
-
 @pytest.mark.parametrize("bbox", [[1, 2, 3], None, "text", [1, 2, "x", 3], 5, [1, 2, 1e400, 3]])
 def test_what_is_no_bbox_stays_as_it_is(bbox) -> None:
     assert corners(bbox) == bbox

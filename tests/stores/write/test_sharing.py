@@ -27,9 +27,7 @@ from savs.stores.write import writer as working
 from savs.stores.write.writer import LONGEST, LOOK_EVERY_S, LOOKS, OpenShards
 
 
-@pytest.mark.parametrize("few", [working.FEW, 0])
-def test_writers_share_the_shards(tmp_path, toy, monkeypatch, few) -> None:
-    monkeypatch.setattr(working, "FEW", few)  # with more left, a look at the folder is for all
+def test_writers_share_the_shards(tmp_path, toy) -> None:
     with start(tmp_path, toy) as first, start(tmp_path, toy) as second:
         ours, theirs = (w.open_shards(w.missing()) for w in (first, second))
         turns = [iter(ours.claimed()), iter(theirs.claimed())]
@@ -66,6 +64,7 @@ def test_a_shard_that_another_writer_has_claimed_is_not_written(tmp_path, toy) -
 def test_an_idle_writer_waits_for_shards_that_come_free(tmp_path, toy, monkeypatch) -> None:
     looks = threading.Event()
     monkeypatch.setattr(working, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(working, "FEW", 0)  # of more shards than so many it looks at all at once
     with start(tmp_path, toy) as first, start(tmp_path, toy) as second:
         taken = list(first.open_shards(first.missing()).claimed())
         found: list[Any] = []
