@@ -76,7 +76,7 @@ def parse_row(
 
     `question` is the prompt of every row, for files without one; `labels` is what labels are.
     """
-    row_question = _text(row, "question", columns) if question is None else question
+    row_question = _question(row, columns["question"]) if question is None else question
     prompt, media = marked_media(row, row_question, columns)
     yield Fields(
         id=row.optional(columns["id"]),
@@ -130,14 +130,13 @@ def _label(row: Row, columns: Mapping[str, str], labels: Labels) -> str | None:
     return labels.read(row, columns["label"])
 
 
-def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
-    """Return a required field; RowError that says how to map it where its column is missing."""
-    column = columns[field]
+def _question(row: Row, column: str) -> str:
+    """Return the prompt; RowError that says how to map it where its column is missing."""
     if column not in row.values:
-        other = ", or pass `question` TEXT to ask the same of all" if field == "question" else ""
         raise row.error(
             f"field {column!r} is missing",
-            f"the row has the fields {row.fields}; name one with `columns` {field}=NAME{other}",
+            f"the row has the fields {row.fields}; name one with `columns` question=NAME, or pass"
+            " `question` TEXT to ask the same of all",
         )
     return row.text(column)
 

@@ -319,7 +319,7 @@ def absolute(path: Path) -> Path:
 
 
 def _below(path: Path, base: Path) -> bool:
-    return path == base or str(path).startswith(f"{str(base).rstrip('/')}/")
+    return f"{path}/".startswith(f"{str(base).rstrip('/')}/")
 
 
 def _is_of_windows(name: str) -> bool:

@@ -77,7 +77,7 @@ def _pair(rng: random.Random, scene: Scene) -> Caption:
     if rng.random() < 0.5:
         crossed: tuple[Kind, Kind] = (first[0], second[1]), (second[0], first[1])
         familiar = all(kind in FAMILIAR_KINDS for kind in crossed)
-        first, second = crossed if familiar else (first, absent_kind(rng, scene) or second)
+        first, second = crossed if familiar else (first, absent_kind(rng, scene))
     return Caption(both_text(first, second), lambda scene: scene.kinds >= {first, second})
 
 
@@ -101,7 +101,7 @@ def _relation(rng: random.Random, scene: Scene) -> Caption:
 def _two(rng: random.Random, scene: Scene) -> tuple[Kind, Kind]:
     kinds = sorted(scene.kinds)
     if len(kinds) < 2:
-        return kinds[0], absent_kind(rng, scene) or kinds[0]
+        return kinds[0], absent_kind(rng, scene)
     first, second = rng.sample(kinds, 2)
     return first, second
 

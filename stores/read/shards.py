@@ -56,12 +56,11 @@ class CurrentRows:
         """Return the columns of the wanted examples, as they are now."""
         return self._now(self._shard.examples(names), self._ids, self._rows)
 
-    def skipped(self, names: Collection[str] | None = None) -> pl.DataFrame:
+    def skipped(self) -> pl.DataFrame:
         """Return the skipped examples that count as examples of the wanted split."""
-        table = self._shard.skipped(None if names is None else {*names, "id"})
+        table = self._shard.skipped()
         ids = table["id"].to_list()
-        now = self._now(table, ids, self._wanted(ids))
-        return now if names is None or "id" in names else now.drop("id")
+        return self._now(table, ids, self._wanted(ids))
 
     def _now(self, table: pl.DataFrame, ids: Sequence[str], rows: Array) -> pl.DataFrame:
         # of this shard alone: a store may have many shards and many changes
@@ -132,20 +131,20 @@ class Shards:
         return [
             spec
             for spec, has_file in self._has_file.items()
-            if (split in (None, spec.split) or self.planned(spec, split)) and has_file != missing
+            if has_file != missing
+            and (split is None or split == spec.split or self.planned(spec, split))
         ]
 
-    def planned(self, spec: ShardSpec, split: str | None = None) -> int:
-        """Return how many planned rows of a shard are in a split now; of all without one."""
+    def planned(self, spec: ShardSpec, split: str) -> int:
+        """Return how many planned rows of a shard are in a split now."""
         changes = self.manifest.changes.get(spec.split)
         if not changes:
-            return spec.rows if split in (None, spec.split) else 0
+            return spec.rows if split == spec.split else 0
         if spec not in self._counts:
             unchanged = {"split": spec.split}
             ids = self.manifest.plan.planned_ids(spec)
             self._counts[spec] = Counter(changes.get(name, unchanged)["split"] for name in ids)
-        counts = self._counts[spec]
-        return counts.total() - counts[None] if split is None else counts[split]
+        return self._counts[spec][split]
 
     @contextmanager
     def open(self, spec: ShardSpec, split: str | None = None) -> Iterator[OpenShard]:

@@ -126,28 +126,26 @@ class Shard:
     ) -> list[Array]:
         """Return `(rows, head_dim)` in the stored type for each head, a layer and a number in it.
 
-        Values go into the arrays `out`, one a head, where they are given. StoreCorruptError if a
-        layer is not as the store declares it, a head fails its crc32, or is not finite.
+        Values go into the C-contiguous arrays `out`, one a head, where they are given.
+        StoreCorruptError if a layer is not as the store declares it, a head fails its crc32, or is
+        not finite.
         """
         slabs = self.slabs(wanted)
         dtype = self._dtype
         if out is None:
             out = [np.empty((self.rows, grid.head_dim), dtype) for grid, _ in wanted]
         for slab, values, (grid, head) in zip(slabs, out, wanted, strict=True):
-            read = values if values.flags.c_contiguous else np.empty(values.shape, dtype)
-            if not slab.read(self._file, read):
+            if not slab.read(self._file, values):
                 raise StoreCorruptError(
                     f"{self._file.where}:/{_layer(grid)} head {head} fails its crc32: the file was"
                     f" changed after it was written; {REPAIR}"
                 )
-            if (row := endless_row(read, self._identity.dtype)) is not None:  # savs writes none
+            if (row := endless_row(values, self._identity.dtype)) is not None:  # savs writes none
                 name = self.examples(["id"])["id"][row]
                 raise StoreCorruptError(
                     f"{self._file.where}:/{_layer(grid)} head {head} of example {name!r} holds NaN"
                     f" or infinity, expected finite numbers; {REPAIR}"
                 )
-            if read is not values:
-                values[...] = read
         return list(out)
 
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[Piece]:

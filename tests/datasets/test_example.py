@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savs.datasets.example import split_prompt
+from savs.foundation.errors import ParameterError
 
 IMAGE_MARK, VIDEO_MARK, AUDIO_MARK = "<image>", "<video>", "<audio>"
 
@@ -42,6 +43,13 @@ def test_pieces_stand_in_reading_order(
     prompt: str, media: int, pieces: tuple[str | int, ...]
 ) -> None:
     assert split_prompt(prompt, media) == pieces
+
+
+def test_what_cannot_be_split_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^2 <audio> placeholders for 1 media$"):
+        split_prompt("<audio>Same as<audio> in <video>?", 1)
+    with pytest.raises(ParameterError, match="`placeholders` is 'drop', expected split or keep"):
+        split_prompt("?", 0, "drop")
 
 
 @given(PROMPTS, st.integers(0, 5))

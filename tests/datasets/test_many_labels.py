@@ -127,12 +127,18 @@ def test_other_benchmarks_and_several_questions_have_one_label():
         adapt(find_benchmark("vizwiz"), labels=FORMS["list"])
     with pytest.raises(OptionError, match="one question, not several"):
         adapt(GENERAL, question=["a?", "b?"], labels=FORMS["list"])
+    with pytest.raises(OptionError, match="with a positive class, rows take one question"):
+        adapt(GENERAL, question=["a?", "b?"], labels=form(positive="x"))
+    for options in ({"question": "a?"}, {}):
+        with pytest.raises(OptionError, match="`task` or `positive` is an option of general only"):
+            adapt(find_benchmark("image-folder"), labels=FORMS["list"], **options)
     with pytest.raises(OptionError, match="both give the labels"):
         adapt(GENERAL, columns={"label": "x"}, labels=FORMS["columns"])
 
 
 def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
     texts = ['["cat","dog"]', '["cat"]', '["dog"]', "[]", '["bird"]', '["bird","cat"]', "[]"] * 4
+    texts.append('{"ant":null,"cat":true}')  # of an unknown label none is drawn
     pool = [
         Example(id=str(i), split="test", index=i, label=text, prompt="?")
         for i, text in enumerate(texts)

@@ -39,6 +39,7 @@ def test_numbers_are_kept_as_their_shortest_text(tmp_path):
             r"rows\.jsonl line 2: field 'label' is 'many'; expected a finite number such as 3",
         ),
         ("nan", r"rows\.jsonl line 2: field 'label' is 'nan'"),
+        ("\u0663", r"rows\.jsonl line 2: field 'label' is '\u0663'"),  # a digit of another script
         (True, r"rows\.jsonl line 2: field 'label' is True"),
         ([1], r"rows\.jsonl line 2: field 'label' is \[1\]"),
         ({"label": 2, "subtask": "a"}, r"rows\.jsonl line 2: it has a subtask and a number"),

@@ -1,8 +1,10 @@
 """Windows of videos: which ones, how they are called, and rows that are there once for each."""
 
+import json
+
 import pytest
 
-from savs.datasets import Example, RowError
+from savs.datasets import Example, RowError, find_benchmark, read_examples
 from savs.datasets.parts import Window, split_window, whole_name
 from savs.datasets.windows import Windows, in_windows
 
@@ -71,6 +73,15 @@ def test_rows_of_a_video_become_a_row_each_next_to_each_other():
     ]
     assert {row.label for row in found} == {"a"}
     assert [row.index for row in found] == [*range(5, 12)]
+
+
+def test_rows_that_name_windows_of_a_video_are_one_group_unless_they_have_another(tmp_path):
+    rows = [{"image": "v.mp4@1.0..2.0"}, {"images": ["i.png", "v.mp4@2..3"]}, {"image": "v.mp4"}]
+    rows.append({"image": "v.mp4@1.0..2.0", "group": "g"})
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps({"question": "?", "label": "a", **row}) for row in rows))
+    found = read_examples(find_benchmark("general"), file, "test")
+    assert [example.group for example in found] == ["v.mp4", "v.mp4", None, "g"]
 
 
 def test_a_row_of_two_videos_has_no_windows():

@@ -253,6 +253,8 @@ def test_attacks_on_vlguard_succeed_where_harm_is_not_seen() -> None:
     attacks = found["attack success rate"]
     assert attacks.chance == 0.5
     assert attacks.majority == 0  # always harmful: no attack succeeds
+    rare = predictions_of(examples[3:], [0.9, 0.1, 0.9], classes)
+    assert measured("vlguard", rare, {None: classes})["attack success rate"].majority == 1
     harmless = predictions_of(examples[4:], [0.1, 0.9], classes)
     assert "attack success rate" not in measured("vlguard", harmless, {None: classes})
 

@@ -123,6 +123,13 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     Path(os.fsdecode(folder), "1.png").write_bytes(b"image")
     with pytest.raises(SourceError, match=r"not UTF-8: 'b\\udcff' \(rename them"):
         read(tmp_path)
+    root = filled(tmp_path / "named", "a/1.png", "unlabelled/2.png")
+    for place in ("a", "unlabelled"):
+        Path(os.fsdecode(os.fsencode(root / place) + b"/\xff.png")).write_bytes(b"image")
+    assert [e.id for e in read(root, "unlabelled")] == ["unlabelled/2.png"]
+    os.unlink(os.fsencode(root) + b"/unlabelled/\xff.png")
+    (note,) = folder_notes(root)
+    assert "1 file has a name that is not UTF-8 and left out: " in note
 
 
 def test_the_question_words_the_prompt_and_is_part_of_the_identity(tmp_path: Path) -> None:

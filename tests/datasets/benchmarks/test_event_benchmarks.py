@@ -131,6 +131,8 @@ def test_a_window_is_one_of_an_event_if_half_of_it_is(tmp_path, frames, label):
     (example, *_) = read(tmp_path, "ucf-crime", ANNOTATIONS, UCF)
     example = replace(example, extra={} if frames is None else {EVENTS: frames})
     assert label_window(find_benchmark("ucf-crime"), example, Window(2000, 4000)) == label
+    waiting = replace(example, label=None)
+    assert label_window(find_benchmark("ucf-crime"), waiting, Window(2000, 4000)) is None
 
 
 def rows_of(media):

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from savs.datasets import Benchmark, Example, OptionError, find_benchmark, read_examples
+from savs.datasets import Benchmark, Example, find_benchmark, read_examples
 from savs.datasets.benchmarks.general import FIELDS, general
 from savs.datasets.benchmarks.options import adapt
+from savs.datasets.errors import OptionError, RowError
+from savs.foundation.errors import ParameterError
 
 ROW = {
     "nr": "e1",
@@ -51,8 +54,11 @@ def test_every_field_is_read_from_its_column(tmp_path: Path) -> None:
 def test_a_class_may_be_the_number_zero(tmp_path: Path) -> None:
     labels = [0, 1, False, "0"]
     rows = [{"image": f"{n}.png", "question": "?", "label": one} for n, one in enumerate(labels)]
-    found = [example.label for example in read(general(), written(tmp_path, *rows))]
-    assert found == ["0", "1", "false", "0"]
+    path = written(tmp_path, *rows)
+    assert [example.label for example in read(general(), path)] == ["0", "1", "false", "0"]
+    assert len(read_examples(general(), path, "test", limit=3)) == 3
+    with pytest.raises(ParameterError, match="`limit` is 0, expected at least 1"):
+        read_examples(general(), path, "test", limit=0)
 
 
 def test_rows_without_a_label_need_no_column_of_it(tmp_path: Path) -> None:
@@ -96,6 +102,19 @@ def test_a_column_of_images_is_not_left_unread(tmp_path: Path, column: str, name
     assert example.media == (name,)
     (example,) = read(general({"category": column}), path)  # as the message says for texts
     assert (example.media, example.category) == ((), name)
+
+
+def test_a_column_of_packed_images_is_not_left_unread(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame([TEXT | {"look": {"bytes": b"\x89PNG", "path": None}}]).write_parquet(path)
+    with pytest.raises(OptionError, match=r"'look' names a medium, 'rows\.parquet#0/look'; map"):
+        read(general(), path)
+
+
+def test_a_box_is_of_one_image(tmp_path: Path) -> None:
+    path = written(tmp_path, TEXT | {"images": ["a.png", "b.png"], "box": [1, 2, 3, 4]})
+    with pytest.raises(RowError, match="field 'box' is a box, and the row has 2 images; give a"):
+        read(general(), path)
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,8 @@ def test_a_proxy_may_be_private_and_what_it_is_asked_for_may_not(
             with pytest.raises(MediaError, match=f"fetched: (?i:{host}) is in a private network"):
                 Fetching().fetch(f"http://{host}/x.png")
         assert len(asked) == 1
+        assert Fetching().fetch("http://8.8.8.8/x.png") == b"1"
+        assert Fetching(allow_private=True).fetch("http://10.1.2.3/x.png") == b"1"
 
 
 def test_a_run_fetches_no_more_than_it_may(tmp_path: Path) -> None:

@@ -40,6 +40,12 @@ def test_a_pil_image_shows_what_its_file_shows(data, tmp_path) -> None:
         np.testing.assert_array_equal(decoded(value), expected)
 
 
+def test_a_box_is_that_part_of_the_file(tmp_path) -> None:
+    (tmp_path / "one.png").write_bytes(FILES["colour"])
+    part = decoded(f"{tmp_path / 'one.png'}#box=[2,1,8,5]")
+    np.testing.assert_array_equal(part, COLOUR[1:5, 1:9])  # a tenth of 6 px is one, of 4 px none
+
+
 def test_an_array_is_its_pixels() -> None:
     np.testing.assert_array_equal(decoded(COLOUR), COLOUR)
     grey = COLOUR[..., 0]
@@ -59,6 +65,8 @@ WRONG = {
     "no bytes": (b"", "is empty"),
     "no file": ("none.jpg", "none.jpg is not in"),
     "address": ("https://host/a.jpg", "is the URL https://host/a.jpg; download it"),
+    "window": ("v.mp4@1.0..2.0", r"is v.mp4@1.0..2.0, a window of a video, which `savs.classify`"),
+    "vector": (COLOUR[0, 0], r"\(3,\), expected uint8"),
     "other": (3, "one is a int, expected a path, bytes, a PIL image, a uint8 array"),
     "32 bits": (Image.fromarray(COLOUR[..., 0].astype(np.float32)), "32-bit pixels"),
 }

@@ -92,6 +92,13 @@ def test_a_small_file_takes_little_memory(name: str, tmp_path: Path, record_prop
     assert refusal("decode_medium(path.read_bytes(), 'x')", file, record_property) == reason
 
 
+def test_a_jpeg_may_draw_the_most_pixels_a_few_times() -> None:
+    data = jpeg_of_scans(64, 40)
+    assert decode_image(data, "x").size == (64, 64)
+    with pytest.raises(MediaError, match="x draws its 4,096 pixels 46 times, more than 32: save"):
+        decode_image(data, "x", max_pixels=4096)
+
+
 COMMENTS = {"one": b"#" + b"x" * 10**5 + b"\n", "many": b"#\n" * 10**5, "blanks": b" " * 10**5}
 
 

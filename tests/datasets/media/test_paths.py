@@ -1,6 +1,7 @@
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +71,8 @@ def test_what_was_found_elsewhere_is_counted(tmp_path: Path) -> None:
         f" {tmp_path}/s/1.jpg"
     ]
     assert media.rerooted(["3.jpg", "https://host/s/1.jpg", "v.parquet#0/x"]) == []
+    rules = MediaRules(fetching=SimpleNamespace(cached_file=lambda _: None))
+    assert MediaFolder(tmp_path, rules=rules).size("https://host/v.parquet#0/x") is None
 
 
 def test_two_names_that_would_be_one_file_are_refused(tmp_path: Path) -> None:
@@ -93,6 +96,8 @@ def test_names_may_lead_out_when_that_is_allowed(tmp_path: Path) -> None:
             media.read(name)
         assert not media.has(name)
         assert (free.read(name), free.has(name), free.size(name)) == (b"two", True, 3)
+    with pytest.raises(MediaError, match=r"^/none/3\.jpg does not exist$"):
+        free.read("/none/3.jpg")
     # an absolute path that is there is meant as it is; one of another machine is still re-rooted
     assert (media.read(outside), free.read(outside)) == (b"1.jpg", b"outside")
     assert free.read("/home/you/1.jpg") == b"1.jpg"

@@ -19,6 +19,7 @@ from savs.datasets.media_kinds.decoders.sounds import (
     sound_file,
     waveform,
 )
+from savs.datasets.media_kinds.videos import VIDEOS
 
 LOSSY = {"mp3", "opus", "m4a", "mkv"}
 
@@ -56,6 +57,12 @@ def test_samples_at_the_rate_of_the_model_stay_as_they_are():
     np.testing.assert_array_equal(decode_sound(wav(samples), "x").samples, samples)
 
 
+def test_a_wav_that_was_written_to_a_pipe_declares_no_size():
+    data = wav(tone(1))
+    piped = decode_sound(data[:4] + b"\xff" * 4 + data[8:], "x")
+    np.testing.assert_array_equal(piped.samples, tone(1))
+
+
 def test_the_sound_of_a_film_is_the_mean_of_six_channels():
     channels = np.zeros((6, 16_000), np.float32)
     channels[2] = tone(1)
@@ -68,6 +75,9 @@ def test_a_video_has_its_sound_and_a_sound_no_pictures():
     assert 0.1 < decode_sound(clip, "x").seconds < 0.3
     with pytest.raises(MediaError, match="x has no sound"):
         decode_sound(video("mp4", [plain(PALETTE[0])] * 5), "x")
+    long = video("mp4", [plain(PALETTE[0])] * 15, sound=tone(2))
+    cut = MediaRules(video="with-sound", audio_max_seconds=1)
+    assert decode_medium(long, "x", cut)[0].sound.seconds == VIDEOS.outline(long, cut).seconds == 1
     with pytest.raises(MediaError, match="x is a sound and no image: name it in a column `audio`"):
         decode_medium(wav(tone()), "x")
 
@@ -124,10 +134,11 @@ def test_samples_that_a_program_has():
     np.testing.assert_array_equal(sound.samples, steps / np.float32(2**15))
     with pytest.raises(MediaError, match=r"x is an array of uint8 \(9,\), expected \(samples,\)"):
         sound_file(np.zeros(9, np.uint8), 16_000, "x")
-    with pytest.raises(
-        MediaError, match=r"x has the sampling rate 16000\.5, expected samples a sec"
-    ):
-        sound_file(np.zeros(9), 16_000.5, "x")
+    with pytest.raises(MediaError, match=r"x is an array of float64 \(9, 1\), expected"):
+        sound_file(np.zeros((9, 1)), 16_000, "x")
+    for rate in (16_000.5, 0, 2**31):
+        with pytest.raises(MediaError, match=f"x has the sampling rate {rate}, expected samples a"):
+            sound_file(np.zeros(9), rate, "x")
 
 
 def test_a_picture_of_a_sound_shows_where_it_is_loud():

@@ -81,6 +81,13 @@ def test_values_are_those_of_an_oracle(seed):
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+def test_without_any_label_there_is_no_f1_and_with_unknown_ones_alone_no_macro_f1():
+    none, logits = np.zeros((1, 3), np.int8), np.zeros((1, 3), np.float32)
+    for others, names in (([0, 0, 0], []), ([1, 0, 0], [METRICS[3]])):
+        of = LabelPredictions(logits, none > 0, none, np.array(others), none[0] > 0)
+        assert [u.name for u in measured(of).metrics if u.name in METRICS[2:4]] == names
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("block", [2**22, 2])
 @pytest.mark.parametrize("seed", range(3))

@@ -14,6 +14,7 @@ from savs.datasets.metrics.metrics import mean_metric
 from savs.datasets.metrics.ranking import (
     RANKED,
     average_precision_units,
+    equal_error_rate,
     equal_error_units,
     expected_precision,
     false_positive_units,
@@ -66,6 +67,8 @@ def test_an_equal_error_rate_with_skipped_examples_has_finite_units():
     units = equal_error_units(scores, np.arange(8) < 4)
     expected = [0.125, 0.125, 1.125, 1.125, 0.875, -0.125, 0.875, 0.875]
     assert units.tolist() == pytest.approx(expected, abs=1e-12)
+    skipped = equal_error_units(np.array([-np.inf, -np.inf, np.inf]), np.arange(3) < 2)
+    assert skipped.tolist() == [1, 1, 1]
 
 
 def test_classes_share_an_equal_error_rate_by_their_gaussian_densities():
@@ -163,6 +166,9 @@ def test_metrics_of_predictions():
     # in random order of four, two of them positive: (1/3 (4 - 25/12) + 25/12) / 4 = 49/72
     assert [u.chance for u in found] == pytest.approx([49 / 72, 0.5, 0.95, 0.5])
     assert ["rests on 2 positive examples" in "".join(u.notes) for u in found] == [0, 0, 1, 0]
+    enough = predictions_of(yes_no(["Yes"] * 40 + ["No"]), [0.9] * 41)
+    assert not any(u.notes for u in ranking_metrics(enough, CLASSES, "Yes"))
+    assert not equal_error_rate(enough.head(40), "Yes", "EER")
     of_rows = measure_positive(rows, CLASSES, positive="Yes")
     assert [u.name for u in of_rows] == [*RANKED[:-1], "accuracy", "balanced accuracy"]
     precision = found[0]

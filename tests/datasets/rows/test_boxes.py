@@ -60,6 +60,7 @@ def test_a_box_and_what_is_cropped_of_100_by_60_pixels(value, box, crop) -> None
         ([0, 0, 100, 62], "is outside the image"),
         ([-2, 0, 50, 60], "is outside the image"),
         ([100, 0, 101, 50], "is outside the image"),  # no pixel of it is inside
+        ([0, 60, 50, 61], "is outside the image"),
         ([-0.1, 0, 0.5, 0.5], "is outside the image: shares are from 0 to 1"),
         ([0.5, 0.5, 1.5, 0.9], "has decimals above 1; give whole pixels, or shares"),
         ([12.5, 3.0, 40.0, 50.0], "has decimals above 1"),
@@ -69,6 +70,7 @@ def test_a_box_and_what_is_cropped_of_100_by_60_pixels(value, box, crop) -> None
         ([True, 0, 5, 5], "expected four numbers"),
         ([10**400, 0, 5, 5], "expected four numbers"),
         (["a", 1, 2, 3], "expected four numbers"),
+        (["a", 0.5, 2, 3], "expected four numbers"),
         ({"x": 1}, "expected four numbers"),
         (date(2024, 5, 1), r'the box is \["2024-05-01"\], expected four numbers'),
         ("12,3,40,50", r'the box is \["12,3,40,50"\], expected four numbers'),

@@ -189,6 +189,8 @@ def test_what_is_wrong_with_a_file_is_said_with_its_place(
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gone\.csv cannot be read: No such file"):
         read_rows(tmp_path / "gone.csv")
+    with pytest.raises(SourceError, match=r"gone\.parquet cannot be read: there is no such file;"):
+        read_rows(tmp_path / "gone.parquet")
     (tmp_path / "photos").mkdir()
     with pytest.raises(SourceError, match=r"photos: no file in .*photos matches \*\*/\*\.parquet"):
         read_rows(tmp_path / "photos")

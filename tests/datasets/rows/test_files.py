@@ -96,8 +96,9 @@ def test_a_pattern_names_files_below_its_fixed_part(
         ("{root}/notes", "{source}: no file in {root}/notes matches **/*.parquet; pass a file"),
         ("", "the name of the input file is empty"),
         ("a" * 300 + ".jsonl", "a" * 200 + " cannot be found: File name too long"),
+        ("\x1b[2J" + "a" * 300, r"'\x1b[2J" + "a" * 192 + " cannot be found: File name too long"),
     ],
-    ids=["pattern", "folder", "empty", "too long"],
+    ids=["pattern", "folder", "empty", "too long", "not printable"],
 )
 def test_what_names_no_file_is_told(root: Path, source: str, problem: str) -> None:
     source = source.format(root=root)

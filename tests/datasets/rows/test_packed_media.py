@@ -77,6 +77,7 @@ def test_rows_may_be_read_in_any_order(folder: Path, rows: list[int]) -> None:
         ("v.parquet#0/y", "cannot be read: "),
         ("v.parquet#0/n", "cannot be read: "),
         ("v.parquet#0/many/1", "cannot be read: "),
+        ("v.parquet#0/many/one", "cannot be read: no column 'many/one' has media"),
         ("v.parquet#0/x/0", "cannot be read: the value is not a list"),
         ("v.parquet#0/many", "holds a Series, expected a single medium"),
         ("gone.parquet#0/x", "cannot be read: "),

@@ -1,6 +1,7 @@
 """What a benchmark's own code does wrong is given as its fault, with its line and the row."""
 
 import inspect
+import math
 import sys
 from dataclasses import replace
 from functools import partial
@@ -35,13 +36,19 @@ def fails(*_args):
     raise KeyError("image")
 
 
+class Fails:
+    """A function that is an object."""
+
+    __call__ = staticmethod(fails)
+
+
 LINE = inspect.getsourcelines(fails)[1] + 1
 
 
-@pytest.mark.parametrize("function", [fails, partial(fails, "more")], ids=["plain", "partial"])
+@pytest.mark.parametrize("function", [fails, partial(fails, "more"), Fails()])
 def test_an_exception_is_told_with_its_line_and_the_row(function) -> None:
     message = (
-        rf"^{__file__} line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image' at"
+        rf"^{__file__} line {LINE}: (?i:fails) of the benchmark 'mine' raises KeyError: 'image' at"
         r" x\.jsonl line 7; fix the benchmark, or the row"
     )
     with refused(message):
@@ -100,6 +107,9 @@ def test_what_is_no_example_is_told(given, message) -> None:
         ([Units("m", FRAME, float("nan"))], "'m' with the chance nan, expected a number"),
         ([Units("m", FRAME, 0.5, "most")], "'m' with the majority 'most', expected a number"),
         ([Units(None, FRAME, 0.5)], "gives a metric called None, expected text"),
+        ([Units("", FRAME, 0.5)], "gives a metric called '', expected text"),
+        ([Units("m", [1.0], 0.5)], "'m' without the columns score, cluster, stratum in scores"),
+        ([Units("m", FRAME.with_columns(score=pl.lit(math.inf)), 0.5)], "is not a number"),
     ],
 )
 def test_what_is_no_metric_is_told(given, message) -> None:
@@ -109,7 +119,8 @@ def test_what_is_no_metric_is_told(given, message) -> None:
 
 def test_what_is_right_comes_through() -> None:
     units = Units("m", FRAME, 0.5)
-    assert compute_metrics(own(None, lambda p, c: (units,)), FRAME, {}) == [units]
+    right = Units("right", FRAME.cast({"score": pl.Boolean}), 0.5)
+    assert compute_metrics(own(None, lambda p, c: (units, right)), FRAME, {}) == [units, right]
     assert make_submission(own(), FRAME.lazy()) is None
     assert make_submission(own(submission=lambda p: {"a": p.height}), FRAME.lazy()) == {"a": 1}
     seen = []
@@ -145,12 +156,13 @@ def test_the_other_functions_are_told_too() -> None:
     for given, kind in ((None, "NoneType"), ([{"image": "a.png"}], "list")):
         with refused(f"gives a {kind}, expected a list of Row at folder"):
             read_split_rows(own(read_folder=lambda _, rows=given: rows), "folder", "test")
-    with refused("gives a NoneType, expected a dictionary"):
-        make_submission(own(submission=lambda _: None), FRAME.lazy())
+    with refused("gives a list, expected a dictionary"):
+        make_submission(own(submission=lambda _: [1]), FRAME.lazy())
     with refused("raises TypeError: Object of type set is not JSON serializable"):
         make_submission(own(submission=lambda _: {"a": {1}}), FRAME.lazy())
-    with refused("gives a str, expected a list of lines at folder"):
-        find_folder_notes(own(folder_notes=lambda _: "a note"), Path("folder"))
+    for notes, kind in (("a note", "str"), (None, "NoneType")):
+        with refused(f"gives a {kind}, expected a list of lines at folder"):
+            find_folder_notes(own(folder_notes=lambda _, notes=notes: notes), Path("folder"))
     with refused("raises KeyError: 'image' at folder; fix the benchmark"):
         read_split_rows(own(read_folder=fails), "folder", "test")
     with refused("raises SystemExit: 0"):

@@ -55,6 +55,7 @@ def test_a_column_that_is_read_as_a_field_goes_by_its_own_name(source):
     [
         (["camera"], "is 'camera', expected COLUMN=VALUE"),
         (["camera="], "expected COLUMN=VALUE"),
+        (["=7"], "expected COLUMN=VALUE"),
         (["camera=7"], r"no row has '7' in 'camera'; it has '0', '1', '2'"),
         (["lens=1"], r"no row has a column 'lens'; they have camera, night, label"),
         (["camera=0", "camera=1", "camera=2"], "holds out all 12 rows"),

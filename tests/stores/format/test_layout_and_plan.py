@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.stores import PlannedRow, StoreMismatchError
+from savs.stores.format import plan
 from savs.stores.format.layout import decode_json, digest
 from savs.stores.format.plan import StorePlan, make_plan
 from stores import planned
@@ -31,11 +32,13 @@ def test_json_that_is_nested_deep_is_refused_however_deep_it_is(levels) -> None:
         decode_json(text)
 
 
-def test_a_shards_digest_covers_ids_contents_and_place() -> None:
+def test_a_shards_digest_covers_ids_contents_and_place(monkeypatch) -> None:
     rows = [PlannedRow("x", "1"), PlannedRow("y", "2"), PlannedRow("z", "3")]
     segment = hashlib.sha256(b'[["x","1"],["y","2"],["z","3"]]').hexdigest()
     expected = hashlib.sha256(f'["{segment}",2,3]'.encode()).hexdigest()
-    assert make_plan({"train": rows}, 2).shards()[1].digest == expected
+    for slices in (plan.SLICE, 2, 1):  # of the text that is in memory at once
+        monkeypatch.setattr(plan, "SLICE", slices)
+        assert make_plan({"train": rows}, 2).shards()[1].digest == expected
 
 
 def test_the_same_rows_give_the_same_plan_and_a_split_may_be_added() -> None:

@@ -49,6 +49,9 @@ def test_a_row_that_its_source_moved_or_removed_is_known_by_what_was_planned(fol
     assert now.ids("test") == (*manifest.ids("test"), "new")
     assert [name for name, row in now.changes["train"].items() if row["split"] is None] == [second]
     assert (now.is_changed, manifest.is_changed, manifest.changes) == (True, False, {})
+    twice = {first: PlacedRow(manifest.ids("test")[0], "test", None)}
+    with pytest.raises(ValueError, match=r"^rows: test would have 'test:0' twice$"):
+        replace(manifest, rows={"train": twice})
 
 
 def change(*place, value) -> Callable[[str], bytes]:

@@ -6,7 +6,9 @@ import pytest
 
 from savs.stores import StoreMismatchError
 from savs.stores.format.manifest import LateLabel, PlacedRow, read_manifest
+from savs.stores.format.plan import StorePlan, make_plan
 from savs.stores.format.revision import UNREVISED, Revision
+from stores import planned
 
 
 def test_labels_and_rows_are_revised_once_and_labels_that_come_after_stay(tmp_path, toy) -> None:
@@ -33,3 +35,8 @@ def test_labels_and_rows_are_revised_once_and_labels_that_come_after_stay(tmp_pa
     for ask in (revision.rows_of, revision.labels_of, revision.plan_of):
         with pytest.raises(StoreMismatchError, match="another process changed it meanwhile"):
             ask(other)
+    for train in ({}, {"train": make_plan({"train": planned("train", 3)}, 2).splits["train"]}):
+        splits = {"test": before.plan.splits["test"], **train}
+        other = replace(before, plan=StorePlan(2, splits), shards=())
+        with pytest.raises(StoreMismatchError, match="another process changed it meanwhile"):
+            replace(revision, rows={}).rows_of(other)

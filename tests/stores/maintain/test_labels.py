@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from savs.stores import StoreCorruptError, StoreMismatchError, StoreNotFoundError, open_store
 from savs.stores.format.layout import MANIFEST
-from savs.stores.format.manifest import LateLabel, read_manifest
+from savs.stores.format.manifest import LateLabel, PlacedRow, read_manifest
 from savs.stores.maintain.copy import merge, slim
 from savs.stores.maintain.labels import give_labels
 from savs.stores.maintain.verify import verify
@@ -205,9 +205,18 @@ def test_stores_whose_labels_do_not_fit_each_other_are_not_merged(tmp_path) -> N
     with pytest.raises(StoreMismatchError, match="cannot be merged, labels: train would have"):
         merge([store, other], tmp_path / "merged")
     again = make(tmp_path / "again", extracted())
+    again = open_store(again.path, partial=True)
     again = give_labels(again, lambda _: {"test": {"test-0": LateLabel("b", "test")}})
+    assert again.partial
+    assert again.without_labels().partial
     with pytest.raises(StoreMismatchError, match=r"labelled 'b' \(test\), and 'b' \(train\)"):
         merge([store, again], tmp_path / "merged")
+    pair = [
+        one.with_rows({"test": {"test-0": PlacedRow("test-0", "test", label)}}, store.benchmark)
+        for one, label in ((store, "a"), (again, "c"))
+    ]
+    with pytest.raises(StoreMismatchError, match="says another thing of the test example 'test-0'"):
+        merge(pair, tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
 

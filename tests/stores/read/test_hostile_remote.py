@@ -1,14 +1,17 @@
 """A store after an address whose server lies, drips, or never ends."""
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import yarl
 from web import running
 
 from savs.stores import StoreCorruptError, StoreReadError, open_store
@@ -154,14 +157,23 @@ def test_a_description_without_end_is_refused(folder, serving) -> None:
         open_store(folder)
 
 
-def test_no_redirect_leads_from_elsewhere_into_a_private_network(serving) -> None:
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("http://127.0.0.2:9/store.json", "the server leads to 127.0.0.2, in a private network"),
+        ("ftp://host/x", "the server leads to ftp://host/x, expected http or https"),
+        ("/store.json", "the server leads from address to address without end"),
+    ],
+)
+def test_a_redirect_stays_at_the_server_or_leads_to_a_public_one(serving, target, reason) -> None:
     def moved(handler: Any, data: bytes, first: int, end: int) -> None:
-        handler.head(302, 0, Location="http://127.0.0.2:9/store.json")
+        handler.head(302, 0, Location=target)
 
-    with pytest.raises(
-        StoreReadError, match=r"the server leads to 127\.0\.0\.2, in a private network"
-    ):
+    with pytest.raises(StoreReadError, match=re.escape(f"cannot be read: {reason};")):
         open_store(serving(moved))
+    answer = SimpleNamespace(headers={"Location": "http://8.8.8.8/x"})
+    params = SimpleNamespace(url=yarl.URL("http://127.0.0.1/x"), response=answer)
+    asyncio.run(web._check_redirect(None, None, params))
 
 
 def test_a_redirect_to_an_address_without_a_host_stays_at_the_server(folder, serving) -> None:

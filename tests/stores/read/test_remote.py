@@ -103,7 +103,8 @@ def test_without_the_packages_the_remedy_is_named(monkeypatch) -> None:
         "savs.stores.files.addresses.find_spec",
         lambda name: None if name == "upath" else importlib.util,
     )
-    with pytest.raises(
-        StoreReadError, match=r"is a URL, which needs an extra; install with: .*remote"
-    ):
-        open_store("https://example.org/store")
+    for store, extra in (("https://example.org/store", "remote"), ("s3://bucket/store", "s3")):
+        with pytest.raises(
+            StoreReadError, match=rf"is a URL, which needs an extra; install with: .*\[{extra}\]"
+        ):
+            open_store(store)

@@ -1,5 +1,7 @@
 """Shards hold rows in any order; what a reader gives stands in the order of the input file."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,6 +12,7 @@ from savs.stores import (
     StoreMismatchError,
     open_store,
 )
+from savs.stores.format.plan import Segment
 from savs.stores.maintain.copy import merge, slim
 from savs.stores.maintain.verify import verify
 from stores import GRID, identity, write_store
@@ -75,7 +78,11 @@ def test_a_longer_input_keeps_the_shards_that_are_there(tmp_path) -> None:
     before = write(tmp_path, IMAGES[:4])
     written = {s.name: (tmp_path / s.name).stat().st_mtime_ns for s in before.present()}
     store = write(tmp_path, IMAGES)
-    assert store.manifest.plan.splits["test"].order == (0, 2, 1, 3, 4, 5, 6)
+    plan = store.manifest.plan.splits["test"]
+    assert plan.order == (0, 2, 1, 3, 4, 5, 6)
+    parts = Segment(2, "", "a"), Segment(5, "", "b")
+    sources = replace(plan, segments=parts).sources()  # the first two in shards are rows 0 and 2
+    assert sources == {f"test:{row}": "a" if row in (0, 2) else "b" for row in range(7)}
     assert written == {name: (tmp_path / name).stat().st_mtime_ns for name in written}
     assert store.examples("test")["label"].to_list() == [str(row) for row in range(7)]
     assert write(tmp_path, IMAGES).manifest == store.manifest

@@ -15,7 +15,7 @@ from savs.stores import (
     open_writer,
 )
 from savs.stores.format.layout import NEURONS, holder, is_neuron, neuron
-from stores import make_store
+from stores import GRID, identity, make_store, write_store
 
 GAPS = (LayerGrid(1, (2, 5), 4), LayerGrid(4, (0,), 6), LayerGrid(7, (1, 3), 2))
 """Layers and heads with gaps, of three widths."""
@@ -199,6 +199,26 @@ def test_an_incomplete_store_gives_facts_and_no_features(tmp_path, store) -> Non
         store.require_complete()
     assert store.features("test").shape == (5, 3, 6)
     assert store.examples("train")["id"].to_list() == ["train:0", "train:1"]
+    for path in tmp_path.glob("test-*.h5"):
+        path.unlink()
+    with pytest.raises(StoreIncompleteError, match="has no finished test shard yet; run `savs ext"):
+        open_store(tmp_path).examples("test")
+    with pytest.raises(StoreIncompleteError, match=r"shard test-00000\.h5 is missing"):
+        open_store(tmp_path, partial=True).features("test")
+
+
+def test_all_that_is_known_of_rows_goes_with_them_into_one_split(tmp_path) -> None:
+    known = {"group": "g", "category": "c", "extra": '{"k": 1}', "media": '["a.png"]'}
+    pair = [{"label": "a", **known}, {"label": "a"}]
+    rows = dict.fromkeys(("train", "test", "classes"), pair)
+    layers = {g.layer: np.ones((len(g.heads), 2, g.head_dim), np.float32) for g in GRID}
+    store = write_store(tmp_path, identity(), dict.fromkeys(rows, layers), rows)
+    everyone = ["test:0", "test:1", "train:0", "train:1"]
+    for split, ids in (("test", everyone), ("train", ["train:0"])):
+        found = store.in_one_split(split, {"train:0": "b"}).examples(split)
+        assert found["id"].to_list() == ids
+        first = {"label": "b", **known, "extra": '{"k":1}', "media": ["a.png"]}
+        assert found.select(list(first)).row(ids.index("train:0"), named=True) == first
 
 
 def test_a_split_that_is_not_there_is_named(store) -> None:
@@ -229,6 +249,7 @@ def test_a_shard_that_comes_later_stays_out_of_a_store_that_is_open(tmp_path, to
         spec = writer.missing()[first]
         writer.write(spec, toy.content(spec))
         store, whole = open_store(tmp_path, partial=True), open_store(tmp_path)
+        assert repr(store).endswith(" test, unfinished)")
         assert store.examples("train").height == whole.examples("train").height == 2
         for other in writer.missing():
             writer.write(other, toy.content(other))

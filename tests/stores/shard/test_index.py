@@ -1,6 +1,7 @@
 """The index that a shard ends in: what it says, what it refuses, that HDF5 says the same."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -167,6 +168,21 @@ def test_an_index_about_as_long_as_what_is_read_at_once_is_read(tmp_path, length
     assert path.stat().st_size == 16_000 + length + TRAILER_BYTES
     with RawFile(path) as file:
         assert read_index(file).table.attributes == {"note": note}
+
+
+def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(bytes(range(100)))
+    with RawFile(path) as file:
+        inner, values = file.file, np.empty((5, 4), np.uint32)
+        file.file = SimpleNamespace(
+            seek=inner.seek, readinto=lambda data: inner.readinto(memoryview(data).cast("B")[:7])
+        )
+        file.fill(values, 10)
+        assert values.tobytes() == bytes(range(10, 90))
+        with pytest.raises(StoreCorruptError, match="x ends 10 bytes early; "):
+            file.fill(values, 30)
+        file.file = inner
 
 
 def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:

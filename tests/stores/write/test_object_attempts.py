@@ -1,11 +1,13 @@
 """Requests to object storage that fail: what is asked before each attempt, what ends them."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
+from savs.stores.errors import AnswerError, StoreWriteError
 from savs.stores.files import object_store
-from savs.stores.files.object_store import write_whole
+from savs.stores.files.object_store import ATTEMPTS, write_whole
 from savs.stores.write.claim_files import ClaimObjects
 from savs.stores.write.claims import ClaimLostError
 
@@ -75,6 +77,22 @@ def test_a_claim_that_is_lost_between_attempts_ends_them(pauses, replace) -> Non
     assert bucket.asked == ["claim", "write", "claim"]
 
 
+@pytest.mark.parametrize(("error", "attempts"), [(ConnectionError, ATTEMPTS), (AnswerError, 1)])
+def test_requests_are_repeated_a_few_times_unless_the_answer_is_wrong(
+    pauses, monkeypatch, error, attempts: int
+) -> None:
+    bucket, asked = Bucket(), []
+
+    def fail(path: str, data: bytes) -> None:
+        asked.append(path)
+        raise error("cut")
+
+    monkeypatch.setattr(bucket, "pipe_file", fail)
+    with pytest.raises(StoreWriteError, match=r"Bucket.*: cut; check the network and your rights"):
+        write_whole(bucket, b"1", replace=True)
+    assert (len(asked), len(pauses)) == (attempts, attempts - 1)
+
+
 def test_a_sign_that_is_not_there_is_asked_for_once(pauses) -> None:
     assert ClaimObjects(Bucket()).written_s("a.rank") is None
     assert pauses == []
@@ -109,6 +127,8 @@ def test_an_object_is_ours_if_it_has_our_content(pauses, monkeypatch, content: b
 
     monkeypatch.setattr(bucket, "pipe_file", refuse)
     assert object_store.create_object(bucket, b"1") == (content == b"1")
+    with pytest.raises(FileExistsError) if content != b"1" else nullcontext():
+        write_whole(bucket, b"1", replace=False)
 
 
 def test_a_listing_that_names_other_places_is_of_its_own_folder(monkeypatch) -> None:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from savs.stores import (
@@ -108,6 +109,15 @@ def test_outputs_that_differ_are_named_by_their_option(tmp_path) -> None:
 UNREADABLE = {
     "a column is short": lambda content, _: replace(
         content, examples=dict(content.examples) | {"label": ["a"]}
+    ),
+    "a column more": lambda content, _: replace(
+        content, examples={**content.examples, "colour": ["red", "red"]}
+    ),
+    "another split": lambda content, _: replace(
+        content, examples={**content.examples, "split": ["train", "test"]}
+    ),
+    "an output more": lambda content, _: replace(
+        content, outputs={"scores": np.zeros((2, 1), np.float32)}
     ),
     "ids of another shard": lambda _, other: other,
     "a layer less": lambda content, _: replace(content, layers={0: content.layers[0]}),

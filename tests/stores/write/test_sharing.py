@@ -64,6 +64,7 @@ def test_a_shard_that_another_writer_has_claimed_is_not_written(tmp_path, toy) -
 def test_an_idle_writer_waits_for_shards_that_come_free(tmp_path, toy, monkeypatch) -> None:
     looks = threading.Event()
     monkeypatch.setattr(working, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(working, "FEW", 0)  # of more shards than so many it looks at all at once
     with start(tmp_path, toy) as first, start(tmp_path, toy) as second:
         taken = list(first.open_shards(first.missing()).claimed())
         found: list[Any] = []

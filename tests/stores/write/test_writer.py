@@ -9,6 +9,7 @@ import pytest
 from savs.stores import (
     FeatureValueError,
     ShardContent,
+    StoreCorruptError,
     open_store,
     open_writer,
 )
@@ -67,7 +68,9 @@ def test_features_come_back_bit_for_bit(tmp_path, toy, dtype) -> None:
         ("bfloat16", 3.4e38),  # the largest bfloat16 is 3.39e38
     ],
 )
-def test_values_that_are_not_finite_are_refused(tmp_path, toy, listing, dtype, value) -> None:
+def test_values_that_are_not_finite_are_refused(
+    tmp_path, toy, listing, monkeypatch, dtype, value
+) -> None:
     toy.dtype = dtype
     toy.write(tmp_path, only=1)
     before, good = listing(tmp_path), toy.values
@@ -83,6 +86,12 @@ def test_values_that_are_not_finite_are_refused(tmp_path, toy, listing, dtype, v
             writer.write(spec, content)
         assert writer.missing()[0] == spec
     assert listing(tmp_path) == before
+    monkeypatch.setattr("savs.stores.shard.content.endless_row", lambda *_: None)
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        assert writer.write(spec, content)  # as another program might
+    message = r"00002 head 1 of example 'train:3' holds NaN or infinity, expected finite numbers"
+    with pytest.raises(StoreCorruptError, match=message):
+        open_store(tmp_path, partial=True).features("train", [(2, 1)])
 
 
 WRONG = {
