@@ -289,7 +289,7 @@ class _Follower:
                 continue
             what = "was edited"  # the label stays with what it was given to
             if stored.key not in edited:
-                if now in (before, renamed.get(before or "")):
+                if now in (before, renamed.get(before or "", before)):
                     continue
                 what = f"has moved to {now or given.example.split}"
                 self.went.append(stored.key)
