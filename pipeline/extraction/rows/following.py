@@ -448,7 +448,7 @@ class _Follower:
     def _revision(self, store: FeatureStore, sources: Mapping[str, str]) -> Revision:
         rows: dict[str, dict[str, PlacedRow]] = {}
         for (split, name), placed in self.placed.items():
-            example = self.stored[split].examples.get(name) if split in self.stored else None
+            example = self.stored[split].examples.get(name)
             if example is None or GivenRow(example, None).placed != placed:
                 rows.setdefault(split, {})[name] = placed
         classes = {row.label for row in self.placed.values() if row.split is not None}

@@ -148,37 +148,50 @@ def test_of_shards_whose_files_changed_before_they_were_read_the_rest_is_planned
     runs.run(shards=1)
     runs.put("photos/a/4.png", data="other bytes")
     (runs.root / "photos/b/5.png").unlink()
+    runs.run(shards=0)
+    runs.put("photos/b/6.png")
+    (runs.root / "photos/b/3.png").unlink()
     again = runs.run()
     assert again.revision.plan is not None
-    assert again.revision.plan.splits["train"].dropped == (1, 2)
-    assert sorted(name.partition("@")[0] for name in ids(again)) == [
-        "a/4.png",
-        "b/1.png",
-        "b/3.png",
-    ]
-    left = [name for name in PHOTOS if name != "b/5.png"]
-    assert in_shards(runs.store) == sorted(left)
+    assert again.revision.plan.splits["train"].dropped == (1, 2, 3, 4)
+    assert ids(again) == ["a/4.png@3", "b/1.png@3", "b/6.png"]
+    assert not any("left out" in line for line in again.notes)
+    left = ["a/0.png", "a/2.png", "a/4.png", "b/1.png", "b/6.png"]
+    assert in_shards(runs.store) == left
     assert [row.id for row in again.labelled or ()] == left
     assert ids(runs.run()) == []
 
 
 def test_files_that_another_source_did_not_come_to_are_left_out_and_named(runs) -> None:
     runs.run(shards=1)
-    runs.put("more/a/x.png", "more/b/y.png")
+    runs.put(*(f"more/{name}" for name in PHOTOS[2:]))
     note = f"4 train examples of {runs.root / 'photos'} that were not read yet are left out"
     assert any(line.startswith(note) for line in runs.run("more").notes)
-    assert in_shards(runs.store) == [*PHOTOS[:2], "a/x.png", "b/y.png"]
+    assert in_shards(runs.store) == sorted(PHOTOS)
+    sources = runs.store.manifest.plan.splits["train"].sources()
+    assert sources["a/4.png@2"] == str(runs.root / "more")
 
 
 def rows_of(*files: int) -> list[dict[str, str]]:
     return [{"image": f"photos/{'ab'[n % 2]}/{n}.png", "label": "ab"[n % 2]} for n in files]
 
 
-def test_examples_that_no_source_brought_must_be_there_until_they_are_read(runs) -> None:
-    runs.run(runs.table("rows.jsonl", rows_of(*range(6))), shards=1, follows=False)
+@pytest.mark.parametrize("shards", [0, 1])
+def test_examples_that_no_source_brought_must_be_there_until_they_are_read(runs, shards) -> None:
+    runs.run(runs.table("rows.jsonl", rows_of(*range(6))), shards, follows=False)
     fewer = runs.table("fewer.jsonl", [*rows_of(0, 1), {"image": "photos/gone.png", "label": "a"}])
-    with pytest.raises(StoreIncompleteError, match=r"train-00001\.h5 is missing, and .*fewer"):
+    with pytest.raises(StoreIncompleteError, match=f"shard train-0000{shards}.* and .*fewer"):
         runs.run(fewer)
+
+
+def test_rows_of_an_image_lie_side_by_side_and_one_that_changed_is_planned_anew(runs) -> None:
+    rows = [{**row, "question": n} for n in "AB" for row in rows_of(0, 1)]
+    table = runs.table("rows.jsonl", rows)
+    runs.run(table, shards=1, question=None)
+    again = runs.run(table, shards=0, question=None)
+    assert ids(again) == ["rows:1", "rows:3"]
+    runs.table("rows.jsonl", [*rows[:3], rows[3] | {"label": "c"}])
+    assert ids(runs.run(table, question=None)) == ["rows:1@2", "rows:3@2"]
 
 
 def test_rows_under_another_id_than_planned_go_on_too(runs) -> None:
@@ -214,7 +227,9 @@ def test_a_row_that_is_skipped_for_its_features_is_not_tried_again(runs, inputs)
         image = inputs.root / inputs.image(name, seed=ord(name[0]))
         image.rename(runs.root / "photos" / name)
     runs.run(skipped={"a/0.png": f"L0.H0 {NOT_FINITE}", "b/1.png": "cannot be decoded"})
-    assert [name.partition("@")[0] for name in ids(runs.run())] == ["b/1.png"]
+    again = runs.run()
+    assert ids(again) == ["b/1.png@2"]
+    assert sorted(row.id for row in again.labelled or ()) == sorted(PHOTOS[1:])
 
 
 def test_files_in_many_classes_are_a_doubt_that_a_strict_run_refuses(runs) -> None:
@@ -259,6 +274,8 @@ def test_under_several_questions_what_became_of_an_image_is_said_once(runs) -> N
     runs.run(question=asked)
     with pytest.raises(StoreMismatchError, match=r"asks None, and now it is .One\?"):
         runs.run(question="One?")
+    with pytest.raises(StoreMismatchError, match=r"asks \['One"):
+        runs.run(question=("One?", "Else?"))
     label(runs.out, {"a/0.png": "b"})
     (runs.root / "photos/c").mkdir()
     (runs.root / "photos/a/0.png").rename(runs.root / "photos/c/0.png")
@@ -286,14 +303,29 @@ def test_shards_can_be_made_again_of_rows_that_lie_where_they_did(runs) -> None:
     assert VIDEOS in done.kinds
 
 
-def test_what_left_its_source_is_not_appended(runs) -> None:
+def test_an_id_that_the_source_has_for_another_row_now_is_not_appended(runs) -> None:
     table = runs.table("rows.jsonl", rows_of(0, 1, 2, 3, 4))
     runs.run(table)
-    runs.table("rows.jsonl", rows_of(0, 1, 2, 3))
+    runs.table("rows.jsonl", rows_of(1, 2, 3, 4))
     runs.run(table)
+    last = runs.table("last.jsonl", [row | {"id": "rows:4"} for row in rows_of(5)])
     with pytest.raises(StoreMismatchError, match="had the train example 'rows:4', which its"):
-        runs.run(runs.table("rows.jsonl", rows_of(0, 1, 2, 3, 5)), follows=False)
-    more = runs.table("more.jsonl", rows_of(5))
-    wanted = runs.run(more, follows=False)
+        runs.run(last, follows=False)
+    wanted = runs.run(runs.table("more.jsonl", rows_of(5)), follows=False)
     assert ids(wanted) == ["more:0"]
     assert "append: 1 train example to read" in wanted.notes
+    again = runs.run(runs.table("more.jsonl", rows_of(5, 0)), follows=False)
+    assert "append: 1 train example to read; 1 more is in the store already" in again.notes
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_doubt_about_a_test_image_is_said_once_for_all_questions(runs, follows) -> None:
+    train = runs.table("train.jsonl", rows_of(0, 1))
+    test = runs.table("test.jsonl", [*rows_of(2, 3), rows_of(2)[0] | {"label": "b"}])
+    asked = ("One?", "Two?")
+    runs.run(train, question=asked)
+    notes = runs.run(train, follows=follows, test=test, question=asked).notes
+    doubt = (
+        "test: the same media and prompt have several labels, once: test:0 is 'a'; test:2 is 'b'"
+    )
+    assert [line for line in notes if line.startswith("test: ")] == [doubt]
