@@ -329,3 +329,26 @@ def test_a_doubt_about_a_test_image_is_said_once_for_all_questions(runs, follows
         "test: the same media and prompt have several labels, once: test:0 is 'a'; test:2 is 'b'"
     )
     assert [line for line in notes if line.startswith("test: ")] == [doubt]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": "c"}, "label 'a' there, 'c' now"),
+        ({"question": "Where?"}, r"about train example 'rows:0', and now it is 'Where\?'"),
+        ({"category": "x"}, "category None there, 'x' now"),
+        ({}, r"'rows:0' is in .* photos/a/0\.png with other bytes"),
+    ],
+    ids=str,
+)
+def test_the_id_of_another_example_is_not_appended(runs, change, said) -> None:
+    rows = [row | {"question": "What?"} for row in rows_of(0, 1, 2)]
+    table = runs.table("rows.jsonl", rows)
+    runs.run(table, follows=False, question=None)
+    before = (runs.out / "store.json").read_bytes()
+    if not change:
+        runs.put("photos/a/0.png", data="other")
+    runs.table("rows.jsonl", [rows[0] | change, *rows[1:]])
+    with pytest.raises(StoreMismatchError, match=said):
+        runs.run(table, follows=False, question=None)
+    assert (runs.out / "store.json").read_bytes() == before
