@@ -65,12 +65,12 @@ def wanted_sites(run: RunOptions, heads: ChosenHeads | None) -> tuple[Site, ...]
 
 def chosen_heads(run: RunOptions) -> ChosenHeads | None:
     """Return the heads that `heads` names, None for all; ResultError if there is no selection."""
-    if run.heads is None:
+    if (heads := run.heads) is None:
         return None
-    selection = load_config(Path(run.heads))
+    selection = load_config(Path(heads))
 
     def check(identity: Identity) -> Sequence[str]:
-        return require_fit(selection, identity.source(), "this run", of=run.heads or "")
+        return require_fit(selection, identity.source(), "this run", of=heads)
 
     return ChosenHeads(selection, check)
 

@@ -249,7 +249,7 @@ def read_labels(
         places = np.array(_places(features, labels, ids))
     elif len(ids) != features.rows:
         raise ImportFileError(
-            f"{labels or features.path} has {len(ids):,} rows, {features.path} has features of"
+            f"{labels} has {len(ids):,} rows, {features.path} has features of"
             f" {features.rows:,}; expected one row for each, in the same order, or an id in both"
         )
     elif features.ids is not None:

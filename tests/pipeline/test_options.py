@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from savs import classify, extract
+from savs.datasets import find_benchmark
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import ExtractKeywords, check_model, load_model
@@ -128,8 +129,13 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
         ({"placeholders": "both"}, "`placeholders` is 'both', expected split or keep"),
         ({"min_pixels": 900, "max_pixels": 800}, "`min_pixels` is 900, more than max_pixels, 800"),
         ({"model_kwargs": {"torch_dtype": "x"}}, "model_kwargs has 'torch_dtype'; give `dtype`"),
+        ({"min_pixels": 2**40}, "`min_pixels` is 1,099,511,627,776, expected .* at most"),
+        ({"ranks": 0, "engine": "vllm"}, "`ranks`, from 1 on, and `compare_with` are for"),
+        ({"ranks": 2}, "`ranks`, from 1 on, and `compare_with` are for"),
+        ({"prompt_template": "t", "embedding": "e"}, ".* its own; drop `prompt_template`"),
+        ({"model_code": "c", "embedding": "e"}, ".* its own; drop `model_code`"),
     ],
-    ids=["dtype", "placeholders", "pixels", "keyword arguments"],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_a_model_option_that_cannot_be_is_refused_before_anything_is_loaded(given, message):
     with pytest.raises(ModelError, match=f"^{message}"):
@@ -139,3 +145,31 @@ def test_a_model_option_that_cannot_be_is_refused_before_anything_is_loaded(give
 def test_a_number_out_of_its_range_is_refused_by_the_field() -> None:
     with pytest.raises(ParameterError, match=r"^`max_pixels` is 0, expected at least 1$"):
         ModelOptions(model="no/such", max_pixels=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "message"),
+    [
+        (InputOptions, {"shots": 2, "train_groups": 1}, "are two ways to draw; give one"),
+        (InputOptions, {"task": "regression", "shots": 2}, "`shots` are drawn per class"),
+        (RunOptions, {"icl_shots": 2, "answers": "generate"}, "needs the labels' likelihoods"),
+        (RunOptions, {"icl_shots": 2, "answers": "labels"}, None),
+        (RunOptions, {"site": "mlp,residual", "heads": "h"}, "names several; give one"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_options_that_rule_each_other_out_are_refused(options, given, message) -> None:
+    if message is None:
+        options(**given)
+    else:
+        with pytest.raises(ParameterError, match=message):
+            options(**given)
+
+
+def test_a_benchmark_of_python_is_recorded_by_its_name(monkeypatch) -> None:
+    names = []
+    run = "savs.pipeline.extraction.run_extraction.run_extraction"
+    monkeypatch.setattr(run, lambda *_, name, **__: names.append(name))
+    for benchmark in (find_benchmark("blink"), "blink"):
+        extract(benchmark, test="t", model="demo", out="o")
+    assert names == [None, "blink"]

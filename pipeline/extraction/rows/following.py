@@ -289,7 +289,7 @@ class _Follower:
                 continue
             what = "was edited"  # the label stays with what it was given to
             if stored.key not in edited:
-                if now in (before, renamed.get(before or "")):
+                if now in (before, renamed.get(before or "", before)):
                     continue
                 what = f"has moved to {now or given.example.split}"
                 self.went.append(stored.key)
@@ -448,7 +448,7 @@ class _Follower:
     def _revision(self, store: FeatureStore, sources: Mapping[str, str]) -> Revision:
         rows: dict[str, dict[str, PlacedRow]] = {}
         for (split, name), placed in self.placed.items():
-            example = self.stored[split].examples.get(name) if split in self.stored else None
+            example = self.stored[split].examples.get(name)
             if example is None or GivenRow(example, None).placed != placed:
                 rows.setdefault(split, {})[name] = placed
         classes = {row.label for row in self.placed.values() if row.split is not None}

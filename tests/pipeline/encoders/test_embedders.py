@@ -20,6 +20,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from savs import classify, evaluate, load, save_selection, select
+from savs.datasets.media_kinds.decoders.videos import Video
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.encoders.embedding import embeddings
 from savs.pipeline.encoders.recipe import (
@@ -246,6 +247,9 @@ def test_a_batch_is_refused_if_one_prompt_lacks_the_place_that_is_read(tiny_mode
     assert model.inputs([shown, shown])["input_ids"].shape[0] == 2
     with pytest.raises(ValueError, match=r"read at <\|vision_end\|>, which the prompt lacks"):
         model.inputs([shown, text])
+    video = Video((shown[0],) * 2, (0.0, 1.0), 2.0)
+    with pytest.raises(ValueError, match="reads text and images, and the prompt has a video"):
+        model.inputs([shown, (video, "What is it?")])
 
 
 @pytest.mark.parametrize(
@@ -255,6 +259,8 @@ def test_a_batch_is_refused_if_one_prompt_lacks_the_place_that_is_read(tiny_mode
         ({"embedding": "qwen3-vl-embedding"}, "is a recipe of qwen3_vl, and .* is qwen2_vl"),
         ({"embedding": "mine.toml"}, r"mine\.toml is not a recipe: .*unknown field `red`"),
         ({"embedding": "gone.toml"}, r"`embedding` gone\.toml cannot be read: No such file"),
+        ({"embedding": '{"prompt": "{prompt} {system}"}'}, "and {system} once with a `system`"),
+        ({"embedding": '{"prompt": "{image}{image}{prompt}"}'}, "expected {image} at most once"),
         ({"embedding": '{"prompt": "no place"}'}, r"expected {prompt} once in `prompt`"),
         ({"embedding": '{"prompt": "{prompt}", "read": "<no>"}'}, "'<no>', which is no token of"),
         ({"embedding": "gme", "prompt_template": "{prompt}"}, "drop `prompt_template`"),

@@ -270,7 +270,7 @@ def test_a_batch_size_below_one_is_refused(run):
 def test_a_dry_run_refuses_what_the_run_refuses(tmp_path):
     inputs = InputOptions(train=tmp_path / "train.jsonl", task="many-labels")
     benchmark = choose_benchmark("general", labels=inputs.labels)
-    with pytest.raises(ParameterError, match="`answers` compares an image with classes"):
-        estimate(
-            benchmark, inputs, ModelOptions(model="demo"), RunOptions(answers="labels"), tmp_path
-        )
+    for name in ("answers", "classes"):
+        run = RunOptions(**{name: "labels"})
+        with pytest.raises(ParameterError, match=f"`{name}` compares an image with classes"):
+            estimate(benchmark, inputs, ModelOptions(model="demo"), run, tmp_path)

@@ -28,6 +28,7 @@ def test_names_are_read(tmp_path, name, text, found) -> None:
         ("n.json", '"cat"', "holds str, expected a list"),
         ("n.json", '{"cat": "a", "cat": "b"}', "has class 'cat' twice"),
         ("n.json", "[" * 100_000, "is not JSON"),
+        ("n.json", '["cat", " "]', "class ' ' has the name ' '"),
         ("n.json", "[3]", "class 3 has the name 3"),
     ],
 )

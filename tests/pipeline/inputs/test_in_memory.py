@@ -105,6 +105,9 @@ def test_a_data_set_is_not_decoded_and_names_its_classes(photos, monkeypatch) ->
         features=Features(images=List(ImageFeature())),
     )
     assert [row["images"][0] for row in written(packed)] == PIXELS.tolist()
+    gone = {"path": str(photos[0]) + ".gone", "bytes": None}
+    plain = [{"box": {"path": str(photos[0]), "n": 1}, "gone": gone}]
+    assert written(Dataset.from_list(plain)) == [plain[0] | {"gone": gone["path"]}]
 
 
 def test_a_class_that_a_data_set_does_not_know_is_missing() -> None:
@@ -124,6 +127,7 @@ def test_values_that_json_lacks() -> None:
         "path": (Path("a/b.png"), "a/b.png"),
         "price": (Decimal("0.10"), "0.10"),
         "none": (None, None),
+        "codes": (np.array([7, 8], np.uint8), [7, 8]),
     }
     (found,) = written([{name: value for name, (value, _) in values.items()}])
     assert found == {name: expected for name, (_, expected) in values.items()}

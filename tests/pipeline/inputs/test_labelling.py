@@ -184,6 +184,7 @@ def test_labels_of_others_may_be_left_alone(store) -> None:
             {"u0": "Cat"},
             r"u0: 'Cat' is no class \(did you mean 'cat'\?\); the classes are cat, dog",
         ),
+        ({"u0": "fox", "u2": "ox"}, r"u0: 'fox' is no class; .* cat, dog \(nor are 'ox'\)"),
         ({"u0": 3}, "the label of 'u0' is 3, expected text, or None"),
         ({"u0": ""}, "the label of 'u0' is '', expected text"),
         ({"u0": "  "}, "the label of 'u0' is '  ', expected text"),
@@ -279,11 +280,15 @@ def test_an_image_under_several_prompts_gets_its_label_under_each(tmp_path) -> N
     rows = {
         "train": [row(f"t{i}#{n + 1}", ("cat", "dog")[i % 2], subtask=q)
                   for i in range(4) for n, q in enumerate(asked)],
-        "unlabelled": [row(f"u#{n + 1}", "cat", labelled=False, subtask=q)
+        "unlabelled": [row(f"u#{n + 1}", "cat", labelled=False, subtask=q, media='["u.png"]')
                        for n, q in enumerate(asked)],
     }  # fmt: skip
     store = make(tmp_path / "s", options={"questions": asked}, **rows)
-    assert label(store, {"u": "cat"}).changes["id"].to_list() == ["u#1", "u#2"]
+    image = pl.DataFrame({"image": ["u.png"], "label": ["cat"]})
+    assert label(store, image).changes["id"].to_list() == ["u#1", "u#2"]
+    for taken in ({"u": "any"}, image):
+        assert label(store, taken, take_back=True).changes["id"].to_list() == ["u#1", "u#2"]
+        assert label(store, {"u": "cat"}).changes["id"].to_list() == ["u#1", "u#2"]
     # the table of suspects names one prompt: an image has one label and is in one split
     assert label(store, {"t0#2": "dog"}).changes["id"].to_list() == ["t0#1", "t0#2"]
     with pytest.raises(LabelError, match="'t1#1' gets two labels, 'cat' and 'dog'"):

@@ -1,6 +1,7 @@
 """The input files of a command: looked up once, with several prompts, searched for videos."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from official_files import write_blink
 from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.many_labels import count_labels
+from savs.datasets.media.download import Fetching
 from savs.datasets.media_kinds.videos import VIDEOS
 from savs.datasets.rows.label_kinds import MANY, Labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.chosen_benchmark import choose_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import ENDS, Source, find_others, video_ms
+from savs.pipeline.inputs.source import ENDS, Source, find_others, make_fetching, video_ms
 
 BLINK = find_benchmark("blink")
 
@@ -248,3 +250,20 @@ def test_an_image_is_not_read_for_a_duration(monkeypatch) -> None:
     monkeypatch.setattr(MediaFolder, "read", lambda _, name: pytest.fail(name))
     for name in ("a.jpg", "https://host/a.jpg?size=2", "a.png#box=[0,0,9,9]"):
         assert video_ms(name, MediaFolder(Path())) is None
+
+
+def test_every_option_of_media_arrives_where_they_are_read(tmp_path) -> None:
+    given = {"jpeg_draft": 9, "max_image_pixels": 99, "video_frames": 3, "audio_max_seconds": 5}
+    options = InputOptions(train=tmp_path, video="frames", allow_outside=True, **given)
+    source = Source(find_benchmark("image-folder"), options)
+    rules = source.media("train").rules
+    found = (rules.draft_pixels, rules.max_pixels, rules.video_frames, rules.audio_max_seconds)
+    assert found == tuple(given.values())
+    assert (rules.video, rules.allow_outside, rules.fetching) == ("frames", True, None)
+    facts = {"video": "frames", "video_frames": 3, "jpeg_draft": 9}
+    assert facts.items() <= source.decoding_facts(kinds=()).items()
+    plain = Source(find_benchmark("image-folder"), InputOptions(train=tmp_path))
+    assert plain.decoding_facts(kinds=()) == {}
+    urls = InputOptions(train="t", fetch_urls=True, fetch_gb=2, allow_private_addresses=True)
+    assert make_fetching(urls, tmp_path) == Fetching(tmp_path, True, 2 * 10**9)
+    assert make_fetching(replace(urls, fetch_urls=False), tmp_path) is None

@@ -310,6 +310,7 @@ def test_a_run_records_what_is_no_default_without_secrets_and_rows() -> None:
         question="why@here?",
         limit=5,
         fetch_urls=True,
+        columns={},
         seed=0,
     )
     model = ModelOptions(model="org/m", revision="x", model_kwargs={"a": 1}, max_pixels=100_000)
@@ -343,4 +344,5 @@ def test_the_engine_of_a_record_is_one_option() -> None:
     asked = {"benchmark": "general", "engine": "vllm", "shard_rows": 8}
     assert command_words(asked)[-2:] == ["--engine", "vllm,shard_rows=8"]
     assert command_words({"shard_rows": 8})[-2:] == ["--engine", "local,shard_rows=8"]
+    assert command_words({"engine": "vllm", "thumbnails": False}) == ["--engine", "vllm"]
     assert not python_words(asked)

@@ -171,33 +171,6 @@ def test_processes_that_append_the_same_share_one_plan(grown):
     assert [len(writer.missing()) for writer in writers] == [3, 3]
 
 
-CONTENTS = [
-    ({"label": "c"}, "label 'a' there, 'c' now"),
-    (
-        {"question": "Where?"},
-        "about train example 'r0', and now it is 'Where[?]'",
-    ),
-    ({"category": "x"}, "category None there, 'x' now"),
-]
-
-
-@pytest.mark.parametrize(("change", "said"), CONTENTS)
-def test_the_id_of_another_example_is_refused(grown, change, said):
-    grown.extract(train=grown.file("first.jsonl", range(4)))
-    before = (grown.store / "store.json").read_bytes()
-    with pytest.raises(StoreMismatchError, match=said):
-        grown.append(train=grown.file("more.jsonl", [0, 9], **change))
-    assert (grown.store / "store.json").read_bytes() == before
-
-
-def test_an_image_with_other_bytes_under_a_known_id_is_refused(grown):
-    train = grown.file("first.jsonl", range(4))
-    grown.extract(train=train)
-    grown.inputs.image("0.png", seed=99)
-    with pytest.raises(StoreMismatchError, match=r"'r0' is in .* 0\.png with other bytes"):
-        grown.append(train=train)
-
-
 def test_what_cannot_be_appended_is_refused(grown):
     train = grown.file("train.jsonl", range(4))
     with pytest.raises(StoreNotFoundError, match="leave out `append`"):

@@ -1,6 +1,9 @@
 """`--classes` with a language model: each class is given before the questions, without an image."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +11,12 @@ from settled_ways import ways_tried_each_time as ways_tried_each_time
 from tiny_models import HEADS, LAYERS
 
 from savs import evaluate, select
+from savs.datasets import Example, RowError, find_benchmark
 from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.continuation import Continuation
-from savs.pipeline.extraction.rows.text_rows import PROMPTS
+from savs.pipeline.extraction.rows.text_rows import PROMPTS, ClassWords, text_rows
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.targets.stored_answers import generated_texts
 from savs.stores.format.layout import to_float32
 
@@ -114,3 +119,30 @@ def test_names_replace_labels_and_training_examples(store_of, tmp_path) -> None:
     found = evaluate(store, select(store, readout="hec-t", heads=[(1, 2), (0, 0)]))
     assert found.predictions["prediction"].is_in(["a", "b"]).all()
     assert found.metrics[0].units == 5
+
+
+def test_a_dual_encoder_has_the_texts_of_its_benchmark_and_captions_where_all_have_them() -> None:
+    def captions(prompt: str) -> dict[str, str]:
+        return {"A": f"first {prompt}", "B": "second"} if prompt.startswith("c") else {}
+
+    def texts(train: str, test: str) -> list[str]:
+        given = {"train": train, "test": test}
+        examples = {
+            split: [
+                Example(f"{split}{n}", split, n, "AB"[n % 2], prompt, ("i.png",))
+                for n, prompt in enumerate(prompts.split())
+            ]
+            for split, prompts in given.items()
+        }
+        rows = text_rows(encoder, benchmark, examples, ClassWords(), RunOptions())
+        return [row.prompt for some in rows.values() for row in some]
+
+    encoder: Any = SimpleNamespace(has_heads=True, reads_prompts=False, is_dual=True, name="e")
+    blink = find_benchmark("blink")
+    benchmark = replace(blink, captions=captions, templates=("my {class}",))
+    assert texts("p q", "p") == ["A", "B", "my A", "my B"]
+    assert texts("c1 c2", "c1") == ["first c1", "second", "first c2"]
+    with pytest.raises(RowError, match="train example 'train1': its prompt has no caption, unlike"):
+        texts("c1 p", "c1")
+    with pytest.raises(RowError, match="test example 'test0': its prompt has a caption, unlike"):
+        texts("p p", "c1")

@@ -89,6 +89,8 @@ def test_rows_with_outputs_of_a_split_stay_in_it() -> None:
     found = reconcile(rows, now, in_split=True)
     assert found.unread == now
     assert [row.id for row in found.removed] == ["unlabelled/1"]
+    (match,) = reconcile(AB[:1], [given("a/9", "x")], in_split=True).matches
+    assert match[0] is AB[0]
 
 
 @pytest.mark.parametrize(
