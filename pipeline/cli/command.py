@@ -115,9 +115,7 @@ class Command:
             for filled, text in option.fills.items()
         }
         spellings |= {
-            option.name: flags[name]
-            for name, option in options.items()
-            if option.name and name in flags
+            option.name: flags[name] for name, option in options.items() if option.name
         }
         for name in self.allows:
             permission = PERMISSIONS[name]

@@ -144,6 +144,7 @@ CASES: dict[str, list[str]] = {
         "import inputs/cube.npy --labels inputs/short.csv --out short",
         "import inputs/cube.npy --labels inputs/own.csv --out cube",
         "merge cube one --out errors",
+        "export cube --out shared --to classifier",
     ],
     "images": [
         f"extract general {ANIMALS} --model demo --out store --dry-run --page seen.html",
@@ -212,6 +213,7 @@ CASES: dict[str, list[str]] = {
         " --out levels",
         "ask inputs/new --question 'Which?' --answers letters --class mouse --class whale"
         " --model demo --out letters",
+        "ask inputs/new/0.png inputs/new/1.png --question 'Is it a mouse?' --model demo",
     ],
     "media": [
         "extract general --train inputs/clips-train.jsonl --test inputs/clips-test.jsonl --model"
@@ -253,6 +255,7 @@ CASES: dict[str, list[str]] = {
         " --model demo --out skipped --retry-skipped --allow skips:9",
         "verify skipped",
         "extract general --train inputs/bad.jsonl --model demo --out bad",
+        "extract general --train inputs/broken.jsonl --model demo --out bad --dry-run",
         "extract image-folder --train inputs/photos --shots 3 --unlabelled inputs/new --model demo"
         " --out late --question 'Which animal?'",
         "suggest late --n 2",
@@ -271,6 +274,7 @@ CASES: dict[str, list[str]] = {
         "select store --heads 3 --readout knn",
         "evaluate store --readout knn --allow partial",
         "compare RESULT store/results/knn --metric 'balanced accuracy'",
+        "query RESULT 'SELECT * FROM predictions LIMIT 2'",
         "sweep store --max-layer each --heads 3 --out depth",
         f"extract general {ANIMALS} --limit 3 --model demo --out looked --recipe"
         " 'Look. {prompt}'",
@@ -327,6 +331,7 @@ CASES: dict[str, list[str]] = {
         "compare store/results/trained nowhere",
         "query store 'SELECT nothing FROM nowhere'",
         "query store 'DROP TABLE examples'",
+        "query store 'SELECT 1' --format word",
         "report store --out report.txt",
         "report nowhere --out report.html",
         "explain store --id nothing",

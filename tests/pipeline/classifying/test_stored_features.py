@@ -103,7 +103,7 @@ def test_a_page_of_a_store_shows_the_images_of_a_folder(pets, tmp_path) -> None:
         (tmp_path / "p.html").unlink()
 
 
-def test_another_prompt_is_refused_or_noted(pets, tmp_path) -> None:
+def test_another_prompt_is_refused_or_noted(pets, tmp_path, capsys) -> None:
     whole = savs.load_selection(pets / "pets/results/trained")
     asked = replace(whole, tasks=(replace(whole.only_task(), question="Which?"),))
     saved = savs.save_selection(asked, tmp_path / "asked")
@@ -111,7 +111,8 @@ def test_another_prompt_is_refused_or_noted(pets, tmp_path) -> None:
     import_features(pets / "new.npy", tmp_path / "rows.csv", out=tmp_path / "new", model="served")
     with pytest.raises(SelectionError, match="Which one"):
         savs.classify(saved, tmp_path / "new")
-    done = savs.classify(saved, tmp_path / "new", allow_other_prompt=True)
+    done = savs.classify(saved, tmp_path / "new", allow_other_prompt=True, verbose=True)
+    assert [f"note: {note}" for note in done.notes] == capsys.readouterr().out.splitlines()
     assert "Which one" in done.notes[0]
     assert done.notes[1:] == ("the prompt of 29 of 30 examples is unknown",)
 

@@ -19,7 +19,13 @@ from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.sorted_files import SortedFiles
 from savs.pipeline.cli import output
 from savs.pipeline.cli.commands import classify
-from savs.pipeline.cli.output import print_json, progress, say, skipped_examples
+from savs.pipeline.cli.output import (
+    print_json,
+    progress,
+    say,
+    skipped_examples,
+    skipped_messages,
+)
 from savs.pipeline.evaluation.overview import show
 from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, draw_map, head_map
@@ -122,6 +128,9 @@ def test_an_image_that_two_prompts_lack_is_one_skip(tmp_path):
     (*shown, refusal), code = skipped_examples(asked, skipped, 0)
     assert (shown, code) == (lines, 4)
     assert refusal.startswith("1 example was skipped, 0 allowed; fix the files")
+    many = [str(number) for number in range(output.SHOWN + 2)]
+    assert skipped_messages(many, "see there", 9, 9)[0][-1] == "... and 2 more; see there"
+    assert len(skipped_messages(many[2:], "see there", 9, 9)[0]) == output.SHOWN
 
 
 @pytest.fixture
