@@ -33,6 +33,7 @@ from savs.pipeline.evaluation.suggest import most_alike
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
+from savs.pipeline.reports.report.provenance import _extract
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
 from savs.stores import ResultError, StoreMismatchError, head_name, open_store
@@ -160,6 +161,8 @@ def test_levels_have_an_expected_level_and_an_offset_that_is_kept(drawn, tmp_pat
         path.unlink()
     again = savs.ask(photos, "How large is the star?", **ask)  # other neighbours, the same answer
     assert again.height == 5
+    (line,) = _extract(open_store(tmp_path / "scale"), "SCALE")  # both asked the same
+    assert line.endswith(" --model demo --level small --level medium --level large --out SCALE")
     both = again.join(moved, on="id")
     assert both["level"].to_list() == pytest.approx(both["level_right"].to_list(), abs=1e-6)
 
@@ -427,6 +430,8 @@ def test_the_command_reads_files_of_classes_and_says_what_comes_next(savs, drawn
     both = run("--question", "asked.json", "--out", "both-savs", "--json")
     assert both.returncode == 0, both.stderr
     assert len(json.loads(both.stdout)["predictions"]) == 8
+    (line,) = _extract(open_store(tmp_path / "both-savs"), "BOTH")
+    assert line == "savs ask photos --question QUESTIONS.json --model demo --out BOTH"
     of_hub = savs("ask", "photos", "--question", "a?", "--model", "owner/name@v1", "--out", "hub")
     assert "model 'owner/name' cannot be loaded" in of_hub.stderr  # v1 is its revision
 

@@ -115,7 +115,8 @@ OF_ANSWERS = [
     *(f"evaluate store --readout {n}" for n in ("answers", "answers-fitted", "answers-lda")),
     "evaluate store --readout zero-shot",
     "select store --target pseudo-labels:0.5 --out pseudo",
-    "evaluate store --selection pseudo --out of-pseudo",
+    "evaluate store --selection pseudo",
+    "explain store/results/pseudo",
     "sweep store --readout answers,answers-lda,zero-shot --draws 2 --shots 4 --out answered",
     "compare store/results/answers store/results/zero-shot store/results/answers-lda",
     "report store --out answers.html",
@@ -145,6 +146,7 @@ CASES: dict[str, list[str]] = {
         "import inputs/cube.npy --labels inputs/own.csv --out cube",
         "merge cube one --out errors",
         "export cube --out shared --to classifier",
+        "explain texts/results/hec-t --n 1",
     ],
     "images": [
         f"extract general {ANIMALS} --model demo --out store --dry-run --page seen.html",
@@ -264,6 +266,7 @@ CASES: dict[str, list[str]] = {
         "label late inputs/given.csv --take-back",
         "label late inputs/given.csv --split test --new-classes",
         "verify skipped --repair",
+        "explain skipped --id broken:0",
     ],
     "options": [
         "train inputs/animals-train.jsonl --test inputs/animals-test.jsonl --media-root inputs"
@@ -275,6 +278,9 @@ CASES: dict[str, list[str]] = {
         "evaluate store --readout knn --allow partial",
         "compare RESULT store/results/knn --metric 'balanced accuracy'",
         "query RESULT 'SELECT * FROM predictions LIMIT 2'",
+        "select store --heads 3 --readout neurons",
+        "evaluate store --readout neurons",
+        "explain store/results/neurons --n 1",
         "sweep store --max-layer each --heads 3 --out depth",
         f"extract general {ANIMALS} --limit 3 --model demo --out looked --recipe"
         " 'Look. {prompt}'",
