@@ -11,8 +11,10 @@ from doc_pages import ROOT, blocks, commands
 from input_folder import Inputs
 
 import savs as package
+from savs.pipeline.classifying.models import models
 from savs.pipeline.classifying.store_match import compare_with_store
 from savs.pipeline.errors import ModelError, SelectionError
+from savs.stores import ResultError
 
 pytestmark = pytest.mark.thorough
 
@@ -74,6 +76,13 @@ def test_the_same_model_gives_the_same_features_and_votes(folder):
     assert "as far as rounding allows" in found.verdict
 
 
+def test_each_subtask_has_its_own_predictions(made):
+    selection = package.load_selection(made.classifier)
+    found = compare_with_store("demo", made.store, media_root=made.root, selection=selection)
+    assert found.passed
+    assert found.checks[1].what == "100.0% of 16 predictions are the same"
+
+
 def test_neurons_predict_the_same_and_own_answers_are_not_compared(folder):
     neurons = package.select(folder / "pets", heads=5, readout="neurons")
     found = compared(folder, selection=neurons)
@@ -125,8 +134,12 @@ def test_a_classifier_that_predicts_otherwise_fails_where_most_heads_agree(folde
     values[:, 5, :2] = np.roll(values[:, 5, :2], 1, axis=0)
     name = imported(folder, "two-heads", values)
     own = package.select(folder / name, heads=[(5, 0), (5, 1)])
-    found = compared(folder, name, selection=own)
+    package.save_selection(own, folder / name / "results" / "own")
+    given = {"against": str(folder / name), "media_root": str(folder / "photos")}
+    found = models("demo", selection="own", **given)
     assert [check.passed for check in found.checks] == [True, False]
+    with pytest.raises(ResultError, match="absent"):
+        models("demo", selection="absent", **given)
     with pytest.raises(SelectionError, match="model"):
         compared(folder, name, selection=selection)  # of the other store
 

@@ -122,6 +122,7 @@ def test_another_prompt_is_refused_or_noted(pets, tmp_path, capsys) -> None:
     [
         *(("question", "Which?"), ("model", "demo"), ("sort_into", "sorted")),
         *(("retry_skipped", True), ("engine", "vllm"), ("adapter", "lora")),
+        *(("revision", "v1"), ("dtype", "float16")),
     ],
 )
 def test_what_is_about_images_is_refused(pets, option, value) -> None:
