@@ -161,7 +161,7 @@ def test_levels_have_an_expected_level_and_an_offset_that_is_kept(drawn, tmp_pat
         path.unlink()
     again = savs.ask(photos, "How large is the star?", **ask)  # other neighbours, the same answer
     assert again.height == 5
-    (line,) = _extract(open_store(tmp_path / "scale"), "SCALE")  # both asked the same
+    (line,) = _extract(open_store(tmp_path / "scale"), "SCALE")
     assert line.endswith(" --model demo --level small --level medium --level large --out SCALE")
     both = again.join(moved, on="id")
     assert both["level"].to_list() == pytest.approx(both["level_right"].to_list(), abs=1e-6)

@@ -344,6 +344,7 @@ CASES: dict[str, list[str]] = {
         "report store --out report.txt",
         "report nowhere --out report.html",
         "explain store --id nothing",
+        "explain store/results",
         "suggest store --n 0",
         "label store nowhere.csv",
         "label store twice.csv",

@@ -76,13 +76,6 @@ def test_the_same_model_gives_the_same_features_and_votes(folder):
     assert "as far as rounding allows" in found.verdict
 
 
-def test_each_subtask_has_its_own_predictions(made):
-    selection = package.load_selection(made.classifier)
-    found = compare_with_store("demo", made.store, media_root=made.root, selection=selection)
-    assert found.passed
-    assert found.checks[1].what == "100.0% of 16 predictions are the same"
-
-
 def test_neurons_predict_the_same_and_own_answers_are_not_compared(folder):
     neurons = package.select(folder / "pets", heads=5, readout="neurons")
     found = compared(folder, selection=neurons)

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shutil
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -209,15 +208,6 @@ def test_select_names_the_command_that_evaluates_its_result(savs, tmp_path, test
     ]:
         done = savs("select", store, "--no-estimate", *options)
         assert done.stderr.splitlines()[-1].endswith(f"; next: savs evaluate {store}{named}{folds}")
-
-
-def test_merge_prints_the_folder_of_the_new_store(savs, tmp_path):
-    first = write_problem(tmp_path / "first", draw_problem(3)).path
-    shutil.copytree(first, tmp_path / "second")
-    done = savs("merge", first, tmp_path / "second", "--out", tmp_path / "both")
-    assert done.stdout == f"{tmp_path / 'both'}\n"
-    assert "12 heads, " in done.stderr
-    assert savs("merge", first, "--out", tmp_path / "one").returncode == 2
 
 
 def classified(**facts) -> Classification:

@@ -34,12 +34,13 @@ def test_a_missing_file_is_named(tmp_path) -> None:
 
 def test_a_file_of_a_result_or_a_store_is_refused_and_one_of_its_name_is_not(tmp_path) -> None:
     paths = [tmp_path / name for name in ("predictions.parquet", "train-00000.h5")]
-    for path in paths:
-        require_no_own_file(path)  # there is none
+    for path, mark in zip(paths, ("config.json", "store.json"), strict=True):
         path.touch()
         require_no_own_file(path)  # it belongs to nothing of ours
-    for path, mark in zip(paths, ("config.json", "store.json"), strict=True):
+        path.unlink()
         (tmp_path / mark).touch()
+        require_no_own_file(path)  # there is none
+        path.touch()
         with pytest.raises(StoreWriteError, match="a part of a store or of a result"):
             require_no_own_file(path)
         (tmp_path / mark).unlink()
