@@ -237,7 +237,7 @@ def test_each_subtask_is_labelled_by_itself(tmp_path) -> None:
         ids = store.examples("test").filter(subtask=part)["id"].to_list()
         waiting = labelling.next(browser, UNSURE, part)
         assert waiting.id == savs.suggest(store, selection, 1, subtask=part).table["id"][0]
-        assert len(module.queue_of(workspace, UNSURE, part, 1).examples) == 1
+        assert len(module.queue_of(workspace, UNSURE, part, 8).examples) == 8
         alike = most_alike(store, selection, "test", ids, BATCH, subtask=part)
         batch = labelling.next_batch(browser, part)
         assert [one.id for one in batch] == alike["id"].to_list()
