@@ -136,7 +136,7 @@ def ask(
     --------
     >>> ask("photos", "Is it sharp?", model="demo")["prediction"]  # doctest: +SKIP
     """
-    is_list = isinstance(images, Sequence) and not isinstance(images, str)
+    is_list = isinstance(images, Sequence)
     if is_list and not all(isinstance(one, str | Path | Mapping) for one in images):
         images = [{"image": one} for one in images]
     done = answer(
@@ -416,7 +416,7 @@ def outputs_and_folder(out: Sequence[str | Path]) -> tuple[list[Path], Path | No
 
     ParameterError for two folders, or for a file of another kind.
     """
-    paths = [Path(one) for one in ([out] if isinstance(out, str | Path) else out)]
+    paths = [Path(one) for one in out]
     files = [path for path in paths if path.suffix.lower() in (*SUFFIXES, *PAGE_SUFFIXES)]
     folders = [path for path in paths if path not in files]
     if odd := next((path for path in folders if path.suffix and not path.is_dir()), None):

@@ -85,7 +85,7 @@ def models(
         asked: dict[str, Any] = {"model": model, "reporting": reporting, **loading}
         return answers_each_way([*ask], question or "", classes or YES_NO, **asked)
     if against is None:
-        if media_root or selection:
+        if media_root:
             raise ParameterError("`media_root` is for `against`; add it")
         from savs.pipeline.extraction.entry_points import check_model
 

@@ -60,7 +60,7 @@ class PlainFlags:
         parameters: list[Any] = super().get_params(ctx)  # pyrefly: ignore[missing-attribute]
         for parameter in parameters:
             if getattr(parameter, "is_flag", False):
-                parameter.metavar = parameter.metavar or ""
+                parameter.metavar = ""
                 parameter.show_envvar = False
         return parameters
 
@@ -135,7 +135,7 @@ def import_command(name: str) -> Any:
 def _spelling(parameter: Any) -> str:
     """Return how a message names a parameter."""
     if parameter.param_type_name != "option":
-        return (parameter.metavar or parameter.name.upper()).strip("[]")  # of an optional one
+        return parameter.metavar.strip("[]")  # of an optional one
     return parameter.opts[0]
 
 

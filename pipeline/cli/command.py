@@ -114,11 +114,7 @@ class Command:
             for name, option in options.items()
             for filled, text in option.fills.items()
         }
-        spellings |= {
-            option.name: flags[name]
-            for name, option in options.items()
-            if option.name and name in flags
-        }
+        spellings |= {option.name: flags[name] for name, option in options.items() if option.name}
         for name in self.allows:
             permission = PERMISSIONS[name]
             spelled = {permission.field: name, permission.amount: spelling_of(name)}

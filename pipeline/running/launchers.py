@@ -86,7 +86,7 @@ def _is_pmi_of_srun(environ: Mapping[str, str]) -> bool:
 
 def _by_launcher(launcher: _Launcher, environ: Mapping[str, str]) -> Rank:
     rank, ranks = _number(launcher.rank, environ), _number(launcher.ranks, environ)
-    local = _number(launcher.local_rank, environ, 0)
+    local = _number(launcher.local_rank, environ)
     together = _number(launcher.local_ranks, environ, local + 1)
     _require_below(launcher.rank, rank, launcher.ranks, ranks)
     _require_below(launcher.local_rank, local, launcher.local_ranks, together)
@@ -106,7 +106,7 @@ def _by_slurm(environ: Mapping[str, str]) -> Rank:
     if "SLURM_STEP_NUM_TASKS" in environ and "SLURM_PROCID" in environ:
         task = _number("SLURM_PROCID", environ)
         tasks = _number("SLURM_STEP_NUM_TASKS", environ)
-        local = _number("SLURM_LOCALID", environ, 0)
+        local = _number("SLURM_LOCALID", environ)
         together = _tasks_here(environ, local + 1)
         _require_below("SLURM_PROCID", task, "SLURM_STEP_NUM_TASKS", tasks)
         _require_below("SLURM_LOCALID", local, "SLURM_STEP_TASKS_PER_NODE", together)
@@ -121,7 +121,7 @@ def _place_in_array(environ: Mapping[str, str]) -> tuple[int, int]:
     if "SLURM_ARRAY_TASK_ID" not in environ:
         return 0, 1
     number = _number("SLURM_ARRAY_TASK_ID", environ)
-    first = _number("SLURM_ARRAY_TASK_MIN", environ, 0)
+    first = _number("SLURM_ARRAY_TASK_MIN", environ)
     step = max(_number("SLURM_ARRAY_TASK_STEP", environ, 1), 1)
     count = _number("SLURM_ARRAY_TASK_COUNT", environ, 1)
     place = (number - first) // step
@@ -140,18 +140,15 @@ def _tasks_here(environ: Mapping[str, str], default: int) -> int:
         count, repeats = whole_number(tasks), whole_number(times or "1")
         if count is not None and repeats is not None:
             counts += [count] * repeats
-    node = _number("SLURM_NODEID", environ, 0)
+    node = _number("SLURM_NODEID", environ)
     return counts[node] if node < len(counts) else default
 
 
-def _number(name: str, environ: Mapping[str, str], default: int | None = None) -> int:
-    text = environ.get(name)
-    if text is None and default is not None:
-        return default
-    number = None if text is None else whole_number(text)
+def _number(name: str, environ: Mapping[str, str], default: int = 0) -> int:
+    text = environ.get(name, str(default))
+    number = whole_number(text)
     if number is None:
-        what = "not set" if text is None else f"{text!r:.50}"
-        raise ParameterError(f"{name} is {what}, expected a number from 0 on; {REMEDY}")
+        raise ParameterError(f"{name} is {text!r:.50}, expected a number from 0 on; {REMEDY}")
     return number
 
 

@@ -1,5 +1,6 @@
 """From no label to a classifier: `ask`, `label`, `train`, `classify`, and one pass of the model."""
 
+import io
 import json
 import shutil
 from functools import partial
@@ -12,12 +13,19 @@ import pytest
 from standalone import ask_space, running_space
 
 import savs
+from savs.datasets import SourceError
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.errors import ParameterError
 from savs.pipeline.app.choosing import choose_again
 from savs.pipeline.app.labelling import Labelling, Session
 from savs.pipeline.app.workspace import Workspace
-from savs.pipeline.classifying.asking import answer, level_offsets, media_root
+from savs.pipeline.classifying.asking import (
+    answer,
+    has_a_name,
+    level_offsets,
+    media_root,
+    outputs_and_folder,
+)
 from savs.pipeline.classifying.bundle.bundle import write_space
 from savs.pipeline.classifying.models import models
 from savs.pipeline.errors import OutputError, SelectionError
@@ -25,6 +33,7 @@ from savs.pipeline.evaluation.suggest import most_alike
 from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.inputs.importing import import_features
 from savs.pipeline.readouts.answers import among_classes, answer_scores, fit_next_to_heads, fitted
+from savs.pipeline.reports.report.provenance import _extract
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import asked_selection
 from savs.stores import ResultError, StoreMismatchError, head_name, open_store
@@ -108,7 +117,7 @@ def test_answers_are_those_of_zero_shot(drawn, asked) -> None:
     assert np.allclose(sums, 1, atol=1e-5)
 
 
-def test_several_questions_read_each_image_once(drawn) -> None:
+def test_several_questions_read_each_image_once(drawn, monkeypatch, capsys) -> None:
     images = sorted(drawn.photos.iterdir())[:3]
     both = {QUESTION: COLORS, "Is there a circle?": ["Yes", "No"]}
     found = savs.ask(images, both, **FAST)
@@ -118,8 +127,19 @@ def test_several_questions_read_each_image_once(drawn) -> None:
     of_color = found.filter(subtask=QUESTION)
     assert of_color["prediction"].to_list() == alone["prediction"].to_list()
     assert np.allclose(of_color["probability"], alone["probability"], atol=1e-5)
-    plain = savs.ask(images, "Is there a circle?", **FAST)  # without classes: yes or no
+    moved = savs.ask(images, both, offset=True, **FAST)
+    for question, classes in both.items():
+        shares = [votes_of(frame.filter(subtask=question), classes) for frame in (found, moved)]
+        logits = np.log(shares[0] + 1e-30)
+        assert np.allclose(shares[1], among_classes(logits - logits.mean(axis=0)), atol=1e-4)
+    lines = io.TextIOWrapper(io.BytesIO("\n".join(map(str, images)).encode()))
+    monkeypatch.setattr("sys.stdin", lines)
+    plain = savs.ask("-", "Is there a circle?", verbose=True, **FAST)  # yes or no
+    assert plain["id"].to_list() == [*map(str, images)]
     assert set(plain["prediction"]) <= {"Yes", "No"}
+    assert "note: the answers are Yes and No" in capsys.readouterr().out
+    with pytest.raises(SourceError, match="- names no image"):  # all lines were read
+        savs.ask("-", "Is there a circle?", **FAST)
     pictures = [path.read_bytes() for path in images]
     assert savs.ask(pictures, QUESTION, classes=COLORS, **FAST)["prediction"].to_list() == (
         alone["prediction"].to_list()
@@ -141,6 +161,8 @@ def test_levels_have_an_expected_level_and_an_offset_that_is_kept(drawn, tmp_pat
         path.unlink()
     again = savs.ask(photos, "How large is the star?", **ask)  # other neighbours, the same answer
     assert again.height == 5
+    (line,) = _extract(open_store(tmp_path / "scale"), "SCALE")
+    assert line.endswith(" --model demo --level small --level medium --level large --out SCALE")
     both = again.join(moved, on="id")
     assert both["level"].to_list() == pytest.approx(both["level_right"].to_list(), abs=1e-6)
 
@@ -161,11 +183,11 @@ def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
 ) -> None:
     out = [tmp_path / "store", tmp_path / "new.csv", tmp_path / "new.html"]
     ask = {"question": QUESTION, "classes": COLORS, **FAST}
-    done = answer(drawn.photos, out=out, sort_into=tmp_path / "sorted", **ask)
+    done = answer(drawn.photos, out=out, sort_into=tmp_path / "sorted", n=5, **ask)
     once = len(passes)
     assert done.rows == 24
     assert pl.read_csv(out[1])["prediction"].to_list() == done.predictions["prediction"].to_list()
-    assert "<img" in out[2].read_text(encoding="utf-8")
+    assert out[2].read_text(encoding="utf-8").count("<img") == 5
     copies = [path for path in (tmp_path / "sorted").rglob("*.*") if path.name[0] != "."]
     assert len(copies) == 24
     again = answer(drawn.photos, out=[out[0], out[1], tmp_path / "new.parquet"], **ask)
@@ -175,6 +197,8 @@ def test_outputs_are_written_from_one_pass_and_nothing_foreign_is_replaced(
     with pytest.raises(OutputError, match=r"mine.csv exists and was not written from"):
         answer(drawn.photos, out=[tmp_path / "other", tmp_path / "mine.csv"], **ask)
     assert not (tmp_path / "other").exists()  # that is said before the model runs
+    with pytest.raises(OutputError, match=r"mine.csv exists and was not written from these feat"):
+        answer(drawn.photos, out=[tmp_path / "mine.csv"], **ask)
     assert (tmp_path / "mine.csv").read_text() == "mine"
     with pytest.raises(OutputError, match="has files that `sort_into` did not make"):
         answer(drawn.photos, out=out[:1], sort_into=drawn.root, **ask)
@@ -197,6 +221,9 @@ def test_more_images_are_added_and_a_damaged_one_is_skipped(drawn, tmp_path) -> 
     assert done.rows == 3
     assert done.predictions.height == 7
     assert [name for name, _ in done.skipped] == ["broken.png"]
+    assert not done.known_skips
+    assert answer(photos, **ask).known_skips == {"broken.png"}
+    assert not answer(photos, retry_skipped=True, **ask).known_skips
     names = [str(path) for path in first[:6]]
     listed = {**ask, "out": [tmp_path / "listed"]}
     assert answer(names[:2], **listed).rows == 2
@@ -209,6 +236,12 @@ BAD = {
     "empty": ({"question": "  "}, "`question` has no text"),
     "one class": ({"classes": ["cat"]}, "has 1, expected at least 2$"),
     "two levels": ({"classes": None, "levels": ["a", "b"]}, "two levels are classes"),
+    "one level": ({"classes": None, "levels": ["a"]}, "has 1, expected at least 3$"),
+    "of each": ({"question": {"a?": ["b", "c"]}}, "has its own answers; omit `classes`"),
+    "levels of each": (
+        {"question": {"a?": ["b", "c"]}, "classes": None, "levels": ["1", "2", "3"]},
+        "has its own answers; omit `classes`, `levels`",
+    ),
     "equal": ({"classes": ["Red  fox", "red fox"]}, "equal but for white space and case"),
     "the same": ({"classes": ["a", "b", "a"]}, "'a' and 'a' of 'Cat or dog\\?' are equal"),
     "both kinds": ({"levels": ["a", "b", "c"]}, "two kinds of answers"),
@@ -243,6 +276,20 @@ def test_media_are_in_the_folder_that_is_asked_or_that_of_a_table(
         Path(name).parent.mkdir()
         Path(name).touch()
     assert media_root(inputs, options) == Path(root)
+
+
+def test_features_lie_next_to_one_folder_or_table(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("v1.2").mkdir()
+    assert has_a_name(["v1.2"])
+    assert has_a_name(["rows.csv"])
+    assert not any(map(has_a_name, (["-"], ["a.png"], ["v1.2", "rows.csv"])))
+    assert outputs_and_folder(["v1.2", "a.csv", "a.html"]) == (
+        [Path("a.csv"), Path("a.html")],
+        Path("v1.2"),
+    )
+    with pytest.raises(ParameterError, match="is a table, and others are named with it"):
+        answer(["v1.2", "rows.csv"], question="Cat or dog?", model="demo")
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -383,6 +430,8 @@ def test_the_command_reads_files_of_classes_and_says_what_comes_next(savs, drawn
     both = run("--question", "asked.json", "--out", "both-savs", "--json")
     assert both.returncode == 0, both.stderr
     assert len(json.loads(both.stdout)["predictions"]) == 8
+    (line,) = _extract(open_store(tmp_path / "both-savs"), "BOTH")
+    assert line == "savs ask photos --question QUESTIONS.json --model demo --out BOTH"
     of_hub = savs("ask", "photos", "--question", "a?", "--model", "owner/name@v1", "--out", "hub")
     assert "model 'owner/name' cannot be loaded" in of_hub.stderr  # v1 is its revision
 

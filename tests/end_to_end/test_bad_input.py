@@ -231,6 +231,7 @@ def test_usage_errors_exit_2(savs, arguments, message):
         ("[select]\nconfig = 'a.toml'\n", "no option 'config'"),
         ("[select]\n[[]]\n", "is not TOML"),
         ("[slect]\nheads = 3\n", "[slect] is not a command"),
+        ("heads = 3\n", "heads is 3, expected a table [COMMAND]"),
         (None, "not a regular file"),
     ],
 )

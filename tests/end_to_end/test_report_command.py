@@ -100,27 +100,6 @@ def test_examples_are_explained_in_text_json_and_html(savs, features):
     assert json.loads(told.stdout) == json.loads(json.dumps(found.to_json()))
 
 
-def test_errors_and_numbers(savs, features):
-    result = features / "results/vote"
-    told = json.loads(savs("explain", result, "--errors", "--n", 3, "--json").stdout)
-    assert len(told["examples"]) == 3
-    assert all(one["label"] != one["prediction"] for one in told["examples"])
-
-
-def test_what_cannot_be_explained_is_refused(savs, features):
-    result = features / "results/vote"
-    done = savs("explain", result, "--id", "test:1", "--errors")
-    assert done.returncode == 2
-    assert "--id and --errors exclude each other" in done.stderr
-    done = savs("explain", result, "--id", "nothing")
-    assert done.returncode == 1
-    assert "has no example 'nothing'" in done.stderr
-    done = savs("explain", features / "results")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-
-
 def test_hostile_names_are_text(tmp_path):
     values = np.eye(2, dtype=np.float32)[None, [0, 1, 0, 1]]
     rows = [{"prompt": ATTACK, "media": json.dumps([ATTACK])} for _ in range(4)]

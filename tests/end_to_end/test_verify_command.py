@@ -110,6 +110,12 @@ def test_a_damaged_store_json_exits_with_3(savs, store):
     assert "restore it from a copy, or extract into another folder" in done.stderr
     assert "Traceback" not in done.stderr
     assert savs("verify", store / "nowhere").returncode == 1
+    (store / "store.json").write_text(text + " ", "utf-8")  # it can be read, but was edited
+    for flags in ([], ["--quick"], ["--repair"]):
+        done = savs("verify", store, *flags)
+        assert done.returncode == 3
+        assert done.stderr.startswith("store.json: ")
+        assert "headers compared" not in done.stderr
 
 
 def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store):
@@ -118,6 +124,9 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
     (store / "train-00000.h5").unlink()
     leave_claim(store, SHARD, ended())
     before = shards(store)
+    done = savs("verify", store, "--repair", "--quick")  # features are not read
+    assert "set aside" not in done.stdout
+    leave_claim(store, SHARD, ended())
     done = savs("verify", store, "--repair")
     assert done.returncode == 0
     assert [tuple(line.split(maxsplit=1)) for line in done.stdout.splitlines()[1:]] == [

@@ -115,7 +115,8 @@ OF_ANSWERS = [
     *(f"evaluate store --readout {n}" for n in ("answers", "answers-fitted", "answers-lda")),
     "evaluate store --readout zero-shot",
     "select store --target pseudo-labels:0.5 --out pseudo",
-    "evaluate store --selection pseudo --out of-pseudo",
+    "evaluate store --selection pseudo",
+    "explain store/results/pseudo",
     "sweep store --readout answers,answers-lda,zero-shot --draws 2 --shots 4 --out answered",
     "compare store/results/answers store/results/zero-shot store/results/answers-lda",
     "report store --out answers.html",
@@ -144,6 +145,8 @@ CASES: dict[str, list[str]] = {
         "import inputs/cube.npy --labels inputs/short.csv --out short",
         "import inputs/cube.npy --labels inputs/own.csv --out cube",
         "merge cube one --out errors",
+        "export cube --out shared --to classifier",
+        "explain texts/results/hec-t --n 1",
     ],
     "images": [
         f"extract general {ANIMALS} --model demo --out store --dry-run --page seen.html",
@@ -168,6 +171,7 @@ CASES: dict[str, list[str]] = {
         "classify RESULT inputs/new.csv --out lost.csv --retry-skipped --allow skips:1",
         "classify RESULT inputs/new --question 'Another?'",
         "suggest new.csv --n 2",
+        "suggest new.csv --n 2 --out page.html",
         "label new.csv.store inputs/classified.csv",
         "export RESULT --out bundle --to classifier",
         "classify bundle inputs/new/0.png",
@@ -200,6 +204,7 @@ CASES: dict[str, list[str]] = {
         "evaluate two",
         "sweep two --prompts --heads 2 --readout lda,vote --json --out prompts",
         "classify two/results/vote inputs/new",
+        "suggest two --n 2 --media-root inputs/photos --out two.html",
         f"extract general {ANIMALS} --task positive:mouse --model demo --dtype float32 --out mouse",
         "train mouse --readout knn --heads 4",
         "evaluate mouse --per-class --out ranked --json",
@@ -212,6 +217,7 @@ CASES: dict[str, list[str]] = {
         " --out levels",
         "ask inputs/new --question 'Which?' --answers letters --class mouse --class whale"
         " --model demo --out letters",
+        "ask inputs/new/0.png inputs/new/1.png --question 'Is it a mouse?' --model demo",
     ],
     "media": [
         "extract general --train inputs/clips-train.jsonl --test inputs/clips-test.jsonl --model"
@@ -253,6 +259,7 @@ CASES: dict[str, list[str]] = {
         " --model demo --out skipped --retry-skipped --allow skips:9",
         "verify skipped",
         "extract general --train inputs/bad.jsonl --model demo --out bad",
+        "extract general --train inputs/broken.jsonl --model demo --out bad --dry-run",
         "extract image-folder --train inputs/photos --shots 3 --unlabelled inputs/new --model demo"
         " --out late --question 'Which animal?'",
         "suggest late --n 2",
@@ -261,6 +268,7 @@ CASES: dict[str, list[str]] = {
         "label late inputs/given.csv --take-back",
         "label late inputs/given.csv --split test --new-classes",
         "verify skipped --repair",
+        "explain skipped --id broken:0",
     ],
     "options": [
         "train inputs/animals-train.jsonl --test inputs/animals-test.jsonl --media-root inputs"
@@ -271,6 +279,11 @@ CASES: dict[str, list[str]] = {
         "select store --heads 3 --readout knn",
         "evaluate store --readout knn --allow partial",
         "compare RESULT store/results/knn --metric 'balanced accuracy'",
+        "query RESULT 'SELECT * FROM predictions LIMIT 2'",
+        "select store --heads 3 --readout neurons",
+        "evaluate store --readout neurons",
+        "explain store/results/neurons --n 1",
+        "export store --out shared --to classifier",
         "sweep store --max-layer each --heads 3 --out depth",
         f"extract general {ANIMALS} --limit 3 --model demo --out looked --recipe"
         " 'Look. {prompt}'",
@@ -327,9 +340,11 @@ CASES: dict[str, list[str]] = {
         "compare store/results/trained nowhere",
         "query store 'SELECT nothing FROM nowhere'",
         "query store 'DROP TABLE examples'",
+        "query store 'SELECT 1' --format word",
         "report store --out report.txt",
         "report nowhere --out report.html",
         "explain store --id nothing",
+        "explain store/results",
         "suggest store --n 0",
         "label store nowhere.csv",
         "label store twice.csv",
@@ -386,6 +401,7 @@ CASES: dict[str, list[str]] = {
         "models nowhere",
         "models demo --against store --ask .",
         "models demo --question 'A cat?'",
+        "models demo --ask .",
         "export store --to classifier",
         "export store --to hf://owner",
         "export store --out x.npz --to npz --public",

@@ -16,6 +16,7 @@ from savs.datasets.media_kinds.medium import IMAGE_COLUMN
 from savs.foundation.files import PARTIAL, left_overs
 from savs.pipeline.classifying.bundle import guard
 from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
+from savs.pipeline.classifying.model_match import is_imported
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
 from savs.pipeline.evaluation.results import Result
@@ -262,6 +263,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return f"it computes {', '.join(STANDALONE)}, not {config.readout}"
     if not config.target.is_standalone:
         return f"it does not predict {config.target.noun}"
+    if is_imported(config):
+        return "it runs a model, and another program computed these features"
     task, *others = config.run_tasks
     if others:
         return f"it answers one question, and the classifier has {len(config.tasks)} subtasks"

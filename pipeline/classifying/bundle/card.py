@@ -199,11 +199,9 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
         return [_task(selection.target, task, counts) for task, counts in counted]
     tasks, counts = zip(*counted[:CLASSES_SHOWN], strict=True)
     header, rows = selection.target.learned_together(tasks, counts)
-    question = selection.run_tasks[0].question
-    prompt = "each training example had its own" if question is None else _text(question)
     more = len(counted) - len(rows)
     return [
-        f"## Labels\n\nPrompt: {prompt}\n\n"
+        f"## Labels\n\nPrompt: {_prompt(selection.run_tasks[0].question)}\n\n"
         + Table.of_cells(header, rows).markdown(_text)
         + (f"\nand {more:,} more.\n" if more else "")
     ]
@@ -211,7 +209,6 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
 
 def _task(target: Target, task: TaskSelection, counts: dict[str, int] | None) -> str:
     where = "" if task.subtask is None else f": {_text(task.subtask)}"
-    prompt = "each training example had its own" if task.question is None else _text(task.question)
     classes = task.classes[:CLASSES_SHOWN]
     rows = [[name, counts and counts[name]] for name in classes]
     more = len(task.classes) - len(classes)
@@ -219,11 +216,17 @@ def _task(target: Target, task: TaskSelection, counts: dict[str, int] | None) ->
     if not target.kinds_of_task:
         header, rows = ["of the training examples", ""], target.learned(task.decision)
     return (
-        f"## {target.heading}{where}\n\nPrompt: {prompt}\n\n"
+        f"## {target.heading}{where}\n\nPrompt: {_prompt(task.question)}\n\n"
         + Table.of_cells(header, rows).markdown(_text)
         + (f"\nand {more:,} more.\n" if more else "")
         + f"\nHeads, best first: {', '.join(map(head_name, task.heads))}.\n"
     )
+
+
+def _prompt(question: str | None) -> str:
+    if question is None:
+        return "each training example had its own"
+    return _text(question) if question else "none"
 
 
 def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:

@@ -82,7 +82,7 @@ def push(folder: str | Path, name: str, *, private: bool = True) -> Pushed:
     installed.
     """
     folder = Path(folder)
-    prefix = next(start for start in KINDS if name.startswith(start) or start == HUB)
+    prefix = next(start for start in KINDS if name.startswith(start))
     kind, what = KINDS[prefix]
     if kind == "dataset":
         paths = _store_files(folder)

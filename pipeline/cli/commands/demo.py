@@ -94,8 +94,6 @@ def show(done: Toured, options: Options) -> Shown:
     more = {name.replace("-", "_"): result.to_json() for name, result in done.others.items()}
     facts = done.evaluation.to_json() | more
     facts |= {"store": str(done.store.path), "report": str(done.page)}
-    if options["json"]:
-        return Shown(facts=facts)
     lines = draw_map(head_map(done.store, done.selection), done.selection.target)
     data = ["\nThe heads of the model:\n", *lines, *_story(done, Path(options["out"]))]
     return Shown(facts=facts, data=data)

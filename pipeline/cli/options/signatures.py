@@ -46,7 +46,7 @@ def parameters_of(function: str) -> dict[str, tuple[Parameter, options.Option]]:
             continue
         kind = Parameter.KEYWORD_ONLY
         value = Parameter.empty if default is None else _value(default)
-        text = with_flags(option.help or texts[one.arg].partition("\n\n")[0], flags)
+        text = with_flags(texts[one.arg].partition("\n\n")[0], flags)
         is_named = not option.is_positional or one.arg == "out"
         typed = to_typer(one.arg, option, text, is_argument=is_argument and not is_named)
         shown: Any = _shell_type(hint, option)

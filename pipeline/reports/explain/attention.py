@@ -175,7 +175,7 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
     from savs.pipeline.extraction.run_options import RunOptions
 
     named = {name: options.get(name) for name in ("model", "revision", "dtype")}
-    placing: Any = {k: v for k, v in options.items() if k not in named and v is not None}
+    placing: Any = {k: v for k, v in options.items() if k not in named}
     loading = model_options(config, **named, placing=placing)
     model = ModelRun(loading, RunOptions()).load()
     require_match(

@@ -59,6 +59,9 @@ def test_answers_are_those_of_classify(workspace, made, found) -> None:
         assert one.said.atypical == row["atypical"]
         share = 100 * row["probability"]
         assert f"{share:.1f} %" in page
+    least = answers_page(found, 0.001)
+    assert "too few for this risk: at least 999 are needed, so each set has all classes" in least
+    assert "too few" not in page
     unsure = sum(row["unsure"] for row in rows.values())
     assert 0 < unsure < len(rows), "the risk shows both kinds"
     assert page.count("<b>unsure</b>") == unsure
@@ -109,8 +112,10 @@ def test_what_decided_is_said_where_most_heads_say_another_class(found, votes, m
     assert bool(told) == bool(most)
     if most:
         assert "nearest to dog. The readout lda does not count heads" in told
-        page = answers_page(replace(found, answers=(one,)), RISK)
-        assert decided_by(one, found.selection.readout) in page
+        for likely in (None, np.array([0.6, 0.1, 0.2, 0.1])):
+            shown = replace(one, said=replace(one.said, probabilities=likely))
+            page = answers_page(replace(found, answers=(shown,)), RISK)
+            assert decided_by(one, found.selection.readout) in page
         assert "<details open" not in page
 
 
@@ -132,12 +137,18 @@ def test_the_predicted_labels_are_shown_among_the_four_likeliest(tmp_path, predi
         answers_page(found, 0)
 
 
-def test_the_model_is_loaded_once(workspace, made, found) -> None:
+def test_the_model_is_loaded_once(workspace, made, found, tmp_path) -> None:
     again = answer(workspace, made.images[:1], "exists", "Is there a red circle?")
     assert not again.loaded
     assert again.task.subtask == "exists"
     with pytest.raises(SavsError, match="had several questions; type one"):
         answer(workspace, made.images[:1], "exists", " ")
+    several = replace(workspace, folder=tmp_path / "several")
+    given = workspace.selection()
+    tasks = tuple(replace(task, media=2) for task in given.tasks)
+    savs.save_selection(replace(given, tasks=tasks), several.folder)
+    with pytest.raises(SavsError, match="reads 2 images at once, and the page drops one"):
+        answer(several, made.images[:1], "animal")
 
 
 def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
@@ -159,8 +170,17 @@ def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
         attention_page(got, 0, got.answers[1].votes[0].name)
 
 
-def test_attention_is_shown_for_one_head_and_tested(workspace, found) -> None:
+def test_attention_is_shown_for_one_head_and_tested(workspace, found, tmp_path) -> None:
     vote = found.answers[0].votes[0]
+    gone = replace(found, files=(tmp_path / "gone.png", *found.files[1:]))
+    with pytest.raises(SavsError, match="was removed meanwhile; drop it again"):
+        attention_page(gone, 0, vote.name)
+    unfitted = replace(found, answers=(replace(found.answers[0], evidence=None),))
+    with pytest.raises(SavsError, match="has no centroids to compare heads with"):
+        attention_page(unfitted, 0, vote.name)
+    for number in (-1, len(found.answers)):
+        with pytest.raises(SavsError, match="choose a file and a head"):
+            attention_page(found, number, vote.name)
     page = attention_page(found, 0, vote.name)
     assert page.count("of its attention on images") == 1
     assert f"<b>{vote.name}</b>" in page

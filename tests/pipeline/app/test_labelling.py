@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from number_stores import make_numbers
 from random_stores import draw_problem, write_problem
 from reported import ATTACK
 
@@ -224,6 +225,48 @@ def test_each_subtask_has_its_classes_and_all_have_those_of_all(tmp_path) -> Non
     assert labelling.classes("pets") == labelling.classes(None) == ["class 0", "class 1", "axolotl"]
 
 
+def test_each_subtask_is_labelled_by_itself(tmp_path) -> None:
+    problem = draw_problem(6, subtasks=("pets", "plants"), counts=(6, 6), tests=30)
+    for wrong in map(problem.train_subtasks.index, ("pets", "plants")):
+        problem.train_labels[wrong] = f"class {1 - int(problem.train_labels[wrong][-1])}"
+    store = write_problem(tmp_path / "s", replace(problem, test_labels=[None] * 30))
+    workspace = Workspace(store.path / "results" / "vote", store.path)
+    choose_again(workspace)
+    selection, labelling, browser = workspace.selection(), Labelling(workspace), Session("one")
+    for part in ("pets", "plants"):
+        ids = store.examples("test").filter(subtask=part)["id"].to_list()
+        waiting = labelling.next(browser, UNSURE, part)
+        assert waiting.id == savs.suggest(store, selection, 1, subtask=part).table["id"][0]
+        assert len(module.queue_of(workspace, UNSURE, part, 8).examples) == 8
+        alike = most_alike(store, selection, "test", ids, BATCH, subtask=part)
+        batch = labelling.next_batch(browser, part)
+        assert [one.id for one in batch] == alike["id"].to_list()
+        assert [one.prediction for one in batch] == alike["prediction"].to_list()
+        assert labelling.give_new(browser, [batch[0].id], f"new of {part}", part) == ""
+        assert labelling.left(browser, UNSURE, part) == (len(ids) - 1, len(ids))
+        assert labelling.classes(part) == ["class 0", "class 1", f"new of {part}"]
+        doubtful = module.queue_of(workspace, DOUBTFUL, part).examples
+        assert {one.subtask for one in doubtful} == {part}
+    alone = replace(selection, tasks=selection.tasks[:1])
+    savs.save_selection(alone, workspace.folder)
+    (known,) = (task.subtask for task in alone.tasks)
+    assert labelling.next(Session("two"), UNSURE, known).prediction
+    other = Labelling(Workspace(workspace.folder, workspace.path))
+    (lacking,) = {"pets", "plants"} - {known}
+    assert other.next(Session("three"), UNSURE, lacking).prediction is None
+
+
+def test_levels_are_numbers_and_ascend(tmp_path) -> None:
+    store, *_ = make_numbers(tmp_path / "s", "ordinal", unlabelled=2)
+    labelling = Labelling(Workspace(store.path / "results" / "ridge", store.path))
+    levels = ["1", "2", "3", "4", "5"]
+    assert labelling.classes(None) == levels
+    with pytest.raises(SavsError, match="'high' is no level: "):
+        labelling.add_class("high", None)
+    assert labelling.add_class("6", None) == "6"
+    assert labelling.classes(None) == [*levels, "6"]
+
+
 def test_pictures_are_of_the_split_of_each_image(labelling, workspace, monkeypatch) -> None:
     opened, browser = [], Session("one")
     found = module.open_images
@@ -255,7 +298,9 @@ def test_the_guess_is_a_marked_button_that_enter_takes_and_what_is_left_is_said(
 ) -> None:
     browser = Session("one")
     guess = labelling.next(browser, UNSURE, None).prediction
-    page = label_page(labelling, browser, UNSURE, None)
+    workspace.spelled = str.upper
+    page = label_page(labelling, browser, UNSURE, None, "pass another `out`")
+    assert "PASS ANOTHER `OUT`" in page
     (button,) = re.findall(r'<button type="button" data-key="\d Enter"(.*?)</button>', page)
     assert guess in button
     assert 'class="guess"' in button
@@ -479,6 +524,7 @@ def test_a_doubtful_image_under_several_prompts_is_shown_once(tmp_path) -> None:
     workspace = Workspace(store.path / "results" / "vote", store.path)
     choose_again(workspace)
     labelling, browser = Labelling(workspace), Session("one")
+    assert labelling.parts() == []  # a label is for all prompts
     waiting = labelling.next(browser, DOUBTFUL, None)
     assert (waiting.id, waiting.label, waiting.prediction) == ("e15", "no", "yes")
     assert labelling.give(browser, ["e15"], "yes") == ""

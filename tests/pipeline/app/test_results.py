@@ -4,15 +4,17 @@ import shutil
 from dataclasses import replace
 from html import unescape
 
+import numpy as np
 import polars as pl
 import pytest
 
-from savs import label, save_selection, select
+from savs import evaluate, label, save_evaluation, save_selection, select
 from savs.foundation.errors import SavsError
 from savs.pipeline.app.results import evaluate_now, results_page, why_page
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.selection.training_data import train_digest
+from stores import make_store
 
 
 def offered(page: str) -> list[str]:
@@ -28,6 +30,21 @@ def test_the_page_has_the_headline_and_offers_each_wrong_example(workspace) -> N
     assert sorted(offered(page)) == sorted(wrong)
     assert f"{100 * predictions['correct'].mean():.1f}" in page
     assert 'class="cell wrong"' in page
+
+
+@pytest.mark.parametrize(("last", "wrong"), [("a", 1), ("b", 0)])
+def test_notes_of_pictures_are_spelled_and_nothing_wrong_has_none(tmp_path, last, wrong) -> None:
+    features = np.tile(np.eye(2, dtype="f4"), (4, 1))[None]  # one head sees the class
+    rows = [{"media": f'["{n}.png"]'} for n in range(4)]
+    labels = ["a", "b", "a", last]
+    store = make_store(
+        *(tmp_path / "s", features, ["a", "b"] * 4, features[:, :4], labels), test_rows=rows
+    )
+    folder = store.path / "results" / "vote"
+    save_evaluation(evaluate(store, select(store, heads=1)), folder)
+    page = results_page(Workspace(folder, store.path, spelled=str.upper))
+    assert len(offered(page)) == wrong
+    assert page.count("EXAMPLE IS SHOWN WITHOUT AN IMAGE") == wrong
 
 
 def test_why_is_the_page_of_explain(workspace) -> None:

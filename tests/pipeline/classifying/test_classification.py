@@ -52,7 +52,7 @@ def test_every_readout_predicts_what_evaluate_predicts(made, tmp_path, readout) 
 
 
 @pytest.mark.thorough
-def test_an_image_is_put_to_every_subtask_by_its_own_question(made, tmp_path) -> None:
+def test_an_image_is_put_to_every_subtask_by_its_own_question(made, animals, tmp_path) -> None:
     selection = load_selection(made.classifier)
     exists, animal = selection.tasks
     assert animal.question == QUESTION
@@ -68,6 +68,8 @@ def test_an_image_is_put_to_every_subtask_by_its_own_question(made, tmp_path) ->
     assert_frame_equal(one, found[1:])
     with pytest.raises(RowError, match="no subtask 'plant'; its subtasks are exists, animal"):
         classify(saved, made.images[0], subtask="plant")
+    with pytest.raises(RowError, match="no subtask 'plant'; its subtasks are none"):
+        classify(animals, made.images[0], subtask="plant")
 
 
 @pytest.mark.thorough
@@ -86,8 +88,8 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     assert whole["id"].to_list() == [f"photos/deep/{n}.jpg" for n in range(4)]
     shutil.rmtree(folder / ".trash")  # a pattern may look into hidden folders
     assert any("Ignored 1 file in photos, no images" in line for line in said)
-    stdin = io.TextIOWrapper(io.BytesIO("\n".join([*whole["id"], ""]).encode()))
-    monkeypatch.setattr(sys, "stdin", stdin)
+    lines = "deep/0.jpg\n\ndeep/1.jpg\n \ndeep/2.jpg\ndeep/3.jpg\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     names = list(whole["id"])
     table = table_of(made, names, tmp_path / "rows.jsonl")
     pl.DataFrame({"id": names, "file": names}).write_csv(tmp_path / "rows.csv")
@@ -96,7 +98,7 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     given = {
         "pattern": classify(animals, "photos/*/*.jpg"),
         "twice": classify(animals, [*names, "photos"]),
-        "stdin": classify(animals, "-"),
+        "stdin": classify(animals, "-", media_root="photos"),
         "table": classify(animals, table),
         "columns": classify(animals, "rows.csv", columns={"image": "file"}),
         "packed": classify(animals, "rows.parquet"),
@@ -105,7 +107,11 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
         columns = ["prediction", "probability", "margin", "votes"]
         assert_frame_equal(done.predictions.select(columns), whole.select(columns)), name
     assert given["table"].predictions["id"].to_list() == [f"rows:{n}" for n in range(4)]
-    assert given["stdin"].predictions["id"].to_list() == names
+    assert given["stdin"].predictions["id"].to_list() == lines.split()
+    with pytest.raises(SourceError, match="- names no image; pass images"):
+        classify(animals, "-")  # all was read
+    around = classify(animals, [names[0], table, *names[:2]]).predictions  # the first is known
+    assert around["id"].to_list() == [names[0], *(f"rows:{n}" for n in range(4)), names[1]]
     assert whole.columns == [name for name in CLASSIFIED_SCHEMA if name != "subtask"]
 
 

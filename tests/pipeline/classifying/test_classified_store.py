@@ -9,8 +9,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from savs import classify, open_store
-from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.classification import require_shareable
 from savs.pipeline.classifying.classified_run import ClassifiedRun
 from savs.pipeline.classifying.classified_store import (
     RECORD,
@@ -351,16 +349,3 @@ def test_ranks_say_what_one_process_says(made, calibrated, tmp_path, monkeypatch
     assert "0 examples to do: the model is not loaded" in said
     with pytest.raises(OutputError, match=r"made otherwise \(risk differ\)"):
         classify(calibrated, made.images[:5], out=out, risk=0.2, subtask="animal")
-
-
-@pytest.mark.parametrize(
-    ("inputs", "out", "force", "message"),
-    [
-        (["a.jpg"], None, False, "pass `out` FILE"),
-        (["a.jpg"], Path("x.csv"), True, "would each replace x.csv; remove it before"),
-        (["-"], Path("x.csv"), False, "cannot share standard input"),
-    ],
-)
-def test_what_processes_cannot_share_is_refused(inputs, out, force, message) -> None:
-    with pytest.raises(ParameterError, match=message):
-        require_shareable(inputs, out, force=force)

@@ -31,12 +31,15 @@ from savs.datasets import MediaError
 from savs.datasets.media_kinds.decoders.images import decode_image
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying import image_heads
+from savs.pipeline.classifying.reading_images import contents_of
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ModelError, SelectionError
 from savs.pipeline.extraction import model_run
 from savs.pipeline.extraction.model.hook_points import decoder_layers
 from savs.pipeline.extraction.model.placement import AbsentLayer
 from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.selection.selection import only_subtask
+from savs.stores import ResultError
 
 pytestmark = pytest.mark.thorough
 
@@ -122,6 +125,38 @@ def test_a_model_is_loaded_once_a_process(fitted, shots, tmp_path, monkeypatch) 
     for cache in (tmp_path / "a", tmp_path / "b", False):
         clone(fitted).set_params(cache=cache).fit(images[:8], labels[:8]).predict(images[:9])
     assert loaded == ["demo"]
+
+
+def test_what_a_classifier_records_or_leaves_open_is_a_parameter_of_the_loaded(
+    animals, changed, tmp_path
+) -> None:
+    processor = load_selection(animals).source.processor
+    limits = {"min_pixels": 3000, "max_pixels": 9000}
+    loaded = load(changed(tmp_path / "limits", animals, processor={**processor, **limits}))
+    assert {name: getattr(loaded, name) for name in limits} == limits
+    selection = load_selection(animals)
+    open_task = replace(selection.only_task(), question=None)
+    saved = save_selection(replace(selection, tasks=(open_task,)), tmp_path / "open")
+    assert load(saved, question="Which is it?").question == "Which is it?"
+    assert len(contents_of(np.zeros((2, 4, 4, 3), np.uint8))) == 2
+
+
+def test_files_of_a_readout_and_a_scoring_are_read_again(made, animals, tmp_path) -> None:
+    for kind, folder in (("READOUT", "readouts"), ("SCORING", "heads.scoring")):
+        name = "vote" if kind == "READOUT" else "loo"
+        (tmp_path / f"{kind}.py").write_text(
+            "from dataclasses import replace\n"
+            f"from savs.pipeline.{folder} import {kind}S\n"
+            f"{kind} = replace({kind}S[{name!r}], name='mine')\n"
+        )
+    own = {kind.lower(): tmp_path / f"{kind}.py" for kind in ("READOUT", "SCORING")}
+    saved = save_selection(
+        only_subtask(select(made.store, heads=3, **own), "animal"), tmp_path / "mine"
+    )
+    with pytest.raises(ResultError, match="pass the file of the readout"):
+        load(saved)
+    loaded = load(saved, readout=own["readout"])
+    assert (loaded.readout.name, loaded.scoring.name) == ("mine", "mine")
 
 
 def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> None:
@@ -258,6 +293,8 @@ def test_what_cannot_be_is_named(fitted, shots, made, tmp_path) -> None:
         ({}, (images, labels[:-1]), ParameterError, "and .* labels"),
         ({}, (images[0], labels), ParameterError, "expected a list of images, got one"),
         ({}, ([], []), ParameterError, "there are no images"),
+        ({}, (images, None), ParameterError, "fit needs labels, one for each image"),
+        ({}, (np.zeros((4, 4, 3), np.uint8), labels), ParameterError, "a list of images, got one"),
         ({}, ([*images[:-1], bad], labels), MediaError, "image 19"),
         ({}, ([*images[:-1], 3], labels), MediaError, "image 19 is a int"),
         ({}, (images, ["a"] * len(images)), SelectionError, "one class only"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from savs import classify, load, load_selection, save_selection
-from savs.pipeline.classifying.model_match import model_options
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.model_match import decoding_of, decoding_rules, model_options
 from savs.pipeline.errors import SelectionError
 
 
@@ -83,6 +84,46 @@ def test_a_model_runs_at_its_own_revision(animals, given, expected) -> None:
     nothing = {"model": None, "revision": None, "dtype": None, "placing": {}}
     options = model_options(recorded, **nothing | given)
     assert (options.model, options.revision, options.dtype) == expected
+
+
+def test_a_revision_reaches_the_model_that_is_loaded(animals, made, monkeypatch) -> None:
+    given = {}
+
+    def stop(_, **options):
+        given.update(options)
+        raise SelectionError
+
+    monkeypatch.setattr("savs.pipeline.classifying.model_match.model_options", stop)
+    with pytest.raises(SelectionError):
+        classify(animals, made.images[0], model="owner/name", revision="v1")
+    assert (given["model"], given["revision"]) == ("owner/name", "v1")
+
+
+@pytest.mark.parametrize(
+    ("options", "inputs", "message"),
+    [
+        ({}, "a.jpg", "several processes share an output file; pass `out` FILE"),
+        ({"out": "o.csv", "force": True}, "a.jpg", "several processes would each replace o.csv"),
+        ({"out": "o.csv"}, "-", "several processes cannot share standard input"),
+    ],
+)
+def test_several_processes_need_a_file_in_common(
+    animals, monkeypatch, options, inputs, message
+) -> None:
+    for name, text in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(ParameterError, match=message):
+        classify(animals, inputs, **options)
+
+
+def test_media_are_decoded_as_they_were_recorded(animals) -> None:
+    config = load_selection(animals)
+    facts = {"video": "all", "jpeg_draft": 500}
+    processor = {**config.source.processor, **facts}
+    recorded = replace(config, source=replace(config.source, processor=processor))
+    with pytest.raises(SelectionError, match="records video as 'all', expected"):
+        decoding_of(recorded)
+    assert decoding_rules(facts).draft_pixels == 500
 
 
 def test_processor_and_template_are_compared_before_the_weights_are_loaded(

@@ -108,6 +108,8 @@ def test_what_cannot_be_is_named() -> None:
         ({"heads": 1.5}, SelectionError, "expected a whole number"),
         ({"heads": True}, SelectionError, "`heads` is True, expected a whole number"),
         ({"head_dim": 5}, ParameterError, "24 columns are not a multiple of"),
+        ({"head_dim": 0}, ParameterError, "`head_dim` is 0, which 24 columns"),
+        ({"head_dim": 4.0}, ParameterError, "`head_dim` is 4.0, which 24 columns"),
         ({"readout": "none"}, SelectionError, "no readout is called 'none'"),
         ({"readout": "clip"}, SelectionError, "compares images with the names of classes"),
         ({"scoring": "none"}, SelectionError, "no scoring is called 'none'"),

@@ -41,7 +41,7 @@ def side_by_side(values):
 
 def test_features_are_those_of_the_store(shots, store) -> None:
     images, _ = shots
-    found = savs.embed(images[:6], **GIVEN)
+    found = savs.embed(images[:6], heads="all", **GIVEN)
     stored = store.features("train")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, side_by_side(stored[:, :6]), atol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
-from savs import classify, load_selection, save_selection, select
+from savs import classify, export, load_selection, save_selection, select
 from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
@@ -108,12 +108,23 @@ def test_classifiers_of_a_readout_of_ones_own_are_read_by_its_file(made, tmp_pat
     assert found["subtask"].to_list() == [f"{name}/animal" for name in folders] * 2
     with pytest.raises(ResultError, match="pass the file of the readout"):
         classify(folders, made.images[:2])
+    alone = classify(folders["5 heads"], made.images[:2], readout=mine).predictions
+    assert alone["votes"].to_list() == found.filter(subtask="5 heads/animal")["votes"].to_list()
+    given = {"to": "classifier", "selection": folders["5 heads"]}
+    with pytest.raises(ResultError, match="pass the file of the readout"):
+        export(made.store, **given, out=tmp_path / "none")
+    done = export(made.store, **given, readout=mine, out=tmp_path / "bundle")
+    assert "config.json" in done.files
 
 
 def test_classifiers_of_other_models_cannot_share_a_pass(animals) -> None:
     ours = load_selection(animals)
     other = replace(ours, source=replace(ours.source, dtype="bfloat16"))
     with pytest.raises(SelectionError, match="dtype: 'float32' in 'a', 'bfloat16' in 'b'"):
+        combine({"a": ours, "b": other})
+    wider = tuple(replace(grid, head_dim=grid.head_dim + 1) for grid in ours.source.grid)
+    other = replace(ours, source=replace(ours.source, grid=wider))
+    with pytest.raises(SelectionError, match=r"width of head \(0, 0\): 16 in 'a', 17 in 'b'"):
         combine({"a": ours, "b": other})
 
 

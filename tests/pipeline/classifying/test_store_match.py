@@ -11,8 +11,10 @@ from doc_pages import ROOT, blocks, commands
 from input_folder import Inputs
 
 import savs as package
+from savs.pipeline.classifying.models import models
 from savs.pipeline.classifying.store_match import compare_with_store
 from savs.pipeline.errors import ModelError, SelectionError
+from savs.stores import ResultError
 
 pytestmark = pytest.mark.thorough
 
@@ -125,8 +127,12 @@ def test_a_classifier_that_predicts_otherwise_fails_where_most_heads_agree(folde
     values[:, 5, :2] = np.roll(values[:, 5, :2], 1, axis=0)
     name = imported(folder, "two-heads", values)
     own = package.select(folder / name, heads=[(5, 0), (5, 1)])
-    found = compared(folder, name, selection=own)
+    package.save_selection(own, folder / name / "results" / "own")
+    given = {"against": str(folder / name), "media_root": str(folder / "photos")}
+    found = models("demo", selection="own", **given)
     assert [check.passed for check in found.checks] == [True, False]
+    with pytest.raises(ResultError, match="absent"):
+        models("demo", selection="absent", **given)
     with pytest.raises(SelectionError, match="model"):
         compared(folder, name, selection=selection)  # of the other store
 

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 import savs
 from savs.foundation.errors import ParameterError
@@ -90,11 +92,37 @@ def test_outputs_are_written_once_and_replaced_by_force_alone(pets, tmp_path) ->
     savs.classify(pets / "pets", pets / "new", out=out, force=True)
 
 
+def test_a_page_of_a_store_shows_the_images_of_a_folder(pets, tmp_path) -> None:
+    Image.new("RGB", (28, 28), (40, 9, 9)).save(tmp_path / "a.png")
+    pl.DataFrame({"image": ["a.png"] * 30}).write_csv(tmp_path / "rows.csv")
+    given = (pets / "new.npy", tmp_path / "rows.csv")
+    import_features(*given, out=tmp_path / "new", model="served", media_root=tmp_path)
+    for root, count in ((tmp_path, 30), (None, 0)):
+        savs.classify(pets / "pets", tmp_path / "new", out=tmp_path / "p.html", media_root=root)
+        assert (tmp_path / "p.html").read_text(encoding="utf-8").count("<img") == count
+        (tmp_path / "p.html").unlink()
+
+
+def test_another_prompt_is_refused_or_noted(pets, tmp_path, capsys) -> None:
+    whole = savs.load_selection(pets / "pets/results/trained")
+    asked = replace(whole, tasks=(replace(whole.only_task(), question="Which?"),))
+    saved = savs.save_selection(asked, tmp_path / "asked")
+    pl.DataFrame({"question": ["Which one?"] + [""] * 29}).write_csv(tmp_path / "rows.csv")
+    import_features(pets / "new.npy", tmp_path / "rows.csv", out=tmp_path / "new", model="served")
+    with pytest.raises(SelectionError, match="Which one"):
+        savs.classify(saved, tmp_path / "new")
+    done = savs.classify(saved, tmp_path / "new", allow_other_prompt=True, verbose=True)
+    assert [f"note: {note}" for note in done.notes] == capsys.readouterr().out.splitlines()
+    assert "Which one" in done.notes[0]
+    assert done.notes[1:] == ("the prompt of 29 of 30 examples is unknown",)
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
         *(("question", "Which?"), ("model", "demo"), ("sort_into", "sorted")),
         *(("retry_skipped", True), ("engine", "vllm"), ("adapter", "lora")),
+        *(("revision", "v1"), ("dtype", "float16")),
     ],
 )
 def test_what_is_about_images_is_refused(pets, option, value) -> None:
@@ -196,4 +224,23 @@ def test_numbers_many_labels_and_subtasks_are_predicted_of_features(pets, tmp_pa
         savs.classify(tmp_path / "both", pets / "new")
     with pytest.raises(ParameterError, match="`subtask` is 'z', expected p, q"):
         savs.classify(tmp_path / "both", pets / "new", subtask="z")
-    assert savs.classify(tmp_path / "both", pets / "new", subtask="q").predictions.height == 30
+    of_task = {
+        name: savs.classify(tmp_path / "both", pets / "new", subtask=name).predictions
+        for name in "pq"
+    }
+    rows = [{"id": f"new:{n}", "subtask": "pq"[n % 2]} for n in range(30)]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = (pets / "new.npy", tmp_path / "asked.jsonl")
+    import_features(*given, out=tmp_path / "asked", model="served")
+    found = savs.classify(tmp_path / "both", tmp_path / "asked").predictions
+    for name, alone in of_task.items():
+        own = alone.join(found.filter(subtask=name), on="id", how="semi", maintain_order="left")
+        assert found.filter(subtask=name)["votes"].to_list() == own["votes"].to_list()
+    with pytest.raises(ParameterError, match="`subtask` is for examples without one; omit it"):
+        savs.classify(tmp_path / "both", tmp_path / "asked", subtask="p")
+    both = savs.load_selection(tmp_path / "both/results/vote")
+    alone = savs.save_selection(replace(both, tasks=both.tasks[1:]), tmp_path / "q")
+    only = savs.classify(alone, pets / "new").predictions
+    assert only["votes"].to_list() == of_task["q"]["votes"].to_list()
+    with pytest.raises(SelectionError, match="have the subtask 'p', and the classifier has q"):
+        savs.classify(alone, tmp_path / "asked")

@@ -12,6 +12,7 @@ from random_stores import draw_problem, write_problem
 from savs import label, train
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.training import ENOUGH, default_store, is_media_folder
+from savs.pipeline.cli.commands.train import show
 from savs.pipeline.errors import SelectionError
 
 
@@ -38,6 +39,10 @@ def test_without_any_estimate_the_accuracy_to_expect_is_an_error(tmp_path) -> No
     lonely = trained_on(tmp_path / "s", 1, 2)
     assert lonely.left_out is None
     assert lonely.expected is lonely.tested
+    assert f"\n  accuracy {lonely.tested.metrics[0].value:.3f}" in repr(lonely)
+    shown = show(lonely, {"json": False, "max_skip": 0})
+    assert shown.facts["expected"] == lonely.tested.to_json()
+    assert len(shown.data) == 1
     assert lonely.notes
     unknown = replace(lonely, tested=None)
     assert "accuracy" not in repr(unknown)
@@ -131,13 +136,14 @@ def test_a_folder_with_a_table_is_no_folder_of_classes_but_that_of_a_store_is(tm
     assert not is_media_folder(pl.DataFrame())
 
 
-def test_notes_of_a_folder_name_its_conflicts(tmp_path) -> None:
+def test_notes_of_a_folder_name_its_conflicts(tmp_path, capsys) -> None:
     for number, name in enumerate(["a/1", "a/2", "a/3", "b/1", "b/2", "b/3"]):
         path = tmp_path / f"photos/{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (28, 28), (40 * number, 9, 9)).save(path)
     shutil.copy(tmp_path / "photos/a/1.png", tmp_path / "photos/b/4.png")
     given = {"model": "demo", "question": "Which is it?", "readout": "vote", "workers": 0}
-    done = train(tmp_path / "photos", out=tmp_path / "s", **given)
+    done = train(tmp_path / "photos", out=tmp_path / "s", verbose=True, **given)
+    assert "have the same bytes" in capsys.readouterr().out
     conflict = "a/1.png and b/4.png have the same bytes and different classes"
     assert [note for note in done.notes if note.startswith(conflict)]

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shutil
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,13 @@ from savs.pipeline.classifying.classified import Classification
 from savs.pipeline.classifying.sorted_files import SortedFiles
 from savs.pipeline.cli import output
 from savs.pipeline.cli.commands import classify
-from savs.pipeline.cli.output import print_json, progress, say, skipped_examples
+from savs.pipeline.cli.output import (
+    print_json,
+    progress,
+    say,
+    skipped_examples,
+    skipped_messages,
+)
 from savs.pipeline.evaluation.overview import show
 from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, draw_map, head_map
@@ -122,6 +127,9 @@ def test_an_image_that_two_prompts_lack_is_one_skip(tmp_path):
     (*shown, refusal), code = skipped_examples(asked, skipped, 0)
     assert (shown, code) == (lines, 4)
     assert refusal.startswith("1 example was skipped, 0 allowed; fix the files")
+    many = [str(number) for number in range(output.SHOWN + 2)]
+    assert skipped_messages(many, "see there", 9, 9)[0][-1] == "... and 2 more; see there"
+    assert len(skipped_messages(many[2:], "see there", 9, 9)[0]) == output.SHOWN
 
 
 @pytest.fixture
@@ -200,15 +208,6 @@ def test_select_names_the_command_that_evaluates_its_result(savs, tmp_path, test
     ]:
         done = savs("select", store, "--no-estimate", *options)
         assert done.stderr.splitlines()[-1].endswith(f"; next: savs evaluate {store}{named}{folds}")
-
-
-def test_merge_prints_the_folder_of_the_new_store(savs, tmp_path):
-    first = write_problem(tmp_path / "first", draw_problem(3)).path
-    shutil.copytree(first, tmp_path / "second")
-    done = savs("merge", first, tmp_path / "second", "--out", tmp_path / "both")
-    assert done.stdout == f"{tmp_path / 'both'}\n"
-    assert "12 heads, " in done.stderr
-    assert savs("merge", first, "--out", tmp_path / "one").returncode == 2
 
 
 def classified(**facts) -> Classification:

@@ -8,7 +8,7 @@ import pytest
 
 from savs import evaluate, label, save_evaluation, select, suggest
 from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
@@ -157,6 +157,12 @@ def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
         suggest("next.csv", subtask="x")
     with pytest.raises(ParameterError, match="`n` is 0, expected at least 1"):
         suggest("s", n=0)
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(OutputError, match=r"d\.csv is a folder; pass the name of a file"):
+        suggest("s", out="d.csv")
+    of_lda = suggest("s", readout="lda").table
+    assert of_lda.equals(suggest("s", select("s", readout="lda")).table)
+    assert not of_lda.equals(suggest("s").table)
 
 
 def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):

@@ -59,6 +59,14 @@ PLACES = {
         SRUN | {"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "SLURM_NODEID": "1"},
         Rank(5, 7, 1, 4, "SLURM"),
     ),
+    "srun on nodes of which some are equal": (
+        SRUN | {"SLURM_STEP_TASKS_PER_NODE": "4(x2),3", "SLURM_NODEID": "2"},
+        Rank(5, 7, 1, 3, "SLURM"),
+    ),
+    "srun without the tasks of this node": (
+        SRUN | {"SLURM_STEP_TASKS_PER_NODE": "x,4(y)"},
+        Rank(5, 7, 1, 2, "SLURM"),
+    ),
     "a job script without srun": (BATCH, ALONE),
     "an array": (BATCH | ARRAY, Rank(2, 4, 0, 1, "SLURM")),
     "an array of srun": (SRUN | ARRAY, Rank(2 * 7 + 5, 4 * 7, 1, 3, "SLURM")),

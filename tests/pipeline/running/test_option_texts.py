@@ -173,6 +173,14 @@ def test_an_engine_has_numbers() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "text", ["local,workers=1,workers=2", "ray,gpus=.5x", "ray,gpus=\u0661", "ray,gpus=1.2.3"]
+)
+def test_a_number_of_an_engine_is_given_once(text) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_engine(text)
+
+
 def test_what_is_learned() -> None:
     assert parse_target("labels") == {"target": None}
     assert parse_target("pseudo-labels:0") == {"target": None, "pseudo_labels": 0}

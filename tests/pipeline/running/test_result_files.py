@@ -15,6 +15,7 @@ from savs.pipeline.running.result_files import (
     copy_result,
     read_json,
     read_table,
+    require_no_own_file,
     require_writable,
     withdraw,
     write_json,
@@ -29,6 +30,20 @@ def test_a_missing_file_is_named(tmp_path) -> None:
     for call in (read_json, lambda path, _: copy_result(path, tmp_path / "d")):
         with pytest.raises(ResultError, match=r"c does not exist; run `savs select`"):
             call(tmp_path / "c", SELECT)
+
+
+def test_a_file_of_a_result_or_a_store_is_refused_and_one_of_its_name_is_not(tmp_path) -> None:
+    paths = [tmp_path / name for name in ("predictions.parquet", "train-00000.h5")]
+    for path, mark in zip(paths, ("config.json", "store.json"), strict=True):
+        path.touch()
+        require_no_own_file(path)  # it belongs to nothing of ours
+        path.unlink()
+        (tmp_path / mark).touch()
+        require_no_own_file(path)  # there is none
+        path.touch()
+        with pytest.raises(StoreWriteError, match="a part of a store or of a result"):
+            require_no_own_file(path)
+        (tmp_path / mark).unlink()
 
 
 @pytest.mark.parametrize("others", [[], [METRICS, "theirs.txt"]], ids=["alone", "shared"])

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from reported import Page
 
 from savs import evaluate, explain, extract, save_evaluation, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import ReportError, SelectionError
+from savs.pipeline.errors import ModelError, ReportError, SelectionError
 from savs.pipeline.reports.explain.attention import (
     COLOURS,
     DRAWS,
@@ -19,6 +20,7 @@ from savs.pipeline.reports.explain.attention import (
     _hidden,
     require_heads,
 )
+from savs.stores import open_store
 from savs.stores.format.layout import neuron
 
 pytestmark = pytest.mark.thorough
@@ -99,6 +101,12 @@ def test_an_image_that_is_gone_has_no_map_and_says_so(vote, tmp_path):
     found = explain(vote, n=1, media_root=tmp_path, attention_maps=True)
     assert found.examples[0].views == ()
     assert "is not in the media root" in found.examples[0].unseen
+    store = open_store(vote.parents[1])
+    ((name,),) = store.examples("test").filter(id=found.examples[0].id)["media"].to_list()
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (56, 56), "white").save(tmp_path / name)  # another one has its name
+    found = explain(vote, n=1, media_root=tmp_path, attention_maps=True)
+    assert "another feature than the store has" in found.examples[0].unseen
 
 
 def test_other_models_and_missing_images_are_refused(vote, scenes, tiny_model):
@@ -109,6 +117,8 @@ def test_other_models_and_missing_images_are_refused(vote, scenes, tiny_model):
             attention_maps=True,
             model=str(tiny_model("qwen2_vl")),
         )
+    with pytest.raises(ModelError, match="but found nowhere"):
+        explain(vote, media_root=scenes.root, attention_maps=True, device="nowhere")
     with pytest.raises(ParameterError, match="`attention_maps` needs the images"):
         explain(vote, attention_maps=True)
     with pytest.raises(ParameterError, match="device is about attention maps"):

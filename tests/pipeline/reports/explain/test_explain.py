@@ -82,6 +82,7 @@ def test_errors_are_the_wrong_ones_and_others_fill_up(vote):
     wrong = predictions.filter(~pl.col("correct"))
     found = explain(vote, errors=True, n=1000)
     assert {one.id for one in found.examples} == set(wrong["id"])
+    assert f" {wrong.height} wrong, vote)" in repr(found)
     assert len(explain(vote, n=7).examples) == 7
 
 

@@ -189,6 +189,10 @@ def test_what_cannot_be_shown_is_refused(files, inputs):
         preview("general", **files | {"train": inputs.root / "absent.jsonl"})
     with pytest.raises(MediaError, match="none of the 5 media exists"):
         preview("general", media_root=inputs.root / "nowhere", **files)
+    with pytest.raises(ParameterError, match="`examples` is 0, expected at least 1"):
+        preview("general", examples=0, **files)
+    with pytest.raises(ParameterError, match="`max_pixels` is about a model; give `model`, too"):
+        preview("general", max_pixels=3000, **files)
     assert not files["out"].exists()
     (inputs.root / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):

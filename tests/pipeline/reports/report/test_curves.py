@@ -79,7 +79,7 @@ def test_more_readouts_than_a_chart_has_colours_are_each_compared_with_the_first
 
 
 def test_depths_are_in_order_whichever_line_of_the_summary_comes_first(tmp_path):
-    store = write_problem(tmp_path / "s", draw_problem(5, counts=(4, 4), tests=20))
+    store = write_problem(tmp_path / "s", draw_problem(5, counts=(4, 5), tests=20))
     found = sweep(store, heads=[1], shots=["all"], draws=2, max_layers="each", out=tmp_path / "w")
     assert found.summary["max_layer"].n_unique() > 1
     summary = tmp_path / "w/summary.parquet"
@@ -91,3 +91,6 @@ def test_depths_are_in_order_whichever_line_of_the_summary_comes_first(tmp_path)
     (series,) = chart.series
     said = [int(p.title.partition("layers up to ")[2].split(" ")[0]) for p in series.points]
     assert said == layers
+    assert series.name == "vote, all shots"
+    found.summary.filter(max_layer=0).write_parquet(summary)
+    assert sweep_parts([tmp_path / "w"])[1][0].charts == ()  # one depth is no curve
