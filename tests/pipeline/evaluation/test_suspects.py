@@ -92,3 +92,19 @@ def test_doubtful_labels_are_named_and_strictly_refused(savs, tmp_path):
     with pytest.raises(SavsError, match=re.escape(named)):
         select(tmp_path / "s", heads=1, strict=True, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+    with pytest.raises(SavsError, match=re.escape(named)):
+        select(tmp_path / "s", heads=1, strict=True)
+
+
+def test_suspects_need_no_folder_but_labels_of_a_store_and_enough_of_them(store, tmp_path):
+    found = select(store, heads=5, suspects=True)
+    assert (found.suspects["id"].to_list(), found.folder) == (["train:3", "train:8"], None)
+    with pytest.raises(SavsError, match="`suspects` is for the labels of examples; omit `pseudo_l"):
+        select(store, suspects=True, pseudo_labels=0.5)
+    with pytest.raises(SavsError, match="`strict` is for the labels of examples; omit `pseudo_l"):
+        select(store, strict=True, pseudo_labels=0.5)
+    values = np.ones((1, 3, 2), np.float32)
+    few = make_store(tmp_path / "s", values, list("aab"), values, list("aab"))
+    assert select(few, out=tmp_path / "chosen").estimates is None
+    with pytest.raises(SavsError, match="two independent examples"):
+        select(few, suspects=True)

@@ -233,8 +233,11 @@ def test_what_has_no_meaning_is_refused_in_a_line(tmp_path) -> None:
         ids=list(store.ids("train")),
         target=target_named("one"),
     )
-    with pytest.raises(ParameterError, match="have no answers of a model; omit `target`"):
-        savs.select(arrays, target=OWN)
+    for name, value in (("target", OWN), ("pseudo_labels", 0.5)):
+        with pytest.raises(ParameterError, match=f"have no answers of a model; omit `{name}`"):
+            savs.select(arrays, **{name: value})
+    with pytest.raises(ParameterError, match="features in memory have no results; omit `out`, `s"):
+        savs.select(arrays, strict=True)
     with pytest.raises(ResultError, match="has no output 'answers'; extract again with"):
         savs.evaluate(plain, savs.select(store, target=OWN))
     done = CliRunner().invoke(app, ["select", str(store.path), "--target", "own"])

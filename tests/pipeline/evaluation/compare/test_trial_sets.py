@@ -95,7 +95,9 @@ def test_a_store_or_no_folder_in_place_of_a_result_is_told_what_to_pass(tmp_path
     with pytest.raises(ComparisonError, match=r"is a store; .* none yet, run savs evaluate"):
         read_result(tmp_path)
     save_result(tmp_path / "results" / "vote", RIGHT)
-    with pytest.raises(ComparisonError, match=r"is a store; pass .*/results/vote$"):
+    (tmp_path / "results" / "lda").mkdir()
+    (tmp_path / "results" / "lda" / "config.json").touch()  # it was not evaluated
+    with pytest.raises(ComparisonError, match=r"result folders in it: \S*/results/vote$"):
         read_result(tmp_path)
 
 
