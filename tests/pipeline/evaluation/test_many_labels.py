@@ -535,6 +535,11 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
     assert found.predictions.drop("prediction_set").equals(plain.predictions.drop("prediction_set"))
     assert plain.predictions["prediction_set"].null_count() == len(plain.predictions)
     names = [task.subtask for task in selection.tasks]
+    (run,) = selection.runs()
+    said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
+    assert [set(one.inside(0.2)) for one in said] == [
+        set(kept) for kept in found.predictions["prediction_set"]
+    ]
     missed, true, sizes = 0, 0, []
     for row in found.predictions.iter_rows(named=True):
         expected = [

@@ -99,6 +99,14 @@ def test_predictions_intervals_and_scores_are_those_of_scikit_learn(stores, kind
         assert (table["correct"].to_numpy() == (said == truth)).all()
     assert table["low"].to_numpy() == pytest.approx(low, abs=1e-3)
     assert table["high"].to_numpy() == pytest.approx(high, abs=1e-3)
+    (run,) = selection.runs()
+    said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
+    assert [one.prediction for one in said] == table["prediction"].to_list()
+    ends = np.array([one.interval for one in said], float)
+    assert ends == pytest.approx(table.select("low", "high").to_numpy(), abs=0.01)
+    (run,) = savs.select(store, heads=3).runs()  # not calibrated: no interval is known
+    said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
+    assert {one.interval for one in said} == {None}
 
 
 def head_error(features, head, numbers, clusters):

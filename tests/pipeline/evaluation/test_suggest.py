@@ -99,7 +99,9 @@ def test_each_subtask_has_its_own(tmp_path):
     found = suggest(store, selection, 2)
     assert found.table["subtask"].to_list() == ["x", "x", "y", "y"]
     assert found.table["images"][0].to_list()[1] == "z.png"
-    assert suggest(store, selection, 2, subtask="y").table["subtask"].to_list() == ["y", "y"]
+    for method in (selection, None):
+        only = suggest(store, method, 2, subtask="y").table
+        assert only["subtask"].to_list() == ["y", "y"]
     names = [f"test:{i}" for i in range(1, 12, 2)]
     alike = most_alike(store, selection, "test", names, 3, subtask="y")
     assert alike.height == 3
@@ -128,6 +130,9 @@ def test_a_file_of_predictions_gives_the_smallest_margins(tmp_path):
     for name, write in (("p.parquet", lists.write_parquet), ("p.jsonl", lists.write_ndjson)):
         write(tmp_path / name)
         assert suggest_from_predictions(tmp_path / name, 1).table["image"].to_list() == ["b"]
+    rows.drop("media").write_csv(tmp_path / "features.csv")  # of features there are no media
+    named = suggest_from_predictions(tmp_path / "features.csv", 1).table
+    assert named.to_dicts() == [{"id": "2", "label": "", "prediction": "y", "margin": 1.0}]
     rows.drop("margin").write_csv(tmp_path / "bad.csv")
     with pytest.raises(ResultError, match="it has no column 'margin'"):
         suggest_from_predictions(tmp_path / "bad.csv", 2)

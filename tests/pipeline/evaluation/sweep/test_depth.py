@@ -50,6 +50,8 @@ def test_heads_are_chosen_again_as_they_were(store, options):
     before = select(store, **{"heads": 3, **options})
     assert before.to_json() != select(store, heads=3).to_json()
     assert choose_heads_like(store, before).to_json() == before.to_json()
+    named = select(store, heads=[(2, 1)])
+    assert choose_heads_like(store, named).heads == named.heads
 
 
 def test_draws_are_the_same_at_every_depth(store):
