@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 import savs
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.cli.app import app
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suggest import CANDIDATES
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.heads.folds import number_folds
-from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
+from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS, RIDGE
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.targets.numbers import NumberRule, fit_reach
 from savs.pipeline.targets.tasks import Measuring
@@ -107,6 +107,16 @@ def test_predictions_intervals_and_scores_are_those_of_scikit_learn(stores, kind
     (run,) = savs.select(store, heads=3).runs()  # not calibrated: no interval is known
     said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
     assert {one.interval for one in said} == {None}
+
+
+def test_a_users_readout_of_numbers_is_fitted_and_checked(stores):
+    store, *_ = stores["regression"]
+    own = replace(RIDGE, name="own", fit_numbers=lambda *given: RIDGE.fit_numbers(*given))
+    expected = savs.evaluate(store, savs.select(store, heads=3)).predictions
+    found = savs.evaluate(store, savs.select(store, heads=3, readout=own)).predictions
+    assert found["value"].equals(expected["value"])
+    with pytest.raises(OwnCodeError, match="of the readout 'own' raises ZeroDivisionError"):
+        savs.select(store, readout=replace(own, fit_numbers=lambda *given: 1 / 0))
 
 
 def head_error(features, head, numbers, clusters):

@@ -49,6 +49,22 @@ def test_named_heads_give_the_same_as_chosen_ones_without_any_example(stores, tm
             np.testing.assert_allclose([one[name] for one in row], row[0][name], atol=1e-6)
 
 
+def test_each_subtask_has_the_texts_of_its_own_classes(tmp_path) -> None:
+    east, north = [1, 0], [0, 1]
+    texts, images = np.float32([[[east, north, north, east]], [[east, north, east, north]]])
+    store = make_text_store(
+        tmp_path / "s",
+        {"train": images[:, :0], "test": images, "classes": texts},
+        {"train": [], "test": list("abba"), "classes": list("abab")},
+        ["file"] * 4,
+        scale=None,
+        subtasks={"test": list("xxyy"), "classes": list("xxyy")},
+    )
+    found = evaluate(store, select(store, readout="hec-t", heads=[(0, 0)]))
+    assert found.predictions["prediction"].to_list() == list("abba")
+    assert found.cost["forwards"] == 4 + 4
+
+
 def test_without_examples_heads_must_be_given(stores) -> None:
     _, bare = stores
     with pytest.raises(SelectionError, match="no training examples to choose heads by"):

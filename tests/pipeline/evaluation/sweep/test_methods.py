@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from text_stores import TEST, TRAIN, accuracy, draw_text_store, noisy, other, store_with_answers
 
-from savs import evaluate, import_features, sweep
+from savs import evaluate, import_features, select, sweep
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
 from savs.foundation.errors import ParameterError
@@ -270,6 +270,8 @@ def test_metrics_are_those_of_the_first_stores_benchmark(first, tmp_path):
     table.write_csv(tmp_path / "l.csv")
     np.save(tmp_path / "x.npy", np.concatenate([first.features(s)[0] for s in ("train", "test")]))
     made = import_features(tmp_path / "x.npy", tmp_path / "l.csv", out=tmp_path / "s").store
+    with pytest.raises(SelectionError, match=r"import rows of the split 'classes'$"):
+        select(made, readout="hec-t")
     stores = {"own": named, "made": made}
     found = sweep(stores, heads=[1], shots=["all"], benchmark=mine).summary
     assert found.select("store", "metric").rows() == [("own", "accuracy"), ("made", "accuracy")]
