@@ -9,11 +9,9 @@ import pytest
 from number_stores import GRID, TEST, TRAIN, make_numbers, options
 from sklearn.linear_model import Ridge
 from sklearn.metrics import cohen_kappa_score
-from typer.testing import CliRunner
 
 import savs
 from savs.foundation.errors import ParameterError, SavsError
-from savs.pipeline.cli.app import app
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.results import Result
@@ -304,30 +302,6 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
     mixed = replace(savs.select(one, heads=1), source=selection.source)
     with pytest.raises(SelectionError, match="labels: one label in the selection, a number in"):
         savs.evaluate(store, mixed)
-
-
-@pytest.mark.thorough
-def test_the_commands_print_numbers_in_their_own_unit(stores):
-    store, _, _ = stores["ordinal"]
-    runner = CliRunner()
-    done = runner.invoke(app, ["select", str(store.path)])
-    assert done.exit_code == 0, done.output
-    assert "cross-validated MAE" in done.output
-    scores = savs.load_selection(store.path / "results" / "ridge").tasks[0].scores
-    least, most = (f"{100 * score / TRAIN:.1f}" for score in (scores[-1], scores[0]))
-    assert f"{least} to {most} of the variance" in done.output
-    done = runner.invoke(app, ["suggest", str(store.path), "--n", "3"])
-    assert done.exit_code == 0, done.output
-    done = runner.invoke(app, ["evaluate", str(store.path), "--per-class"])
-    assert done.exit_code == 0, done.output
-    assert "quadratic kappa" in done.output
-    assert "metric (%)" not in done.output
-    assert runner.invoke(app, ["evaluate", str(store.path), "--folds", "5"]).exit_code == 0
-    trained = savs.train(store)
-    assert trained.selection.readout == "ridge"
-    assert trained.tested is not None
-    assert trained.left_out is not None
-    assert trained.tested.metrics[0].name == "MAE"
 
 
 @pytest.mark.thorough

@@ -100,7 +100,7 @@ def test_each_subtask_has_its_own(tmp_path):
     assert found.table["subtask"].to_list() == ["x", "x", "y", "y"]
     assert found.table["images"][0].to_list()[1] == "z.png"
     for method in (selection, None):
-        only = suggest(store, method, 2, subtask="y").table
+        only = suggest_from_store(store, method, 2, subtask="y").table
         assert only["subtask"].to_list() == ["y", "y"]
     names = [f"test:{i}" for i in range(1, 12, 2)]
     alike = most_alike(store, selection, "test", names, 3, subtask="y")
@@ -138,30 +138,13 @@ def test_a_file_of_predictions_gives_the_smallest_margins(tmp_path):
         suggest_from_predictions(tmp_path / "bad.csv", 2)
     with pytest.raises(ResultError, match="does not exist"):
         suggest_from_predictions(tmp_path / "no.csv", 2)
+    with pytest.raises(ParameterError, match=r"`subtask` is for a store; .*p\.csv is a file"):
+        suggest(tmp_path / "p.csv", subtask="x")
+    with pytest.raises(ParameterError, match="`n` is 0, expected at least 1"):
+        suggest(tmp_path / "p.csv", n=0)
     store = store_of(tmp_path / "s", [SURE, MIDDLE], labels=["b", "b"])
     _, file = save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "out")
     assert set(suggest_from_predictions(file, 5).table["id"]) == {"test:0", "test:1"}
-
-
-def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
-    store_of(tmp_path / "s", [SURE, MIDDLE, -SURE])
-    done = savs("suggest", "s", "--n", 2, "--heads", 2)
-    assert done.returncode == 2
-    savs("select", "s", "--heads", 2)
-    done = savs("suggest", "s", "--n", 2)
-    assert done.stdout.splitlines()[0] == "id,image,question,label,prediction,margin"
-    assert len(done.stdout.splitlines()) == 3
-    assert savs("suggest", "s", "--out", "next.txt").returncode == 2
-    assert savs("suggest", "s", "--out", "next.jsonl").returncode == 0
-    assert len((tmp_path / "next.jsonl").read_text().splitlines()) == 3
-    assert savs("suggest", "s", "--out", "next.jsonl").returncode == 1
-    assert suggest("s", out="next.jsonl", force=True).table.height
-    printed = json.loads(savs("suggest", "s", "--json", "--n", 1).stdout)
-    assert len(printed["suggestions"]) == 1
-    with pytest.raises(ParameterError, match=r"`subtask` is for a store; next\.csv is a file"):
-        suggest("next.csv", subtask="x")
-    with pytest.raises(ParameterError, match="`n` is 0, expected at least 1"):
-        suggest("s", n=0)
 
 
 def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):

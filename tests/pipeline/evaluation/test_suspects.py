@@ -9,7 +9,6 @@ import pytest
 
 from savs import SavsError, evaluate, select
 from savs.pipeline.evaluation.suspects import STRONG, suspects
-from savs.pipeline.selection.selection_config import selection_run
 from savs.pipeline.targets.target import strengths
 from stores import make_store
 
@@ -65,20 +64,6 @@ def test_strength_is_the_share_of_margins_that_are_not_larger():
     right = np.float32([1, 2, 2, 5])
     assert strengths(np.float32([0, 1, 2, 3, 9]), right).tolist() == [0, 0.25, 0.75, 0.75, 1]
     assert strengths(np.float32([3]), np.float32([])).tolist() == [0]
-
-
-def test_the_command_lists_them_and_writes_a_file(savs, store, tmp_path):
-    done = savs("select", store.path, "--heads", 5, "--suspects", "--out", tmp_path / "chosen")
-    assert done.returncode == 0, done.stderr
-    assert (
-        "2 training examples are predicted by a classifier of others to be of another"
-        in done.stderr
-    )
-    table = pl.read_csv(tmp_path / "chosen" / "suspects.csv")
-    assert set(table["media"]) == {"3.png", "8.png"}
-    assert set(table["run"]) == {selection_run(tmp_path / "chosen")}
-    savs("select", store.path, "--heads", 5, "--out", tmp_path / "chosen")
-    assert not (tmp_path / "chosen" / "suspects.csv").exists()
 
 
 def test_doubtful_labels_are_named_and_strictly_refused(savs, tmp_path):

@@ -8,7 +8,6 @@ from number_stores import make_numbers
 from text_stores import TEST, TRAIN, draw_text_store, noisy, store_with_answers
 
 from savs import compare, evaluate, label, select
-from savs.pipeline.cli.commands.compare import COMMAND
 from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
 from savs.pipeline.evaluation.compare.store_methods import measured_methods, which_to_take
@@ -206,11 +205,3 @@ def test_faults_are_found_before_anything_is_measured(store, tmp_path):
     with pytest.raises(SelectionError, match="has no training examples"):
         compare([empty.path])
     assert not (empty.path / "results").exists()
-
-
-def test_the_command_says_what_to_take_and_how_to_see_another_model(store):
-    options = {"form": "table", "out": None, "results": [store.path]}
-    shown = COMMAND.show(compare([store.path]), options)
-    assert shown.messages[0].startswith("take ")
-    assert f"savs compare {store.path} OTHER" in shown.messages[1]
-    assert not COMMAND.show(compare([store.path]), options | {"form": "csv"}).messages

@@ -1,7 +1,5 @@
 """Accuracy against depth is that of selections from the first layers."""
 
-import json
-
 import pytest
 from random_stores import draw_problem, write_problem
 
@@ -98,11 +96,3 @@ def test_layers_that_cannot_be(store):
     for message, options in wrong.items():
         with pytest.raises(SelectionError, match=message):
             select(store, **options)
-
-
-def test_depth_is_printed_by_the_first_metric(store, savs, tmp_path):
-    depth = ("sweep", store.path, "--max-layer", "each", "--heads", "2", "--out", tmp_path / "d")
-    done = savs(*depth, "--json")
-    assert done.returncode == 0, done.stderr
-    assert [row["metric"] for row in json.loads(done.stdout)["summary"]] == ["accuracy"] * 3
-    assert not list((tmp_path / "d").glob("*.svg"))  # depths are no curve of shots

@@ -161,20 +161,6 @@ def test_the_command_prints_and_writes_the_table(savs, store):
     assert "24 training examples" in shown.stderr
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--shots", "4"], "--shots is about draws and test examples"),
-        (["--draws", "10"], "--draws is about draws"),
-        (["other"], "--prompts compares within one store, 2 given"),
-    ],
-)
-def test_options_of_the_other_sweep_are_refused(savs, store, more, message):
-    done = savs("sweep", store.path, "--prompts", *more)
-    assert done.returncode == 2
-    assert message in " ".join(done.stderr.replace("│", " ").split())
-
-
 def test_no_table_of_probabilities_is_of_several_prompts(store):
     selection = calibrate(store, select(store, heads=2)).selection
     found = evaluate(store, selection, risk=0.2)

@@ -348,10 +348,3 @@ def test_all_readouts_get_the_same_draws(store):
     found = sweep(store, readouts=["posterior", "vote"], **options).values
     alone = sweep(store, readouts=["vote"], **options).values
     assert found.filter(readout="vote").equals(alone)
-
-
-def test_a_store_that_is_given_twice_is_refused(savs, store, tmp_path):
-    done = savs("sweep", store.path, store.path, "--draws", 1, "--out", tmp_path / "both")
-    assert done.returncode == 2
-    assert "a store is given twice" in " ".join(done.stderr.replace("│", " ").split())
-    assert not (tmp_path / "both").exists()
