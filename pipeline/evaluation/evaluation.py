@@ -34,8 +34,8 @@ from savs.pipeline.selection.compatibility import (
     require_fit,
     require_same_prompt,
 )
-from savs.pipeline.selection.left_out import calibrate, leave_out
-from savs.pipeline.selection.selection import Selection, choose_heads
+from savs.pipeline.selection.left_out import leave_out
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.tasks import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
@@ -49,7 +49,7 @@ BLOCK = 2**23
 
 def evaluate_method(
     store: AnyStore,
-    method: Selection | str | None = None,
+    method: Selection | str,
     *,
     on: Literal["test", "folds"] = "test",
     folds: int | Literal["loo"] = FOLDS,
@@ -58,7 +58,7 @@ def evaluate_method(
     allow_other_prompt: bool = False,
     risk: float | None = None,
 ) -> Evaluation:
-    """Classify examples by a method, a new selection by default, and measure how well.
+    """Classify examples by a method, and measure how well; folds need a selection.
 
     Parameters and errors are those of `savs.evaluate`, which also finds and saves results.
     """
@@ -70,10 +70,10 @@ def evaluate_method(
         target.require("the model's own answer", store.path)
     if risk is not None:
         target.require("a risk", store.path)
-    if on == "folds" and not isinstance(method, str):
-        selection = choose_heads(store) if method is None else method
-        require_fit(selection, store.manifest, store.path)
-        return assess_left_out(store, selection, leave_out(store, selection, folds))
+    if on == "folds":
+        assert isinstance(method, Selection)
+        require_fit(method, store.manifest, store.path)
+        return assess_left_out(store, method, leave_out(store, method, folds))
     store.require_split("test")
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
@@ -93,25 +93,17 @@ class SelectedHeads:
     def __init__(
         self,
         store: FeatureStore,
-        selection: Selection | None,
+        selection: Selection,
         *,
         allow_other_prompt: bool = False,
         risk: float | None = None,
         is_compared: bool = False,
     ) -> None:
-        """Check that the selection can classify these examples; without one, make a default one.
+        """Check that the selection can classify these examples.
 
         `is_compared` says that `classify` has compared model and prompts, which allows more.
         """
         self._notes: list[str] = []
-        if selection is None:
-            selection = choose_heads(store)
-            if risk is not None or not selection.target.has_classes:
-                selection = calibrate(store, selection).selection
-            self._notes.append(
-                "no selection was given: the default one was made"
-                f" ({selection.head_count} heads, readout {selection.readout})"
-            )
         store = selection.seen(store)
         if not is_compared:
             self._notes += require_fit(selection, store.manifest, store.path)

@@ -358,17 +358,14 @@ def evaluate(
                 f"{folder} holds another selection than {saved.folder}, which would replace it;"
                 " pass `out` with a folder of another name"
             )
+    chosen = plan.method
     if plan.rule is not None:
         opened.require_complete()
-        plan = replace(
-            plan,
-            method=find_selection(
-                opened, plan.rule, saved, reporting, is_named=selection is not None
-            ),
-        )
+        chosen = find_selection(opened, plan.rule, saved, reporting, is_named=selection is not None)
+    assert chosen is not None
     result = evaluate_method(
         opened,
-        plan.method,
+        chosen,
         on=plan.on,
         folds=DEFAULT_FOLDS if folds is None else folds,
         benchmark=None if plan.on == "folds" else stored_benchmark(opened, benchmark),
@@ -422,6 +419,8 @@ def _plan(
     left_out = bool(store.ids("train")) and not store.ids("test") and risk is None
     is_alone = left_out and is_ours and rule is not None and not of_captions and on is None
     cv = folds is not None or on == "folds" or is_alone
+    if is_own and is_named:
+        raise ParameterError(f"`selection` is of heads; omit it with {readout}")
     if is_own and cv:
         raise ParameterError(f"`folds` needs heads to select; omit it with {readout}")
     if risk is not None and is_own:
@@ -442,7 +441,7 @@ def _plan(
             " own figure measures the choice, too"
         )
     if rule is None or of_captions:
-        plan = _Plan(CAPTIONS if of_captions else readout, "test", is_foreign=is_foreign)
+        plan = _Plan(CAPTIONS if of_captions else readout, "test")
     else:
         plan = _Plan(None, "folds" if cv else "test", rule, tuple(notes), is_foreign)
     return plan, name + (FOLDS if cv else ""), saved

@@ -21,7 +21,7 @@ def guarded(rule: Readout) -> Readout:
 
     One of savs's own functions, such as `calm_readout` with other settings, is returned as it is.
     """
-    functions = (rule.fit, rule.load, rule.score_heads)
+    functions = (rule.fit, rule.load, rule.score_heads, rule.fit_numbers)
     if all(function is None or is_ours(function) for function in functions):
         return rule
     own = OwnReadout(rule)

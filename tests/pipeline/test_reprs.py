@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
+from saved_selections import two_task_store
+from text_stores import store_with_answers
 
 from savs import (
     SavsClassifier,
@@ -19,6 +21,9 @@ from savs import (
     sweep,
 )
 from savs.pipeline.classifying.classified import Classification
+from savs.pipeline.evaluation.results import Result
+from savs.pipeline.selection.selection import choose_heads_like
+from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import FeatureStore
 from savs.stores.shard.read import Shard
@@ -43,6 +48,7 @@ def objects(store: FeatureStore):
     yield selection, ("vote of 3 heads", f"{len(labels)} classes: {labels[0]}", "savs.evaluate(")
     yield calibrate(store, selection), ("vote of 3 heads",)
     yield selection.tasks[0], (labels[0],)
+    yield store.results["vote"], ("Result('", "pets/results/vote': selection and metrics)")
     yield evaluation, ("vote of 3 heads", f"accuracy {accuracy}", "40 examples", "save_evaluation")
     yield sweep(store, heads=[1, 2], draws=1), ("best accuracy: ", "vote of ", "sweep.summary")
     yield suggest(store, selection, 4), ("4 examples to label: test:", "savs.label(STORE, table)")
@@ -80,6 +86,19 @@ def test_no_features_are_read(store, monkeypatch):
 
     monkeypatch.setattr(Shard, "heads", refuse)
     assert all(map(repr, shown))
+
+
+def test_what_is_not_there_is_not_named(tmp_path):
+    chosen = repr(select(two_task_store(tmp_path / "tasks"), heads=2)).splitlines()
+    assert chosen[1] == "  2 subtasks: one, two; 12 training examples"
+    store = store_with_answers(tmp_path / "s", {"a": [1], "b": [2]}, -np.eye(2), [None] * 2)
+    evaluation = repr(evaluate(store, "zero-shot")).splitlines()
+    assert evaluation[0] == "Evaluation(zero-shot: 2 examples of general, 0 skipped)"
+    assert len(evaluation) == 3  # one note, and what is next
+    answers = select(store, readout="answers")
+    assert repr(answers).startswith("Selection(answers, toy)")
+    assert choose_heads_like(StoredTraining(store), answers).to_json() == answers.to_json()
+    assert repr(Result(tmp_path)).endswith(": empty)")
 
 
 def test_an_extraction_names_its_store(store):

@@ -19,6 +19,7 @@ def make_text_store(
     kinds: list[str],
     *,
     scale: float | None = SCALE,
+    subtasks: dict[str, list[str]] | None = None,
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` float32 features of each split.
 
@@ -31,6 +32,8 @@ def make_text_store(
     rows = {split: [{"label": label} for label in own] for split, own in labels.items()}
     for row, kind in zip(rows.get("classes", []), kinds, strict=True):
         row["category"] = kind
+    for split, names in (subtasks or {}).items():
+        rows[split] = [{**row, "subtask": n} for row, n in zip(rows[split], names, strict=True)]
     layers = {split: {0: values} for split, values in features.items()}
     return write_store(folder, what, layers, rows, shard_rows=500)
 

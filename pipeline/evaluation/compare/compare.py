@@ -342,14 +342,14 @@ def _of_result(result: Result) -> dict[str, Any]:
 def _method(setting: Point, one: TrialSet) -> str:
     """Return the readout with the number of heads, and what a sweep varies; `vote` is SAVs."""
     readout = setting.readout
-    rule = BUILT_IN.get(readout or "")
+    rule = BUILT_IN.get(readout)
     is_answer = readout in OWN_ANSWERS or (rule is not None and rule.answers == ALONE)
     parts = [
         f"SAVs ({readout})"
         if readout == VOTE.name
         else f"own answers ({readout})"
         if is_answer
-        else str(readout)
+        else readout
     ]
     if setting.heads:
         parts.append(counted(setting.heads, "head" if rule is None else rule.unit))

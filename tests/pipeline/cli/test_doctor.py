@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -51,18 +52,35 @@ def test_nothing_is_wrong_here_and_no_secret_is_told(quick, monkeypatch) -> None
     }
 
 
-def test_what_is_broken_is_named_and_exits_with_1(monkeypatch) -> None:
-    def broken(*_, **__):
-        raise RuntimeError("no BLAS")
+def test_what_is_broken_is_named_and_exits_with_1(monkeypatch, tmp_path) -> None:
+    def broken(_, selection):
+        if selection.readout == "vote":
+            raise RuntimeError("no BLAS")
+        return SimpleNamespace(metrics=[SimpleNamespace(value=0.5)])
 
-    monkeypatch.setattr("savs.pipeline.readouts.READOUTS", ("vote",))
+    (tmp_path / "hub").mkdir()
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "is_writable", lambda _: False)
+    asked = ["savs-gone>=1", 'savs-far; extra == "ray"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: asked)
+    monkeypatch.setattr("savs.pipeline.readouts.READOUTS", ("vote", "lda"))
     monkeypatch.setattr(savs, "evaluate", broken)
     monkeypatch.setattr("PIL.features.check", lambda part: part != "avif")
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "problem: AVIF images cannot be decoded" in done.output
     assert "problem: readout vote fails: RuntimeError('no BLAS')" in done.output
-    assert "1 failure in" in done.output
+    assert "problem: readout lda is right in 50% of a test of all right" in done.output
+    assert "2 failures in" in done.output
+    assert "problem: savs-gone is not installed, expected >=1" in done.output
+    assert "savs-far not installed" in " ".join(done.output.split())
+    for folder in ("temporary", "hub cache"):
+        assert f"the folder of {folder} files" in " ".join(done.output.split())
+    assert "the folder of here files" not in done.output
+    elsewhere = doctor._folders({"HF_HOME": "/gone", "HF_HUB_CACHE": str(tmp_path)})
+    assert elsewhere["hub cache"] == tmp_path
+    assert "hub cache" not in doctor._folders({"HF_HOME": "/gone"})
 
 
 def test_devices_are_named_with_what_they_are_programmed_by(monkeypatch) -> None:

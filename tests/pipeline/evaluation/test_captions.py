@@ -1,6 +1,7 @@
 """Captions: official scores compare cosines, answers have a threshold from training examples."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import oracle as slowly
@@ -9,8 +10,9 @@ import pytest
 from savs import evaluate, extract, select, sweep
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.captions import best_threshold
+from savs.pipeline.evaluation.captions import _scores, best_threshold
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.stores.maintain.copy import merge
@@ -112,6 +114,26 @@ def test_captions_tell_what_the_image_alone_cannot(groups) -> None:
     alone = {m.name: m.value for m in evaluate(groups, select(groups, readout="lda")).metrics}
     assert alone["accuracy"] == 0.5  # each image is in a true and in a false example
     assert by_text["accuracy"] > 0.7
+    named = {m.name: m.value for m in evaluate(groups, "clip").metrics}
+    assert named == by_text
+    for wrong in ({"folds": 3}, {"on": "folds"}, {"risk": 0.1}):
+        with pytest.raises(ParameterError, match="captions need no selection; omit `folds` and"):
+            evaluate(groups, "clip", **wrong)
+
+
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("of_training", "of_test"),
+    [([NAN, NAN], [NAN, NAN]), ([1, NAN, NAN], [1, NAN, NAN]), ([1, NAN], [NAN, NAN])],
+    ids=["no class", "of three", "not in the test split"],
+)
+def test_captions_of_some_other_classes_are_refused(of_training, of_test) -> None:
+    task = SimpleNamespace(subtask="t", classes=tuple(range(len(of_training))))
+    cosines = (np.array([row] * 2, np.float32) for row in (of_test, of_training))
+    with pytest.raises(SelectionError, match=r"subtask 't' has captions of \d of its \d classes"):
+        _scores(*cosines, task, 1.0)
 
 
 def test_a_sweep_learns_the_threshold_from_each_draw(groups) -> None:

@@ -3,10 +3,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from savs import evaluate, save_selection, select
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import assessment, evaluation
 from savs.pipeline.evaluation.stage_two import find_selection
-from savs.stores import open_store
+from savs.stores import StoreIncompleteError, open_store
 from savs.stores.read import shards
 from stores import make_store
 
@@ -41,6 +42,10 @@ def test_without_a_selection_that_of_the_store_is_taken_or_a_default_one_made(tm
     assert len(evaluate(store).selection.top_heads) == 20
     select(store, heads=2, out=True)
     assert len(evaluate(store).selection.top_heads) == 2
+    with pytest.raises(ParameterError, match="`selection` is of heads; omit it with zero-shot"):
+        evaluate(store, "zero-shot", selection="vote")
+    with pytest.raises(ParameterError, match="`on` is 'train', expected 'test' or 'folds'"):
+        evaluate(store, on="train")
 
 
 def test_a_selection_of_another_model_or_without_a_subtask_is_refused(tmp_path, arrays):
@@ -121,6 +126,25 @@ def test_rows_in_order_are_packed_once_though_their_indices_begin_anew(
     found = evaluate(store, select(store, heads=3)).predictions
     assert found["id"].to_list() == [f"test:{row}" for row in range(7)]
     assert [rows.height for rows in packed if "prediction" in rows.columns] == [7]
+
+
+def test_subtasks_whose_training_examples_are_still_missing_are_left_out(
+    tmp_path, arrays, monkeypatch
+):
+    monkeypatch.setattr(evaluation, "BLOCK", 1)  # the first shard has `two` alone
+    tests = [{"subtask": "two" if row < 4 else "one"} for row in range(7)]
+    trains = [{"subtask": "one" if row < 4 else "two"} for row in range(8)]
+    given = {"train_rows": trains, "test_rows": tests, "shard_rows": 4}
+    store = make_store(tmp_path / "s", *arrays, **given)
+    save_selection(select(store, heads=3), store.path / "results" / "vote")
+    (store.path / "train-00001.h5").unlink()
+    found = evaluate(store, partial=True)
+    assert found.predictions["id"].to_list() == ["test:4", "test:5", "test:6"]
+    note = "partial: subtask 'two' is left out, its training examples are not extracted yet"
+    assert note in found.notes
+    (store.path / "test-00001.h5").unlink()
+    with pytest.raises(StoreIncompleteError, match="of the extracted test examples are still mis"):
+        evaluate(store, partial=True)
 
 
 def test_the_prompt_of_a_skipped_example_is_not_compared(tmp_path, arrays):

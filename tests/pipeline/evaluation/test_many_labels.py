@@ -19,7 +19,6 @@ from savs.datasets.many_labels import with_label
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.evaluation.tables import confidence_tables, selection_table
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
@@ -150,29 +149,6 @@ def run(*arguments):
     done = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
-
-
-@pytest.mark.thorough
-def test_a_result_is_written_read_and_printed(many, tmp_path):
-    store, _, _ = many
-    folder = tmp_path / "own"
-    out = run("select", store.path, "--heads", "3", "--out", folder)
-    assert out.splitlines()[0].split()[:2] == ["label", "classes"]
-    out = run("evaluate", store.path, "--selection", folder, "--per-class", "--out", folder)
-    assert "exact match" in out
-    assert "both predicted" in out
-    saved = Result(folder).metrics
-    assert [metric["name"] for metric in saved["metrics"]][:2] == ["mAP", "mAP, micro"]
-    assert len(saved["per_label"]) == 20
-    table = pl.read_parquet(folder / "predictions.parquet")
-    assert table.height == 70
-    assert table["probabilities"].list.len().unique().to_list() == [20]
-    again = savs.evaluate(store, savs.load_selection(folder))
-    assert again.predictions.equals(table)
-    units = pl.read_parquet(folder / "units.parquet")
-    assert units.group_by("metric").len()["len"].unique().to_list() == [70]
-    run("evaluate", store.path, "--readout", "posterior", "--out", tmp_path / "other")
-    assert "mAP, micro" in run("compare", folder, tmp_path / "other")
 
 
 def test_the_first_labels_of_a_selection_are_shown_and_the_others_counted(many, monkeypatch):
@@ -535,6 +511,11 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
     assert found.predictions.drop("prediction_set").equals(plain.predictions.drop("prediction_set"))
     assert plain.predictions["prediction_set"].null_count() == len(plain.predictions)
     names = [task.subtask for task in selection.tasks]
+    (run,) = selection.runs()
+    said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
+    assert [set(one.inside(0.2)) for one in said] == [
+        set(kept) for kept in found.predictions["prediction_set"]
+    ]
     missed, true, sizes = 0, 0, []
     for row in found.predictions.iter_rows(named=True):
         expected = [

@@ -9,18 +9,16 @@ import pytest
 from number_stores import GRID, TEST, TRAIN, make_numbers, options
 from sklearn.linear_model import Ridge
 from sklearn.metrics import cohen_kappa_score
-from typer.testing import CliRunner
 
 import savs
 from savs.foundation.errors import ParameterError, SavsError
-from savs.pipeline.cli.app import app
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suggest import CANDIDATES
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.heads.folds import number_folds
-from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
+from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS, RIDGE
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.targets.numbers import NumberRule, fit_reach
 from savs.pipeline.targets.tasks import Measuring
@@ -99,6 +97,24 @@ def test_predictions_intervals_and_scores_are_those_of_scikit_learn(stores, kind
         assert (table["correct"].to_numpy() == (said == truth)).all()
     assert table["low"].to_numpy() == pytest.approx(low, abs=1e-3)
     assert table["high"].to_numpy() == pytest.approx(high, abs=1e-3)
+    (run,) = selection.runs()
+    said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
+    assert [one.prediction for one in said] == table["prediction"].to_list()
+    ends = np.array([one.interval for one in said], float)
+    assert ends == pytest.approx(table.select("low", "high").to_numpy(), abs=0.01)
+    (run,) = savs.select(store, heads=3).runs()  # not calibrated: no interval is known
+    said = selection.target.said(run, run.score(store.features("test", list(run.heads))))
+    assert {one.interval for one in said} == {None}
+
+
+def test_a_users_readout_of_numbers_is_fitted_and_checked(stores):
+    store, *_ = stores["regression"]
+    own = replace(RIDGE, name="own", fit_numbers=lambda *given: RIDGE.fit_numbers(*given))
+    expected = savs.evaluate(store, savs.select(store, heads=3)).predictions
+    found = savs.evaluate(store, savs.select(store, heads=3, readout=own)).predictions
+    assert found["value"].equals(expected["value"])
+    with pytest.raises(OwnCodeError, match="of the readout 'own' raises ZeroDivisionError"):
+        savs.select(store, readout=replace(own, fit_numbers=lambda *given: 1 / 0))
 
 
 def head_error(features, head, numbers, clusters):
@@ -286,30 +302,6 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
     mixed = replace(savs.select(one, heads=1), source=selection.source)
     with pytest.raises(SelectionError, match="labels: one label in the selection, a number in"):
         savs.evaluate(store, mixed)
-
-
-@pytest.mark.thorough
-def test_the_commands_print_numbers_in_their_own_unit(stores):
-    store, _, _ = stores["ordinal"]
-    runner = CliRunner()
-    done = runner.invoke(app, ["select", str(store.path)])
-    assert done.exit_code == 0, done.output
-    assert "cross-validated MAE" in done.output
-    scores = savs.load_selection(store.path / "results" / "ridge").tasks[0].scores
-    least, most = (f"{100 * score / TRAIN:.1f}" for score in (scores[-1], scores[0]))
-    assert f"{least} to {most} of the variance" in done.output
-    done = runner.invoke(app, ["suggest", str(store.path), "--n", "3"])
-    assert done.exit_code == 0, done.output
-    done = runner.invoke(app, ["evaluate", str(store.path), "--per-class"])
-    assert done.exit_code == 0, done.output
-    assert "quadratic kappa" in done.output
-    assert "metric (%)" not in done.output
-    assert runner.invoke(app, ["evaluate", str(store.path), "--folds", "5"]).exit_code == 0
-    trained = savs.train(store)
-    assert trained.selection.readout == "ridge"
-    assert trained.tested is not None
-    assert trained.left_out is not None
-    assert trained.tested.metrics[0].name == "MAE"
 
 
 @pytest.mark.thorough

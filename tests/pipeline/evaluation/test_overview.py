@@ -48,6 +48,14 @@ def test_a_map_of_a_store_at_a_url_needs_a_selection(store):
         show(url, head_map=True)
 
 
+def test_a_subtask_is_that_of_a_map_and_there(store):
+    for name in ("subtask", "selection"):
+        with pytest.raises(ParameterError, match=f"`{name}` needs `head_map`; add it"):
+            show(store, **{name: "vote"})
+    with pytest.raises(ParameterError, match=r"is 'x', expected one of: no --subtask$"):
+        show(store, head_map=True, subtask="x")
+
+
 def test_an_unknown_result_is_answered_with_those_that_are_there(store):
     assert "vote" in store.results
     assert "lda" not in store.results

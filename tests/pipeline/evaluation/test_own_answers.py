@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from text_stores import store_with_answers
 
-from savs import evaluate, open_store, select
-from savs.pipeline.errors import SelectionError
+from savs import compare, evaluate, open_store, select
+from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.pipeline.targets.stored_answers import generated_texts
 from savs.stores import LayerGrid, ResultError
@@ -128,6 +128,8 @@ def test_without_labels_no_text_is_right_or_wrong(tmp_path):
     assert result.predictions["prediction"].to_list() == ["dog", "a dog"]
     assert result.predictions["correct"].to_list() == [None, None]
     assert "1 generated texts are none of the labels" in result.notes
+    with pytest.raises(ComparisonError, match="no method to compare:\n  vote is left out"):
+        compare([tmp_path])  # no answer is measured by training examples
 
 
 def test_other_texts_are_counted_over_all_subtasks(tmp_path):

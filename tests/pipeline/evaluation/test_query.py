@@ -79,6 +79,13 @@ def test_only_the_heads_that_a_query_names_are_read(store, monkeypatch) -> None:
     assert read == {(0, 5)}
 
 
+def test_a_function_that_reads_a_file_is_refused_before_it_runs(store) -> None:
+    with pytest.raises(
+        QueryError, match=r"read_csv\(\.\.\.\) is refused: a query reads the tables"
+    ):
+        query(store, "SELECT * FROM read_csv('gone.csv')")
+
+
 @pytest.mark.thorough
 def test_predictions_are_those_that_evaluate_left(evaluated) -> None:
     expected = pl.read_parquet(evaluated.path / "results/vote/predictions.parquet")

@@ -99,7 +99,9 @@ def test_each_subtask_has_its_own(tmp_path):
     found = suggest(store, selection, 2)
     assert found.table["subtask"].to_list() == ["x", "x", "y", "y"]
     assert found.table["images"][0].to_list()[1] == "z.png"
-    assert suggest(store, selection, 2, subtask="y").table["subtask"].to_list() == ["y", "y"]
+    for method in (selection, None):
+        only = suggest_from_store(store, method, 2, subtask="y").table
+        assert only["subtask"].to_list() == ["y", "y"]
     names = [f"test:{i}" for i in range(1, 12, 2)]
     alike = most_alike(store, selection, "test", names, 3, subtask="y")
     assert alike.height == 3
@@ -128,41 +130,40 @@ def test_a_file_of_predictions_gives_the_smallest_margins(tmp_path):
     for name, write in (("p.parquet", lists.write_parquet), ("p.jsonl", lists.write_ndjson)):
         write(tmp_path / name)
         assert suggest_from_predictions(tmp_path / name, 1).table["image"].to_list() == ["b"]
+    rows.drop("media").write_csv(tmp_path / "features.csv")  # of features there are no media
+    named = suggest_from_predictions(tmp_path / "features.csv", 1).table
+    assert named.to_dicts() == [{"id": "2", "label": "", "prediction": "y", "margin": 1.0}]
     rows.drop("margin").write_csv(tmp_path / "bad.csv")
     with pytest.raises(ResultError, match="it has no column 'margin'"):
         suggest_from_predictions(tmp_path / "bad.csv", 2)
     with pytest.raises(ResultError, match="does not exist"):
         suggest_from_predictions(tmp_path / "no.csv", 2)
+    with pytest.raises(ParameterError, match=r"`subtask` is for a store; .*p\.csv is a file"):
+        suggest(tmp_path / "p.csv", subtask="x")
+    with pytest.raises(ParameterError, match="`n` is 0, expected at least 1"):
+        suggest(tmp_path / "p.csv", n=0)
     store = store_of(tmp_path / "s", [SURE, MIDDLE], labels=["b", "b"])
     _, file = save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "out")
     assert set(suggest_from_predictions(file, 5).table["id"]) == {"test:0", "test:1"}
 
 
-def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
-    store_of(tmp_path / "s", [SURE, MIDDLE, -SURE])
-    done = savs("suggest", "s", "--n", 2, "--heads", 2)
-    assert done.returncode == 2
-    savs("select", "s", "--heads", 2)
-    done = savs("suggest", "s", "--n", 2)
-    assert done.stdout.splitlines()[0] == "id,image,question,label,prediction,margin"
-    assert len(done.stdout.splitlines()) == 3
-    assert savs("suggest", "s", "--out", "next.txt").returncode == 2
-    assert savs("suggest", "s", "--out", "next.jsonl").returncode == 0
-    assert len((tmp_path / "next.jsonl").read_text().splitlines()) == 3
-    assert savs("suggest", "s", "--out", "next.jsonl").returncode == 1
-    assert suggest("s", out="next.jsonl", force=True).table.height
-    printed = json.loads(savs("suggest", "s", "--json", "--n", 1).stdout)
-    assert len(printed["suggestions"]) == 1
+def test_suggestions_are_written_as_json_lines_and_of_the_readout_that_is_named(tmp_path):
+    store = store_of(tmp_path / "s", [SURE, MIDDLE, -SURE])
+    select(store, heads=2)
+    out = tmp_path / "next.jsonl"
+    assert suggest(store, out=out).table.height == 3
+    assert len(out.read_text().splitlines()) == 3
+    assert suggest(store, out=out, force=True).table.height == 3
     with pytest.raises(ParameterError, match=r"`subtask` is for a store; next\.csv is a file"):
         suggest("next.csv", subtask="x")
     with pytest.raises(ParameterError, match="`n` is 0, expected at least 1"):
-        suggest("s", n=0)
+        suggest(store, n=0)
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(OutputError, match=r"d\.csv is a folder; pass the name of a file"):
-        suggest("s", out="d.csv")
-    of_lda = suggest("s", readout="lda").table
-    assert of_lda.equals(suggest("s", select("s", readout="lda")).table)
-    assert not of_lda.equals(suggest("s").table)
+        suggest(store, out=tmp_path / "d.csv")
+    of_lda = suggest(store, readout="lda").table
+    assert of_lda.equals(suggest(store, select(store, readout="lda")).table)
+    assert not of_lda.equals(suggest(store).table)
 
 
 def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):

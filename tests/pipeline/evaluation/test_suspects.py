@@ -9,7 +9,6 @@ import pytest
 
 from savs import SavsError, evaluate, select
 from savs.pipeline.evaluation.suspects import STRONG, suspects
-from savs.pipeline.selection.selection_config import selection_run
 from savs.pipeline.targets.target import strengths
 from stores import make_store
 
@@ -67,20 +66,6 @@ def test_strength_is_the_share_of_margins_that_are_not_larger():
     assert strengths(np.float32([3]), np.float32([])).tolist() == [0]
 
 
-def test_the_command_lists_them_and_writes_a_file(savs, store, tmp_path):
-    done = savs("select", store.path, "--heads", 5, "--suspects", "--out", tmp_path / "chosen")
-    assert done.returncode == 0, done.stderr
-    assert (
-        "2 training examples are predicted by a classifier of others to be of another"
-        in done.stderr
-    )
-    table = pl.read_csv(tmp_path / "chosen" / "suspects.csv")
-    assert set(table["media"]) == {"3.png", "8.png"}
-    assert set(table["run"]) == {selection_run(tmp_path / "chosen")}
-    savs("select", store.path, "--heads", 5, "--out", tmp_path / "chosen")
-    assert not (tmp_path / "chosen" / "suspects.csv").exists()
-
-
 def test_doubtful_labels_are_named_and_strictly_refused(savs, tmp_path):
     features = np.random.default_rng(1).normal(size=(2, 6, 4)).astype(np.float32)
     labels = ["cat", "dog", "Cat", "cat", "dog", "Cat"]
@@ -92,3 +77,19 @@ def test_doubtful_labels_are_named_and_strictly_refused(savs, tmp_path):
     with pytest.raises(SavsError, match=re.escape(named)):
         select(tmp_path / "s", heads=1, strict=True, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+    with pytest.raises(SavsError, match=re.escape(named)):
+        select(tmp_path / "s", heads=1, strict=True)
+
+
+def test_suspects_need_no_folder_but_labels_of_a_store_and_enough_of_them(store, tmp_path):
+    found = select(store, heads=5, suspects=True)
+    assert (found.suspects["id"].to_list(), found.folder) == (["train:3", "train:8"], None)
+    with pytest.raises(SavsError, match="`suspects` is for the labels of examples; omit `pseudo_l"):
+        select(store, suspects=True, pseudo_labels=0.5)
+    with pytest.raises(SavsError, match="`strict` is for the labels of examples; omit `pseudo_l"):
+        select(store, strict=True, pseudo_labels=0.5)
+    values = np.ones((1, 3, 2), np.float32)
+    few = make_store(tmp_path / "s", values, list("aab"), values, list("aab"))
+    assert select(few, out=tmp_path / "chosen").estimates is None
+    with pytest.raises(SavsError, match="two independent examples"):
+        select(few, suspects=True)

@@ -171,3 +171,12 @@ def test_a_missing_head_or_shard_is_named(make) -> None:
     (store.path / "test-00001.h5").unlink()
     with pytest.raises(StoreIncompleteError, match=r"shard test-00001\.h5 is missing"):
         heads_frame(open_store(store.path)).collect()
+
+
+def test_a_subtask_whose_training_examples_may_still_come_is_left_out(arrays, tmp_path) -> None:
+    values, own = arrays["train"][:, :4], [{"subtask": name} for name in "sstt"]
+    given = (values, [*"abab"], values, [*"abab"])
+    path = make_store(tmp_path, *given, train_rows=own, test_rows=own, shard_rows=2).path
+    (path / "train-00001.h5").unlink()
+    known = heads_frame(open_store(path, partial=True), [(0, 1)]).collect()
+    assert set(known["subtask"]) == {"s"}

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import savs
+from savs.foundation.installed import Package
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.heads.head_scores import HeadScores
-from savs.pipeline.heads.scoring import Scoring, choose_scoring
+from savs.pipeline.heads.scoring import Scoring, choose_scoring, saved_scoring
 from stores import make_store
 
 FISHER = """
@@ -95,3 +96,22 @@ def test_what_is_no_scoring_is_refused(store, tmp_path) -> None:
         Scoring(name="a b")
     with pytest.raises(ValueError, match="`left_out` is 'half', expected one of resubstitution"):
         Scoring(name="half", left_out="half")
+    with pytest.raises(OwnCodeError, match="gives score as None, expected numbers"):
+        savs.select(store, scoring=Scoring(name="a", score=lambda f, y, c: HeadScores(None, 0)))
+
+
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        (
+            Package("gone", "1.0"),
+            "'a', which needs the package gone 1.0, and that is not installed",
+        ),
+        (None, "heads were scored by 'a', and what a selection names is never run"),
+    ],
+)
+def test_a_saved_scoring_that_is_not_there_says_what_it_needs(package, message) -> None:
+    saved = saved_scoring("a", None, package)
+    assert saved.package == package
+    with pytest.raises(SelectionError, match=message):
+        saved.score(np.ones((1, 2, 1)), np.arange(2), ("a", "b"))

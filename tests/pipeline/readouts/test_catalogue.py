@@ -69,7 +69,22 @@ def test_a_file_a_name_and_an_object_are_chosen(mine) -> None:
             OwnCodeError,
             "'x': a HeadsFit alone has `is_nested`, `has_centroids` and `parts`",
         ),
-        ("name='x', parts=2", OwnCodeError, "'x': `parts` is 2, expected 1, or more where the fit"),
+        *(
+            (
+                f"name='x', load=dict, arrays={{'x': ('heads',)}}, is_nested=False, {change}",
+                OwnCodeError,
+                "'x': a HeadsFit alone has `is_nested`, `has_centroids` and `parts`",
+            )
+            for change in ("parts=1", "has_centroids=False, parts=2")
+        ),
+        *(
+            (
+                f"name='x', {change}",
+                OwnCodeError,
+                "'x': `parts` is [02], expected 1, or more where the fit is not nested",
+            )
+            for change in ("parts=2", "parts=0", "is_nested=False, parts=2")
+        ),
     ],
 )
 def test_a_readout_that_cannot_be_taken(tmp_path, change, error, message) -> None:

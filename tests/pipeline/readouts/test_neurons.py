@@ -1,6 +1,7 @@
 """Neurons: chosen, given, refused, of every kind of labels; the oracle has their numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.exporting import export_store
 from savs.pipeline.errors import ReportError, SelectionError
 from savs.pipeline.heads.neurons import closeness, score_neurons
+from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.head_map import head_map, head_stability
 from savs.pipeline.selection.heads_table import heads_frame
@@ -56,6 +58,13 @@ def test_values_that_know_the_class_are_chosen_whatever_their_scale(store):
     assert names(savs.select(store, heads=1, readout="neurons", max_layer=2)) == PLANTED[1:2]
     every = savs.select(store, heads="all", readout="neurons")
     assert len(every.heads) == 2 * 4 + 2 * 7
+    mine = Scoring(name="own", of_all=lambda a, _: replace(a, score=-np.arange(len(a.score))))
+    first = savs.select(store, heads=2, readout="neurons", scoring=mine)
+    assert names(first) == ["L0.H0.N0", "L0.H0.N1"]
+    strengths = dict(zip(every.heads, every.only_task().strengths, strict=True))
+    assert first.only_task().strengths == tuple(strengths[head] for head in first.heads)
+    best = max(share for head, share in strengths.items() if head_name(head)[:5] == "L0.H0")
+    assert head_map(store, first).drop_nulls("rank")["strength"].to_list() == [best]
 
 
 def test_more_neurons_than_heads_and_too_many_are_counted(store):

@@ -7,7 +7,7 @@ from saved_selections import two_task_store
 
 from savs import select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.head_map import head_map, head_stability, mean_map
+from savs.pipeline.selection.head_map import _cell, head_map, head_stability, mean_map
 from stores import make_store
 
 
@@ -114,6 +114,21 @@ def test_every_subtask_has_its_own_and_equal_seeds_give_equal_draws(tmp_path):
         assert found.heads.filter(subtask=subtask)["share"].sum() == pytest.approx(3)
     other = head_stability(store, selection, draws=5, seed=1)
     assert not other.heads.equals(found.heads)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rank", "cell"),
+    [
+        (1, 7, " 7"),
+        (1, 99, "99"),
+        (1, 100, "▒▒"),
+        (0, None, "▒▒"),
+        (9, None, "▒9"),
+        (10, None, "▒+"),
+    ],
+)
+def test_a_cell_has_the_rank_or_how_often_a_head_was_chosen_or_its_shade(chosen, rank, cell):
+    assert _cell("▒", chosen, rank) == cell
 
 
 @pytest.mark.parametrize("draws", [0, 1])

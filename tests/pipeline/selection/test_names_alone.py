@@ -6,7 +6,7 @@ from text_stores import draw_text_store, make_text_store
 
 from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.stores import HeadNotFoundError, open_store
+from savs.stores import HeadNotFoundError
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,22 @@ def test_named_heads_give_the_same_as_chosen_ones_without_any_example(stores, tm
             np.testing.assert_allclose([one[name] for one in row], row[0][name], atol=1e-6)
 
 
+def test_each_subtask_has_the_texts_of_its_own_classes(tmp_path) -> None:
+    east, north = [1, 0], [0, 1]
+    texts, images = np.float32([[[east, north, north, east]], [[east, north, east, north]]])
+    store = make_text_store(
+        tmp_path / "s",
+        {"train": images[:, :0], "test": images, "classes": texts},
+        {"train": [], "test": list("abba"), "classes": list("abab")},
+        ["file"] * 4,
+        scale=None,
+        subtasks={"test": list("xxyy"), "classes": list("xxyy")},
+    )
+    found = evaluate(store, select(store, readout="hec-t", heads=[(0, 0)]))
+    assert found.predictions["prediction"].to_list() == list("abba")
+    assert found.cost["forwards"] == 4 + 4
+
+
 def test_without_examples_heads_must_be_given(stores) -> None:
     _, bare = stores
     with pytest.raises(SelectionError, match="no training examples to choose heads by"):
@@ -63,21 +79,3 @@ def test_without_examples_heads_must_be_given(stores) -> None:
             learns()
     with pytest.raises(HeadNotFoundError, match=r"no head L7\.H0"):
         select(bare, readout="hec-t", heads=[(7, 0)])
-
-
-def test_the_command_takes_names_of_heads(stores, savs, tmp_path) -> None:
-    whole, _ = stores
-    out = tmp_path / "chosen"
-    done = savs("select", whole.path, "--heads", "L0.H4,L0.H1", "--out", out)
-    assert done.returncode == 0, done.stderr
-    selection = load_selection(out)
-    assert selection.only_task().heads == ((0, 4), (0, 1))
-    found = evaluate(open_store(whole.path), selection)
-    assert found.metrics[0].units == 40
-    unnamed = savs("select", whole.path, "--heads", "4,1")
-    assert unnamed.returncode == 1
-    assert "--heads is '4,1', expected a number, all, a list such as L12.H7" in unnamed.stderr
-    for heads in ("L0.H1", out):
-        refused = savs("select", whole.path, "--heads", heads, "--max-layer", "0")
-        assert refused.returncode == 1
-        assert "--heads gives the heads, so --max-layer chooses none" in refused.stderr

@@ -1,15 +1,12 @@
 """Training labels by the model's own answers: against float64, without reading a label."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import savs
 from savs.foundation.errors import ParameterError
-from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.pseudo_labels import AnsweredTraining
 from savs.stores import LayerGrid, ResultError
@@ -117,16 +114,3 @@ def test_a_store_without_answers_says_how_to_get_them(tmp_path):
     )
     with pytest.raises(ResultError, match="--answers labels"):
         savs.select(store, pseudo_labels=0)
-
-
-def test_the_command_estimates_nothing_and_says_why(tmp_path):
-    sums = np.tile([[-1, -9, -9], [-9, -1, -9], [-9, -9, -1.0]], (4, 1))
-    store = answered(tmp_path / "s", labels=list("abc") * 4, sums=sums)
-    run = CliRunner().invoke(
-        app, ["select", str(store.path), "--target", "pseudo-labels:0.9", "--json"]
-    )
-    assert run.exit_code == 0, run.output
-    assert "own answers to 12 examples: no accuracy" in run.stderr
-    assert json.loads(run.stdout)["tasks"][0]["cross_validated"] is None
-    with pytest.raises(ParameterError, match="omit `pseudo_labels`"):
-        savs.select(store, pseudo_labels=0.9, suspects=True)

@@ -61,7 +61,9 @@ def test_one_class_only(tmp_path, arrays):
         select(store, heads=2)
 
 
-def test_subtasks_are_selected_by_themselves(tmp_path):
+@pytest.mark.parametrize("memory", [2**30, 1])
+def test_subtasks_are_selected_by_themselves(tmp_path, monkeypatch, memory):
+    monkeypatch.setattr("savs.pipeline.selection.training_data.MEMORY", memory)
     # head 0 tells a from b, head 1 tells c from d; each is noise-free for its own subtask only
     one, other = np.float32([[1, 0], [0, 1]] * 2), np.float32([[1, 1]] * 4)
     train = np.stack([np.concatenate([one, other]), np.concatenate([other, one])])

@@ -1,5 +1,6 @@
 """A selection is saved in two files, which come back as they were, together, or not at all."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from saved_selections import assert_same, config_of, two_task_store
 
-from savs import Selection, load_selection, save_selection, select
+from savs import Selection, evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.readouts.calm import POSTERIOR
 from savs.pipeline.readouts.knn import FittedKnn
 from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
@@ -108,6 +111,20 @@ def test_what_is_no_regular_file_is_refused(store, tmp_path, name, kind) -> None
         load_selection(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format: expected 1 in this release, got 2"),
+        ({"more": 1}, "a field is unknown or missing"),
+    ],
+)
+def test_a_config_of_another_form_is_refused(saved, tmp_path, change, message) -> None:
+    copied = shutil.copytree(saved[1], tmp_path / "copy")
+    (copied / CONFIG).write_text(json.dumps({**config_of(copied), **change}))
+    with pytest.raises(ResultError, match=message):
+        load_config(copied)
+
+
 ODD = {
     "NaN": lambda fit: replace(fit, directions=fit.directions * np.float32(np.nan)),
     "infinity": lambda fit: replace(fit, directions=fit.directions + np.float32(np.inf)),
@@ -126,6 +143,24 @@ def test_a_fit_that_could_not_be_read_again_is_refused(store, make) -> None:
 
     with pytest.raises(OwnCodeError, match=r"fit of the readout 'odd' (gives|raises)"):
         select(store, heads=2, readout=replace(VOTE, name="odd", fit=fit))
+
+
+def test_sets_of_head_scores_are_those_of_the_parts(store) -> None:
+    def score(features, *_):
+        one = HeadScores(np.zeros(len(features)), np.zeros(len(features)))
+        return replace(one, sets=(one, one))
+
+    for own in ({}, {"parts": 3, "is_nested": False, "has_centroids": False}):
+        rule = replace(VOTE, name="own", score_heads=score, **own)
+        with pytest.raises(OwnCodeError, match=f"2 sets of scores, and `parts` is {rule.parts}"):
+            select(store, heads=2, readout=rule)
+
+
+def test_a_mean_of_heads_is_a_fit_like_others(store) -> None:
+    own = replace(POSTERIOR, name="own", fit=lambda *given: POSTERIOR.fit(*given))
+    chosen = select(store, heads=2, readout=own)
+    expected = select(store, heads=2, readout="posterior")
+    assert evaluate(store, chosen).predictions.equals(evaluate(store, expected).predictions)
 
 
 def test_head_scores_that_are_no_numbers_are_not_saved(store, tmp_path) -> None:

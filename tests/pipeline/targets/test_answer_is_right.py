@@ -19,7 +19,7 @@ from savs.pipeline.extraction.model.answers import as_code_points
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import target_named
 from savs.pipeline.targets.answer_is_right import RIGHT, WRONG, answer_metrics, kept_units
-from savs.stores import LayerGrid, ResultError
+from savs.stores import HeadNotFoundError, LayerGrid, ResultError
 from stores import identity, write_store
 
 OWN = "own-answer"
@@ -233,8 +233,13 @@ def test_what_has_no_meaning_is_refused_in_a_line(tmp_path) -> None:
         ids=list(store.ids("train")),
         target=target_named("one"),
     )
-    with pytest.raises(ParameterError, match="have no answers of a model; omit `target`"):
-        savs.select(arrays, target=OWN)
+    for name, value in (("target", OWN), ("pseudo_labels", 0.5)):
+        with pytest.raises(ParameterError, match=f"have no answers of a model; omit `{name}`"):
+            savs.select(arrays, **{name: value})
+    with pytest.raises(HeadNotFoundError, match=r"data in memory has no head .*9.*, only 5 others"):
+        savs.select(arrays, heads=[(0, 9)])
+    with pytest.raises(ParameterError, match="features in memory have no results; omit `out`, `s"):
+        savs.select(arrays, strict=True)
     with pytest.raises(ResultError, match="has no output 'answers'; extract again with"):
         savs.evaluate(plain, savs.select(store, target=OWN))
     done = CliRunner().invoke(app, ["select", str(store.path), "--target", "own"])

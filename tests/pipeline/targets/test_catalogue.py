@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 
+from savs.foundation.errors import ParameterError
+from savs.foundation.installed import Package
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.targets import TARGETS, labels_of, target_named, target_of
-from savs.pipeline.targets.catalogue import TASKS, kind_of_task
+from savs.pipeline.targets.catalogue import TASKS, kind_of_task, parse_decision
 from savs.stores import StoreFormatError
 
 
@@ -33,6 +35,16 @@ def test_a_store_without_a_form_has_a_class_each():
 def test_a_form_that_no_target_reads_is_refused_by_name(ask):
     with pytest.raises(StoreFormatError, match="have the form 'ranks', expected one of classes, "):
         ask(facts(form="ranks"))
+
+
+def test_what_no_target_is_called_or_decides_by_is_refused():
+    with pytest.raises(ParameterError, match="no target is called 'ranks'; install its package"):
+        target_named("ranks")
+    with pytest.raises(ParameterError, match="'ranks': it needs the package p 1, which is not ins"):
+        target_named("ranks", Package("p", "1"))
+    for value in ({"kind": "ranks"}, {}, 3):
+        with pytest.raises(ValueError, match=r"kind: expected one of .*classes.*, got "):
+            parse_decision(value)
 
 
 @pytest.mark.parametrize("task", TASKS)

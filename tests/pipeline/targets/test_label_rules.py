@@ -90,6 +90,8 @@ def test_margins_of_a_fit_to_more_examples_are_scaled_back():
     doubled = rule_of_whole(rule, np.array([1.0, -2.0]), np.array([2.0, -4.0]))
     assert doubled.slope == pytest.approx(rule.slope / 2)
     assert doubled.threshold == rule.threshold
+    none, some = np.zeros(2), np.ones(2)
+    assert rule_of_whole(rule, none, some) == rule_of_whole(rule, some, none) == rule
 
 
 def test_folds_spread_each_label_and_keep_clusters_whole():

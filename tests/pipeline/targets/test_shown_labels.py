@@ -88,6 +88,9 @@ def test_new_examples_have_their_most_probable_labels_first():
     labels, probable = MANY.new_columns(table.with_columns(prediction_set=pl.lit(None)))
     assert (labels.show(["b"]), labels.show([])) == ("b", "-")
     assert probable.show(pairs) == "b 60.0, c 40.0, a 20.0"
+    kept = pl.Series([["b", "c"]], dtype=pl.List(pl.String))
+    *_, of_risk = MANY.new_columns(table.with_columns(prediction_set=kept))
+    assert (of_risk.heading, of_risk.show(["b", "c"])) == ("set", "b, c")
 
 
 def test_an_example_is_shown_with_what_it_lacks_and_what_it_has_too_many():

@@ -58,6 +58,13 @@ def test_classes_without_a_vote_are_not_printed():
     assert votes.show(of_two) == "cat 20"
 
 
+def test_marks_say_what_is_doubtful():
+    marks = next(c for c in target_named("one").new_columns(left_out()) if c.heading == "marks")
+    assert marks.show(True, ["cat", "dog"], True, 0.5) == "unsure (cat, dog), atypical (0.500)"
+    assert marks.show(True, [], None, None) == "unsure (no class)"
+    assert marks.show(False, ["cat"], False, 0.5) == marks.show(None, None, None, None) == ""
+
+
 def test_a_wrong_prediction_leads_its_label_or_else_the_last_class_that_is_kept():
     kept = [
         {"class": name, "score": s, "soft": s} for name, s in zip("pqr", (9, 7, 2), strict=True)

@@ -1,12 +1,16 @@
 """`compare`, `across_data_sets` and `method_table`: pairs, corrections, data sets, costs."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
+from random_stores import draw_problem, write_problem
 from small_results import save_result
 
 from savs import compare, evaluate, save_evaluation, select, sweep
-from savs.datasets import find_benchmark
+from savs.datasets import accuracy, find_benchmark
+from savs.datasets.benchmarks.general import GENERAL
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.compare import (
     COMPARISON_SCHEMA,
@@ -16,6 +20,7 @@ from savs.pipeline.evaluation.compare.compare import (
 )
 from savs.pipeline.evaluation.sweep.table import join_sweeps, save_sweep
 from savs.pipeline.evaluation.tables import comparison_tables
+from savs.pipeline.readouts.lda import LDA
 from savs.pipeline.statistics.intervals import wilson_interval
 from savs.pipeline.statistics.paired_tests import (
     holm,
@@ -88,7 +93,7 @@ def test_one_metric_alone_is_the_headline_of_both_tables(three):
     pairs = compare(three, metric="balanced accuracy")
     assert pairs["metric"].to_list() == ["balanced accuracy"] * 2
     assert pairs["p_holm"].to_list() == holm(pairs["p"].to_list())
-    table = method_table(three, metric="balanced accuracy")
+    table = compare(three, metric="balanced accuracy", per_result=True)
     assert set(table["metric"]) == {"balanced accuracy"}
     names = {"difference": "difference", "difference_low": "low", "p": "p", "p_holm": "p_holm"}
     for ours, theirs in names.items():
@@ -149,6 +154,10 @@ def test_other_metrics_and_other_units_of_a_metric_are_refused(tmp_path):
     b = save_result(tmp_path / "b", B, subtask=["t"] * 10, benchmark=find_benchmark("blink"))
     with pytest.raises(ComparisonError, match=r"have different metrics: accuracy; .*savs evaluate"):
         compare([a, b])
+    alone = replace(GENERAL, measure=lambda rows, classes: [accuracy(rows, classes)])
+    c = save_result(tmp_path / "c", B, subtask=["t"] * 10, benchmark=alone)
+    for pair in ([a, c], [c, a]):  # one without balanced accuracy
+        assert compare(pair)["metric"].to_list() == ["accuracy"]
     fixed = {
         "benchmark": find_benchmark("naturalbench"),
         "group": list("gggghhhh"),
@@ -312,15 +321,29 @@ def test_one_sweep_alone_has_the_differences_of_its_own_table(pair):
     assert table["method"][-1] == "lda, 4 heads, 6 shots"
     for name in ("difference", "difference_low", "difference_high", "p", "low", "high"):
         assert table[name].to_list() == whole[name].to_list(), name
-    depths = sweep(stores["one"], heads=[1], max_layers="each")
+    own = replace(LDA, name="own")
+    both = sweep(stores, heads=[2], shots=["all"], readouts=["vote", own])
+    save_sweep(both, folder / "both")
+    joint, methods = compare([folder / "both"]), method_table([folder / "both"])
+    headline = both.summary.filter(metric="accuracy")
+    names = ["two:vote", "one:own", "two:own"]
+    assert joint.filter(metric="accuracy").select("a", "b").rows() == [
+        ("one:vote", name) for name in names
+    ]
+    assert methods["method"][1:].to_list() == [f"{name}, 2 heads, 6 shots" for name in names]
+    assert methods["difference"].to_list() == headline["difference"].to_list()
+    layers = write_problem(folder / "layers", draw_problem(1, counts=(6, 6, 6)))
+    depths = sweep(layers, heads=[1], max_layers="each")
     save_sweep(depths, folder / "depths")
     of_depths = compare([folder / "depths"], metric="accuracy")
     apart = depths.summary.filter(pl.col("against").is_not_null(), metric="accuracy")
+    assert of_depths.select("a", "b").rows() == [("4", "0"), ("4", "2")]
     assert of_depths["difference"].to_list() == apart["difference"].to_list()
     assert of_depths["low"].to_list() == apart["difference_low"].to_list()
     table, whole = method_table([folder / "depths"]), depths.summary.filter(metric="accuracy")
     for name in ("value", "low", "high"):
         assert table[name].to_list() == whole[{"value": "mean"}.get(name, name)].to_list()
+    assert table["method"][0] == "SAVs (vote), 1 head, 6 shots, layers up to 0"
     assert table["low"].null_count() == 0  # within the one draw
 
 

@@ -8,7 +8,6 @@ from number_stores import make_numbers
 from text_stores import TEST, TRAIN, draw_text_store, noisy, store_with_answers
 
 from savs import compare, evaluate, label, select
-from savs.pipeline.cli.commands.compare import COMMAND
 from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
 from savs.pipeline.evaluation.compare.store_methods import measured_methods, which_to_take
@@ -61,6 +60,8 @@ def test_a_result_from_before_labels_changed_is_measured_again_with_as_many_head
     label(store, {f"train:{n}": "ba"[n % 2] for n in range(6)})
     (result,) = map(Result, measured_methods(store.path, SILENT))
     assert (result.headline["value"], result.selection().head_count) == (0, 2)
+    label(store, {f"test:{n}": "ba"[n % 2] for n in range(6)}, split="test")
+    assert Result(*measured_methods(store.path, SILENT)).headline["value"] == 1
 
 
 def test_without_labelled_test_examples_training_examples_are_left_out(tmp_path):
@@ -83,6 +84,12 @@ def test_two_stores_of_the_same_examples_are_one_table(store, tmp_path):
     ]
     assert table["difference"].null_count() == 1  # all are compared with the first
     assert "of encoder" in which_to_take(table) or "of toy" in which_to_take(table)
+    mixed = compare([other.path, store.path / "results/lda"], metric="balanced accuracy")
+    assert mixed.select("model", "readout").rows() == [
+        *(("encoder", name) for name in ("vote", "lda", "logistic")),
+        ("toy", "lda"),
+    ]
+    assert set(mixed["metric"]) == {"balanced accuracy"}
 
 
 def test_the_models_own_answers_are_the_first_and_are_next_to_heads(tmp_path):
@@ -166,6 +173,11 @@ ADVICE = {
         ],
         "take knn: better than ridge by -0.5000, 95 % interval -0.7500 .. -0.2500",
     ),
+    "one without independent examples is never taken, nor is the user's own thought unlearned": (
+        [row("mine", 0.5), row("lda", 0.9, 0.4)],
+        "take mine: it is the simplest, and none is better beyond doubt on 200 units; the nearest,"
+        " lda, by +40.0 points",
+    ),
     "models are named where they differ": (
         [row("vote", 0.5), row("vote", 0.9, 0.4, 0.3, 0.5, 0.001, model="n")],
         "take vote of n: better than vote of m by",
@@ -193,11 +205,3 @@ def test_faults_are_found_before_anything_is_measured(store, tmp_path):
     with pytest.raises(SelectionError, match="has no training examples"):
         compare([empty.path])
     assert not (empty.path / "results").exists()
-
-
-def test_the_command_says_what_to_take_and_how_to_see_another_model(store):
-    options = {"form": "table", "out": None, "results": [store.path]}
-    shown = COMMAND.show(compare([store.path]), options)
-    assert shown.messages[0].startswith("take ")
-    assert f"savs compare {store.path} OTHER" in shown.messages[1]
-    assert not COMMAND.show(compare([store.path]), options | {"form": "csv"}).messages

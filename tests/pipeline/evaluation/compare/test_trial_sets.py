@@ -14,6 +14,7 @@ from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.trial_sets import read_result, short_names
 from savs.pipeline.evaluation.trials import UNIT_SCHEMA, read_units
 from savs.stores import ResultError
+from savs.stores.format.layout import digest
 from stores import make_store
 
 RIGHT = [1, 0, 1, 1]
@@ -88,6 +89,31 @@ def test_metrics_of_another_form_and_files_of_two_evaluations_are_refused(folder
             read_result(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"leaks": {}}, "leaks: expected 'repeated' and 'shared medium'"),
+        ({"folds": 1}, "folds: expected at least 2, got 1"),
+        ({"model": {"name": 3}}, r"model\.name: expected text, got 3"),
+        ({"value": 1.5}, "expected shares of 0 to 1, got 1.5"),
+        (
+            {"name": "other"},
+            "has the metrics other, and in .* other trials; run `savs evaluate` ag",
+        ),
+    ],
+    ids=lambda one: str(one) if isinstance(one, dict) else "",
+)
+def test_metrics_that_no_evaluation_gives_are_refused(folder, change, message):
+    value = json.loads((folder / "metrics.json").read_text())
+    (metric, *_), files, _ = value["metrics"], value.pop("files"), value.pop("run")
+    of_metric = {name: new for name, new in change.items() if name in metric}
+    value |= {"metrics": [metric | of_metric]} if of_metric else change
+    forged = {**value, "run": digest(value), "files": files}
+    (folder / "metrics.json").write_text(json.dumps(forged))
+    with pytest.raises(ResultError, match=message):
+        read_result(folder)
+
+
 def test_a_store_or_no_folder_in_place_of_a_result_is_told_what_to_pass(tmp_path, folder):
     with pytest.raises(ComparisonError, match="none is not a folder; pass one that `savs eval"):
         read_result(tmp_path / "none")
@@ -95,7 +121,9 @@ def test_a_store_or_no_folder_in_place_of_a_result_is_told_what_to_pass(tmp_path
     with pytest.raises(ComparisonError, match=r"is a store; .* none yet, run savs evaluate"):
         read_result(tmp_path)
     save_result(tmp_path / "results" / "vote", RIGHT)
-    with pytest.raises(ComparisonError, match=r"is a store; pass .*/results/vote$"):
+    (tmp_path / "results" / "lda").mkdir()
+    (tmp_path / "results" / "lda" / "config.json").touch()  # it was not evaluated
+    with pytest.raises(ComparisonError, match=r"result folders in it: \S*/results/vote$"):
         read_result(tmp_path)
 
 

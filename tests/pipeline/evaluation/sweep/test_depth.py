@@ -1,7 +1,5 @@
 """Accuracy against depth is that of selections from the first layers."""
 
-import json
-
 import pytest
 from random_stores import draw_problem, write_problem
 
@@ -50,6 +48,8 @@ def test_heads_are_chosen_again_as_they_were(store, options):
     before = select(store, **{"heads": 3, **options})
     assert before.to_json() != select(store, heads=3).to_json()
     assert choose_heads_like(store, before).to_json() == before.to_json()
+    named = select(store, heads=[(2, 1)])
+    assert choose_heads_like(store, named).heads == named.heads
 
 
 def test_draws_are_the_same_at_every_depth(store):
@@ -96,11 +96,3 @@ def test_layers_that_cannot_be(store):
     for message, options in wrong.items():
         with pytest.raises(SelectionError, match=message):
             select(store, **options)
-
-
-def test_depth_is_printed_by_the_first_metric(store, savs, tmp_path):
-    depth = ("sweep", store.path, "--max-layer", "each", "--heads", "2", "--out", tmp_path / "d")
-    done = savs(*depth, "--json")
-    assert done.returncode == 0, done.stderr
-    assert [row["metric"] for row in json.loads(done.stdout)["summary"]] == ["accuracy"] * 3
-    assert not list((tmp_path / "d").glob("*.svg"))  # depths are no curve of shots

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from text_stores import TEST, TRAIN, accuracy, draw_text_store, noisy, other, store_with_answers
 
-from savs import evaluate, import_features, sweep
+from savs import evaluate, import_features, select, sweep
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
 from savs.foundation.errors import ParameterError
@@ -60,8 +60,18 @@ def test_a_grid_that_cannot_be_is_refused(first, depths, options, message):
 def test_methods_are_compared_at_one_number_of_heads_and_depths_in_one_store(stores):
     with pytest.raises(SelectionError, match="expected one number: methods are compared at one"):
         sweep(stores, heads=[1, 2])
+    whole = sweep(stores, heads=["all"], shots=["all"]).summary
+    assert whole["heads"].unique().to_list() == [4]
     with pytest.raises(ParameterError, match="compares within one store, 2 given"):
         sweep(stores, max_layers="each")
+
+
+MINE = """
+from dataclasses import replace
+from savs.pipeline.readouts.vote import VOTE
+
+READOUT = replace(VOTE, name="mine")
+"""
 
 
 def names_of(found):
@@ -173,7 +183,11 @@ def test_a_readout_is_left_out_where_a_store_cannot_have_it(first, tmp_path):
             sweep(stores, readouts=[readout], shots=[1], draws=1)
 
 
-def test_a_readout_can_be_that_of_one_store(stores):
+def test_a_readout_can_be_that_of_one_store(stores, tmp_path):
+    mine = tmp_path / "a:b.py"
+    mine.write_text(MINE)
+    found = sweep(stores, readouts=[str(mine)], shots=["all"])
+    assert names_of(found) == ["one:mine", "two:mine"]
     found = sweep(stores, readouts=["two:vote", "one:lda"], shots=[1], draws=2)
     assert names_of(found) == ["two:vote", "one:lda"]
     assert found.summary["against"].drop_nulls().unique().to_list() == ["two:vote"]
@@ -194,6 +208,13 @@ def test_stores_of_other_examples_are_refused(first, tmp_path):
     labels = ["b", *TRAIN[1:]]
     taught = make_store(tmp_path / "u", noisy(TRAIN, 2), labels, noisy(TEST, 3), TEST)
     without = other(tmp_path / "v", [i for i in range(15) if TRAIN[i] != "c"])
+    media = [{"media": '["m"]', "media_sha256": f'["{n}"]'} for n in range(15)]
+    seen, reread = (
+        make_store(tmp_path / name, noisy(TRAIN, 2), TRAIN, noisy(TEST, 3), TEST, train_rows=rows)
+        for name, rows in (("w", media), ("x", media[::-1]))
+    )
+    with pytest.raises(SelectionError, match="training example 'train:0' has another media in"):
+        sweep({"one": seen, "two": reread})
     for store, message in (
         (taught, "training example 'train:0' has another label"),
         (without, "class 'c' has no training example that all"),
@@ -209,7 +230,10 @@ def test_stores_of_other_examples_are_joined_and_their_means_taken(first, tmp_pa
         "one": sweep(first, heads=[1, 2], **grid),
         "two": sweep(fewer, heads=[2, 4], **grid),
     }
+    notes = {"one": ("a", "b"), "two": ("b", "c")}
+    sweeps = {name: replace(one, notes=notes[name]) for name, one in sweeps.items()}
     found = join_sweeps(sweeps)
+    assert found.notes == ("a", "b", "c")
     for name, alone in sweeps.items():
         rows = found.summary.filter(data_set=name).drop("data_set")
         assert rows.equals(alone.summary.drop("data_set"))
@@ -246,6 +270,8 @@ def test_metrics_are_those_of_the_first_stores_benchmark(first, tmp_path):
     table.write_csv(tmp_path / "l.csv")
     np.save(tmp_path / "x.npy", np.concatenate([first.features(s)[0] for s in ("train", "test")]))
     made = import_features(tmp_path / "x.npy", tmp_path / "l.csv", out=tmp_path / "s").store
+    with pytest.raises(SelectionError, match=r"import rows of the split 'classes'$"):
+        select(made, readout="hec-t")
     stores = {"own": named, "made": made}
     found = sweep(stores, heads=[1], shots=["all"], benchmark=mine).summary
     assert found.select("store", "metric").rows() == [("own", "accuracy"), ("made", "accuracy")]

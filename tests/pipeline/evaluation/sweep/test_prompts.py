@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs import calibrate, evaluate, select, sweep
+from savs import calibrate, compare, evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.compare.compare import method_table
 from savs.pipeline.evaluation.sweep.sweep import paired
+from savs.pipeline.evaluation.sweep.table import save_sweep
 from savs.pipeline.statistics.paired_tests import holm, mcnemar
 from stores import make_store
 
@@ -70,8 +72,15 @@ def alone(parts, tmp_path_factory):
     return found
 
 
-def test_prompts_are_compared_as_stores_of_their_own_would_be(store, alone):
-    table = sweep(store, heads=[2], prompts=True).summary
+def test_prompts_are_compared_as_stores_of_their_own_would_be(store, alone, tmp_path):
+    swept = sweep(store, heads=[2], prompts=True)
+    table = swept.summary
+    save_sweep(swept, tmp_path / "w")
+    pairs = compare([tmp_path / "w"])
+    assert pairs.select("a", "b").rows() == [(PROMPTS[0], prompt) for prompt in PROMPTS[1:]]
+    assert pairs["low"].to_list() == table["difference_low"].to_list()[1:]
+    methods = method_table([tmp_path / "w"])["method"].to_list()
+    assert methods == [f"SAVs (vote), 2 heads, {prompt}" for prompt in PROMPTS]
     assert table["metric"].unique().to_list() == ["accuracy"]
     assert table["prompt"].to_list() == list(PROMPTS)
     assert table["mean"].to_list() == pytest.approx([own.mean() for own in alone])
@@ -107,7 +116,7 @@ def test_evaluate_has_no_number_of_several_prompts(store):
     assert [metric.name for metric in crossed] == names
 
 
-def test_an_example_without_one_of_its_prompts_is_left_out_of_all():
+def test_an_example_without_one_of_its_prompts_is_left_out_of_all(tmp_path):
     rows = {
         "id": ["a#1", "a#2", "b#2", "c#2", "c#1"],
         "subtask": ["A", "B", "B", "B", "A"],
@@ -118,6 +127,20 @@ def test_an_example_without_one_of_its_prompts_is_left_out_of_all():
     assert left_out == 1
     assert found["A"].select("example", "score").rows() == [("a", 1), ("c", 0)]
     assert found["B"].select("example", "score").rows() == [("a", 0), ("c", 1)]
+    labels = [label for label in "abababab" for _ in "AB"]
+    asked = [
+        {"id": f"e{i}#{n}", "subtask": prompt, "prompt": prompt, "media": media(i)}
+        for i in range(8)
+        for n, prompt in enumerate("AB", start=1)
+    ]
+    values = np.ones((1, 16, 2), "f4")
+    own = {"train_rows": asked, "train_skipped": [3], "options": {"questions": ["A", "B"]}}
+    store = make_store(tmp_path / "s", values, labels, values[:, :0], [], **own)
+    assert (
+        sweep(store, prompts=True)
+        .notes[-1]
+        .startswith("1 training example was skipped under some prompts and is left out of all;")
+    )
     assert found["A"]["cluster"].to_list() == found["B"]["cluster"].to_list() == ["0", "2"]
 
 
@@ -136,20 +159,6 @@ def test_the_command_prints_and_writes_the_table(savs, store):
     shown = savs("sweep", store.path, "--prompts")
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["prompt", *PROMPTS]
     assert "24 training examples" in shown.stderr
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--shots", "4"], "--shots is about draws and test examples"),
-        (["--draws", "10"], "--draws is about draws"),
-        (["other"], "--prompts compares within one store, 2 given"),
-    ],
-)
-def test_options_of_the_other_sweep_are_refused(savs, store, more, message):
-    done = savs("sweep", store.path, "--prompts", *more)
-    assert done.returncode == 2
-    assert message in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_no_table_of_probabilities_is_of_several_prompts(store):

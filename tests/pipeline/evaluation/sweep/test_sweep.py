@@ -135,6 +135,8 @@ def test_a_pool_of_unequal_classes_has_the_ratio_of_the_sums(tmp_path):
         make_store(tmp_path / "t", noisy(CLASSES), CLASSES, noisy(["cat"]), ["cat"])
     ).tasks()
     assert pool_variance(alone, 1) == 0  # the whole pool
+    with pytest.raises(SelectionError, match=r"has 1 example of class .*; use `shots` 1, or all$"):
+        make_draws(alone, [2], 1, seed=0)
 
 
 def test_thumbnails_change_nothing(store, tmp_path):
@@ -155,11 +157,12 @@ def test_thumbnails_change_nothing(store, tmp_path):
         assert small.equals(plain)
 
 
-@pytest.mark.parametrize("limit", ["MEMORY", "TABLE", "LARGEST_TABLE", "BLOCK"])
+@pytest.mark.parametrize("limit", ["MEMORY", "VOTES_KEPT", "TABLE", "LARGEST_TABLE", "BLOCK"])
 def test_no_limit_of_memory_changes_a_value(store, monkeypatch, limit):
     options = {"shots": [1, 3], "draws": 3, "readouts": ["vote", "lda"]}
     whole = sweep(store, **options).values
-    of_sweep = "evaluation.sweep.passes" if limit == "MEMORY" else "readouts.heads_fit"
+    is_of_sweep = limit in ("MEMORY", "VOTES_KEPT")
+    of_sweep = "evaluation.sweep.passes" if is_of_sweep else "readouts.heads_fit"
     monkeypatch.setattr(f"savs.pipeline.{of_sweep}.{limit}", 1)
     assert sweep(store, **options).values.equals(whole)
 
@@ -237,6 +240,8 @@ def test_all_of_an_unbalanced_pool_is_more_than_its_rarest_class_has(tmp_path):
     train, test = [*CLASSES * 3, "cat", "dog"], (CLASSES * 5)[:13]
     store = make_store(tmp_path / "s", noisy(train), train, noisy(test, seed=1), test)
     found = sweep(store, draws=2, heads=[3])
+    best = replace(found, summary=found.summary.filter(pl.col("shots").is_null()))
+    assert repr(best).splitlines()[1].endswith(" vote of 3 heads, shots: all")
     points = found.summary.filter(metric="accuracy").select("shots", "draws").rows()
     assert points == [(1, 2), (2, 2), (None, 1)]
     draws = make_draws(StoredTraining(store).tasks(), [3, "all"], 2, 0)
@@ -325,15 +330,21 @@ def test_heads_are_ordered_by_the_texts_of_each_readout(tmp_path):
     assert found.values.filter(metric="accuracy")["value"].to_list() == [1.0, 1.0]
 
 
+def test_a_subtask_that_a_split_lacks(tmp_path):
+    """Without test examples it is not measured; without training examples it is refused."""
+    arrays = noisy(CLASSES * 2), list(CLASSES * 2)
+    one, both = [{"subtask": "x"}] * 6, [{"subtask": name} for name in "xxxyyy"]
+    for name, train, test in (("more", both, one), ("fewer", one, both)):
+        own = {"train_rows": train, "test_rows": test}
+        make_store(tmp_path / name, *arrays, *arrays, **own)
+    values = sweep(tmp_path / "more", shots=["all"], heads=[2]).values
+    assert values.filter(metric="accuracy")["units"].to_list() == [6]
+    with pytest.raises(SelectionError, match="subtask 'y' of the test split has no training exam"):
+        sweep(tmp_path / "fewer", shots=["all"])
+
+
 def test_all_readouts_get_the_same_draws(store):
     options = {"shots": [2], "draws": 2, "heads": [6]}
     found = sweep(store, readouts=["posterior", "vote"], **options).values
     alone = sweep(store, readouts=["vote"], **options).values
     assert found.filter(readout="vote").equals(alone)
-
-
-def test_a_store_that_is_given_twice_is_refused(savs, store, tmp_path):
-    done = savs("sweep", store.path, store.path, "--draws", 1, "--out", tmp_path / "both")
-    assert done.returncode == 2
-    assert "a store is given twice" in " ".join(done.stderr.replace("│", " ").split())
-    assert not (tmp_path / "both").exists()
