@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -54,6 +55,25 @@ def photos(drawn, tmp_path, savs) -> dict[str, str]:
     return drawn[1]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> tuple[Path, list[Any]]:
+    """Return where the first `pets` is kept, and what its command said, once it was run."""
+    return tmp_path_factory.mktemp("kept") / "pets", []
+
+
+@pytest.fixture
+def trained(savs, photos, kept) -> Any:
+    """Train on the photos as the first command of the loop does; return what it says."""
+    store, said = kept
+    if said:
+        shutil.copytree(store, "pets")
+    else:
+        said.append(savs("train", "photos", *ASK, "--out", "pets"))
+        assert said[0].returncode == 0, said[0].stderr
+        shutil.copytree("pets", store)
+    return said[0]
+
+
 def fill(path: Path, truth: dict[str, str]) -> int:
     """Fill in a table of suggestions; return its number of rows."""
     with path.open(newline="") as file:
@@ -75,14 +95,12 @@ def downloaded(path: Path) -> str:
 
 
 def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_first(
-    savs, photos, monkeypatch
+    savs, photos, trained, monkeypatch
 ) -> None:
-    first = savs("train", "photos", *ASK, "--out", "pets")
-    assert first.returncode == 0, first.stderr
-    assert "next: savs classify pets NEW" in first.stderr
-    assert f"savs suggest pets --out next.html  ({len(photos)} examples to label)" in first.stderr
-    assert "readout: " in first.stderr
-    assert first.stdout.splitlines()[0].startswith("metric (%)")
+    assert "next: savs classify pets NEW" in trained.stderr
+    assert f"savs suggest pets --out next.html  ({len(photos)} examples to label)" in trained.stderr
+    assert "readout: " in trained.stderr
+    assert trained.stdout.splitlines()[0].startswith("metric (%)")
 
     for module in ("torch", "transformers", "accelerate"):  # a laptop has none of them
         monkeypatch.setitem(sys.modules, module, None)
@@ -114,7 +132,9 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
     assert len(open_store("pets").ids("unlabelled")) == len(photos) - 8
 
 
-def test_each_command_says_the_next_one_and_they_run_as_they_are_said(savs, photos) -> None:
+def test_each_command_says_the_next_one_and_they_run_as_they_are_said(
+    savs, photos, trained
+) -> None:
     """From the first command on, nothing is run but what the one before said."""
     (Path("new")).mkdir()
     shutil.copy(Path("photos", next(iter(photos))), "new/1.png")
@@ -125,7 +145,6 @@ def test_each_command_says_the_next_one_and_they_run_as_they_are_said(savs, phot
         words = next(rest.split() for command, rest in said if command == name)
         return savs(name, *("new" if word == "NEW" else word for word in words))
 
-    trained = savs("train", "photos", *ASK, "--out", "pets")
     assert follow(trained, "classify").returncode == 0
     suggested = savs("suggest", "pets", "--n", 6, "--out", "next.csv")
     fill(Path("next.csv"), photos)
@@ -137,8 +156,8 @@ def test_each_command_says_the_next_one_and_they_run_as_they_are_said(savs, phot
     assert "accuracy" in measured.stdout
 
 
+@pytest.mark.usefixtures("trained")
 def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None:
-    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     before = open_store("pets")
     moved = [name for name, kind in photos.items() if kind == "cat"][:3]
     for name in moved:
@@ -249,8 +268,8 @@ def test_images_without_any_label_wait_for_them(savs, photos) -> None:
 
 
 @pytest.mark.costly
+@pytest.mark.usefixtures("trained")
 def test_results_of_examples_that_are_gone_are_gone(savs, photos) -> None:
-    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     names = [name for name, kind in photos.items() if kind == "cat"][:3]
     labels = dict.fromkeys(names, "cat")
     package.label("pets", labels, split="test")
@@ -271,8 +290,8 @@ def test_results_of_examples_that_are_gone_are_gone(savs, photos) -> None:
     assert exported.returncode == 0, exported.stderr
 
 
+@pytest.mark.usefixtures("trained")
 def test_a_table_without_labels_says_so(savs, photos) -> None:
-    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     assert savs("suggest", "pets", "--out", "next.csv").returncode == 0
     empty = savs("label", "pets", "next.csv")
     assert "0 examples changed; next.csv has no label: fill in its column `label`" in empty.stderr
@@ -300,8 +319,8 @@ def test_what_is_wrong_is_said_in_one_line(savs, photos, words, message) -> None
 
 
 @pytest.mark.costly
+@pytest.mark.usefixtures("trained")
 def test_few_test_images_leave_the_estimate_of_folds_and_folds_leave_it_too(savs, photos) -> None:
-    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     name, kind = next(iter(photos.items()))
     trained = package.label("pets", {name: kind}, split="test").store
     made = json.loads(savs("train", "pets", "--json").stdout)
@@ -316,10 +335,10 @@ def test_few_test_images_leave_the_estimate_of_folds_and_folds_leave_it_too(savs
 
 
 @pytest.mark.costly
+@pytest.mark.usefixtures("trained")
 def test_a_store_takes_no_options_of_images_and_another_question_is_another_store(
     savs, photos
 ) -> None:
-    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     wrong = savs("train", "pets", "--shots", 3)
     assert "--shots is for images, and pets is a store of features" in wrong.stderr
     unasked = savs("train", "photos", "--model", "demo", "--out", "plain")
@@ -333,8 +352,8 @@ def test_a_store_takes_no_options_of_images_and_another_question_is_another_stor
 
 
 @pytest.mark.browser
+@pytest.mark.usefixtures("trained")
 def test_the_page_of_suggestions_writes_the_table(savs, photos, chrome, tmp_path) -> None:
-    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     assert savs("suggest", "pets", "--n", 5, "--out", "next.html").returncode == 0
     tab = chrome.tab()
     place = str(tmp_path / "got")

@@ -6,7 +6,7 @@ import re
 
 import polars as pl
 import pytest
-from standalone import ask_space, run_standalone, running_space
+from standalone import ask_space, run_here, running_space
 
 import savs
 from savs.datasets.benchmarks.shapes.scenes import draw, random_scene
@@ -65,7 +65,7 @@ def test_predict_py_says_what_classify_says(counted, tmp_path, task):
         )
     images = [folder / f"{number}.png" for number in range(6)]
     bundle = savs.write_bundle(trained.store, trained.folder, tmp_path / "bundle").path
-    (answers,) = run_standalone({bundle: images}, DEMO_MODEL)
+    answers = run_here(bundle / "predict.py", images, DEMO_MODEL)
     expected = savs.classify(trained.folder, images).predictions
     column = "value" if task == "regression" else "prediction"
     numbers = expected[column].cast(pl.Float64).to_list()

@@ -1,15 +1,18 @@
-"""predict.py and app.py of bundles, in processes where savs and what only it needs are absent."""
+"""predict.py and app.py of bundles, where savs and what only it needs cannot be imported."""
 
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 BLOCKED = (
@@ -45,6 +48,23 @@ def run_standalone(
     assert done.returncode == 0, done.stderr
     parts = done.stdout.split("end\n")[:-1]
     return [[json.loads(line) for line in part.splitlines()] for part in parts]
+
+
+def run_here(program: Path, images: Sequence[Path], model: Path) -> list[dict[str, Any]]:
+    """Return what predict.py of a bundle prints of images; it runs in this process.
+
+    Libraries that are loaded may use what it cannot import: `run_standalone` shows that they need
+    not.
+    """
+    said = io.StringIO()
+    loaded = [name for name in sys.modules if name.partition(".")[0] in BLOCKED]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        for name in (*BLOCKED, *loaded):
+            patch.setitem(sys.modules, name, None)
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which it lowers
+        patch.setattr(sys, "argv", [str(program), *map(str, images), "--model", str(model)])
+        runpy.run_path(str(program), run_name="__main__")
+    return [json.loads(line) for line in said.getvalue().splitlines()]
 
 
 APP_DRIVER = """

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Tab
 from other_site import UPLOAD, attack, other_site
-from served_app import ServedApp, served_app
+from served_app import AppHere, app_here, served_app
 
 import savs
 
@@ -62,8 +62,8 @@ def labelled(store_of_many, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def app(labelled, tmp_path_factory) -> Iterator[ServedApp]:
-    with served_app(tmp_path_factory.mktemp("served"), labelled) as app:
+def app(labelled, tmp_path_factory) -> Iterator[AppHere]:
+    with app_here(tmp_path_factory.mktemp("served"), labelled) as app:
         yield app
 
 
@@ -81,7 +81,7 @@ def opened(tab: Tab, name: str) -> None:
     tab.click(button, until=f"{button}.ariaSelected == 'true'")
 
 
-def uploads(app: ServedApp) -> list[Path]:
+def uploads(app: AppHere) -> list[Path]:
     return [path for path in app.log.parent.glob("savs-app-*/**/*") if path.is_file()]
 
 
