@@ -285,11 +285,13 @@ def _etag(path: Path) -> str:
 
 @contextmanager
 def hub_here(hub: Hub, **constants: Any) -> Iterator[None]:
-    """Let this process, which is offline, send what it uploads to the stand-in, without Xet."""
+    """Let this process, which is offline, ask the stand-in, without Xet."""
     from huggingface_hub import close_session
     from huggingface_hub import constants as of_process
 
-    ours = {"ENDPOINT": hub.address, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
+    files = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    ours = {"ENDPOINT": hub.address, "HUGGINGFACE_CO_URL_TEMPLATE": files}
+    ours |= {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
     with mock.patch.multiple(of_process, **ours, **constants):
         yield
     close_session()
