@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hub import TOKEN, Hub, Place, Repository, serving_hub
+from hub import TOKEN, Hub, Place, Repository, hub_here, serving_hub
 from PIL import Image
 from tiny_text import build_lora
 from transformers import Qwen2VLForConditionalGeneration
@@ -87,7 +87,7 @@ def test_a_run_by_ids_records_the_commit_and_goes_on_offline(place: Place, tmp_p
     assert "4 examples to do" in said
 
 
-def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
+def test_each_failure_of_the_hub_is_one_line(savs, place: Place, monkeypatch) -> None:
     folder = place.work / "rows"
     folder.mkdir()
     shutil.copy(place.hub.repositories["datasets/org/data"].folder / "val/0.parquet", folder)
@@ -108,13 +108,15 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
         (local, "wrong"): "the hub refuses the token; set HF_TOKEN to a valid one",
     }
     env = {"": {}, "wrong": wrong, "right": right}
-    found = place.run(*((args, env[token]) for args, token in cases))
-    for (code, said), reason in zip(found, cases.values(), strict=True):
-        *before, last = said.splitlines()
-        assert code == 1
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    for (args, token), reason in cases.items():
+        with hub_here(place.hub, HF_HUB_CACHE=str(place.work / "cache")):
+            done = savs(*args, env=env[token])
+        *before, last = done.stderr.splitlines()
+        assert done.returncode == 1
         assert last.startswith("error: ")
         assert reason in last
-        assert before in ([], ["loading org/tiny on the CPU"]), said
+        assert before in ([], ["loading org/tiny on the CPU"]), done.stderr
 
 
 @pytest.mark.costly

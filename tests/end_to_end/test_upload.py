@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hub import TOKEN, Hub, Place, Repository, serving_hub
+from hub import TOKEN, Hub, Place, Repository, hub_here, serving_hub
 from saved_selections import two_task_store
 
 from savs import (
@@ -29,7 +29,10 @@ from savs.pipeline.classifying.bundle.hub import find_classifier, push
 from savs.pipeline.errors import HubError
 from savs.stores import ResultError
 
-pytestmark = pytest.mark.thorough
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # of huggingface_hub
+]
 
 RIGHT = {"HF_TOKEN": TOKEN}
 FILES = {"README.md", "classifier.safetensors", "config.json"}
@@ -53,11 +56,25 @@ def store(tmp_path) -> Path:
     return made.path
 
 
-def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_path) -> None:
-    place = Place(hub, tmp_path)
+@pytest.fixture
+def upload(savs, hub, tmp_path, monkeypatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Return a function that runs `savs export` here, and returns exit code and messages."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+    def run(given: tuple[str, ...], env: dict[str, str]) -> tuple[int, str]:
+        done = savs("export", *given, env=env)
+        return done.returncode, done.stderr
+
+    with hub_here(hub, HF_TOKEN_PATH=str(tmp_path / "no token")):
+        yield run
+
+
+def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(
+    upload, hub, store, tmp_path
+) -> None:
 
     def to(name: str, *more: str) -> tuple[str, ...]:
-        return ("export", f"{store}/results/vote", "--to", f"hf://{name}", *more)
+        return (f"{store}/results/vote", "--to", f"hf://{name}", *more)
 
     cases = {
         to("org/animals", "--public"): (RIGHT, 0, "hf://org/animals IMAGES"),
@@ -68,9 +85,8 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
         to("animals"): (RIGHT, 1, "expected owner/name"),
         to("org/ani mals"): (RIGHT, 1, "is no name on the hub"),
     }
-    env = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN_PATH": str(tmp_path / "no token")}
-    found = place.run(*((args, own) for args, (own, _, _) in cases.items()), **env)
-    for (code, said), (_, expected, reason) in zip(found, cases.values(), strict=True):
+    for given, (own, expected, reason) in cases.items():
+        code, said = upload(given, own)
         assert code == expected, said
         assert reason in said
         assert code == 0 or said.count("\n") == 1, said
@@ -83,13 +99,11 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
     assert set(hub.repositories) == {"models/org/animals", "models/org/secret"}
 
 
-def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) -> None:
-    place = Place(hub, tmp_path)
-    given = ("export", f"{store}/results/vote", "--to", "hf://datasets/org/features")
+def test_a_store_is_uploaded_and_its_old_shards_removed(upload, hub, store) -> None:
+    given = (f"{store}/results/vote", "--to", "hf://datasets/org/features")
     hub.made.mkdir()
-    env = {"HF_HUB_DISABLE_XET": "1"}
-    (every, few) = place.run(((*given, "--heads", "all"), RIGHT), (given, RIGHT), **env)
-    for code, said in (every, few):
+    for more in (("--heads", "all"), ()):
+        code, said = upload((*given, *more), RIGHT)
         assert code == 0, said
         assert "use it as: hf download org/features --repo-type dataset" in said
     there = hub.repositories["datasets/org/features"]
@@ -104,9 +118,8 @@ def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) ->
     assert "savs" in (there.folder / "README.md").read_text()
 
 
-def test_a_space_is_uploaded_with_its_model(hub, scenes, animals_bundle, tmp_path) -> None:
-    given = ("export", str(tmp_path / "s"), "--to")
-    place = Place(hub, tmp_path)
+def test_a_space_is_uploaded_with_its_model(upload, hub, animals_bundle, tmp_path) -> None:
+    given = (str(tmp_path / "s"), "--to")
     out = tmp_path / "pets"
     runs = [
         ((*given, "hf://spaces/org/pets"), RIGHT),
@@ -115,7 +128,7 @@ def test_a_space_is_uploaded_with_its_model(hub, scenes, animals_bundle, tmp_pat
         ((*given, "space"), {}),
         ((*given, "hf://spaces/pets"), RIGHT),
     ]
-    (first, written, again, no_place, no_name) = place.run(*runs, HF_HUB_DISABLE_XET="1")
+    (first, written, again, no_place, no_name) = (upload(*one) for one in runs)
     assert [code for code, _ in (first, written, again, no_place, no_name)] == [0, 0, 0, 2, 1]
     assert f"the page: {hub.address}/spaces/org/pets" in first[1]
     assert "pets/requirements.txt; python" in written[1]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -280,6 +281,20 @@ def _mode(file: dict[str, Any]) -> dict[str, Any]:
 
 def _etag(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def hub_here(hub: Hub, **constants: Any) -> Iterator[None]:
+    """Let this process, which is offline, ask the stand-in, without Xet."""
+    from huggingface_hub import close_session
+    from huggingface_hub import constants as of_process
+
+    files = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    ours = {"ENDPOINT": hub.address, "HUGGINGFACE_CO_URL_TEMPLATE": files}
+    ours |= {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
+    with mock.patch.multiple(of_process, **ours, **constants):
+        yield
+    close_session()
 
 
 @contextmanager
