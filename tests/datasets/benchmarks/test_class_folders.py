@@ -69,6 +69,7 @@ def test_folders_within_a_class_folder_are_of_that_class(tmp_path: Path) -> None
             "holds 1.png next to the class folders (move them into one, or away)",
         ),
         (["train/a/1.png", "test/a/1.png"], "(if test or train is a split, pass `train` or `test`"),
+        (["Train/a/1.png", "Test/a/1.png"], "(if Test or Train is a split, pass `train` or `test`"),
         ([".x"], "has no subfolders (expected one folder of images per class)"),
         (["a/1.png", "b/.x"], "has no image in b (add some, or remove the folder)"),
         (["a/1.png", "b/notes.txt"], "has no image in b (add some, or remove the folder)"),

@@ -44,6 +44,10 @@ def test_without_any_estimate_the_accuracy_to_expect_is_an_error(tmp_path) -> No
     assert shown.facts["expected"] == lonely.tested.to_json()
     assert len(shown.data) == 1
     assert lonely.notes
+    stale = lonely.folder / "suspects.csv"
+    stale.write_text("id\n")  # of a training that had enough examples for folds
+    train(lonely.folder.parent.parent, heads=3)
+    assert not stale.exists()
     unknown = replace(lonely, tested=None)
     assert "accuracy" not in repr(unknown)
     with pytest.raises(SelectionError, match="too few labelled examples to estimate"):

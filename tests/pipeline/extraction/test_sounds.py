@@ -265,23 +265,27 @@ def test_files_of_published_benchmarks_are_run_and_searched_for_leaks(clips, tin
 
 def test_what_cannot_be_read_is_skipped_and_long_sounds_are_cut(clips, tiny_model, tmp_path):
     (clips.root / "half.wav").write_bytes(wav(tone(1))[:9_000])
-    (clips.root / "long.wav").write_bytes(wav(tone(3)))
-    names = ["0.wav", "1.wav", "half.wav", "long.wav", "gone.wav"]
+    for name, seconds in (("long", 3), ("longer", 4)):
+        (clips.root / f"{name}.wav").write_bytes(wav(tone(seconds)))
+    names = ["0.wav", "1.wav", "half.wav", "long.wav", "gone.wav", "longer.wav"]
     rows = [
         {"audio": name, "question": QUESTION, "label": "ab"[n % 2]} for n, name in enumerate(names)
     ]
     file = clips.rows("x.jsonl", rows)
     done = run(tiny_model, file, tmp_path / "out")
     reasons = {name: reason for _, name, reason in done.skipped}
-    assert list(reasons) == ["x:2", "x:3", "x:4"]
+    assert list(reasons) == ["x:2", "x:3", "x:4", "x:5"]
     assert "half.wav is truncated" in reasons["x:2"]
     assert "the processor refuses it (sounds of [3.0] s): the sound lasts 3.0 s" in reasons["x:3"]
     lines: list[str] = []
     cut = run(
-        tiny_model, file, tmp_path / "cut", audio_max_seconds=1, reporting=Reporting(lines.append)
+        *(tiny_model, file, tmp_path / "cut"),
+        audio_max_seconds=1,
+        batch_size=1,
+        reporting=Reporting(lines.append),
     )
     assert [name for _, name, _ in cut.skipped] == ["x:2", "x:4"]
-    assert "1 sound was cut after 1 s (`audio_max_seconds`)" in lines
+    assert "2 sounds were cut after 1 s (`audio_max_seconds`)" in lines
     with pytest.raises(StoreMismatchError, match="audio_max_seconds"):
         run(tiny_model, file, tmp_path / "cut", append=True)
 

@@ -88,13 +88,13 @@ def test_a_terminal_sets_texts_to_the_left_and_shows_what_it_would_obey():
         Column("ends", ("low", "high"), interval),
         Column("note", "note", is_text=True),
     ]
-    rows = {"name": ["a\x1b[2J", "b"], "count": [1200, None], "low": [0.25, None]}
+    rows = {"name": ["a\x1b[2J", "b\x9b"], "count": [1200, None], "low": [0.25, None]}
     frame = pl.DataFrame(rows | {"high": [1.0, None], "note": ["x", "longer"]})
     assert Table(frame, columns, title="two rows").text().splitlines() == [
         "two rows",
         "name      count           ends  note",
         r"a\x1b[2J  1,200  25.0 .. 100.0  x",
-        "b             -              -  longer",
+        r"b\x9b         -              -  longer",
     ]
 
 

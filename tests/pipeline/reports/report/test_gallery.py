@@ -89,6 +89,8 @@ def test_votes_are_counts_or_probabilities():
         (0.75, "15 of 20"),
         (0.25, "5 of 20"),
     ]
+    split = [{"class": name, "score": 12.0 if name == "a" else 2.0} for name in "abcde"]
+    assert {vote.text for vote in best_votes(split)} == {"12 of 20", "2 of 20"}
     halves = [vote | {"score": vote["score"] / 20} for vote in votes]
     assert [(v.share, v.text) for v in best_votes(halves)] == [(0.75, "75 %"), (0.25, "25 %")]
 

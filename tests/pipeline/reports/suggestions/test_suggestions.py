@@ -33,6 +33,14 @@ def page(tmp_path):
     return out
 
 
+def test_the_page_says_that_images_are_not_there(page) -> None:
+    (page.parent / "media" / "3.png").unlink()
+    out = page.with_name("again.html")
+    store = page.parent / "birds"
+    suggest(store, select(store, heads=1), 12, out=out, media_root=page.parent / "media")
+    assert "1 example is shown without an image." in out.read_text()
+
+
 @pytest.mark.browser
 def test_ten_keys_label_and_the_legend_and_save_stay_in_view(page, chrome) -> None:
     tab = chrome.tab()
