@@ -55,9 +55,12 @@ def test_a_source_of_the_hub_is_looked_up_once(asked: list[str]) -> None:
 def test_shots_of_a_benchmark_of_many_labels_are_drawn_for_each_label(
     tmp_path: Path, are_objects: bool
 ) -> None:
-    """A label that an object says is not there is none that is drawn."""
+    """What an object says is not there is not drawn; what is unknown makes a store keep both."""
     rows: list[Any] = ["a", "b", "c", "ab", "ac", "bc"]  # as classes, one of each
-    rows = [{name: name in row for name in "abc"} if are_objects else [*row] for row in rows]
+    if are_objects:
+        rows = [{name: name in row for name in "abc"} | {"d": None} for row in rows]
+    else:
+        rows = [[*row] for row in rows]
     pool = tmp_path / "pool.jsonl"
     pool.write_text("\n".join(json.dumps({"question": "?", "label": row}) for row in rows))
     benchmark = adapt(find_benchmark("general"), labels=Labels(MANY, {"form": "list"}))
