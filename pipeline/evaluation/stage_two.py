@@ -337,6 +337,11 @@ def evaluate(
     """
     if on not in (None, "test", "folds"):
         raise ParameterError(f"`on` is {on!r}, expected 'test' or 'folds'")
+    if selection is not None and any(isinstance(x, Selection) for x in (method, selection)):
+        raise ParameterError(
+            "`selection` is the name or folder of a saved result; pass a selection itself as"
+            " `method`, and no other"
+        )
     opened = as_store(store)
     if partial:
         opened = open_store(opened.path, partial=True)

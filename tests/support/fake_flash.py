@@ -3,6 +3,7 @@
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_flash_attention_utils import FLASH_ATTENTION_COMPATIBILITY_MATRIX
 
 from savs.pipeline.extraction.checks import flash
 from savs.pipeline.extraction.model.tower_attention import RUNS
@@ -47,6 +48,8 @@ def install(monkeypatch):
     monkeypatch.setattr(
         "transformers.modeling_utils.lazy_import_flash_attention", lambda *_, **__: None
     )
+    versions = FLASH_ATTENTION_COMPATIBILITY_MATRIX  # else a kernel of the Hub takes its place
+    monkeypatch.setitem(versions[2], "general_availability_check", lambda: True)
     monkeypatch.setitem(flash.FLASH, NAME, lambda: True)
     monkeypatch.setattr(flash, "GPU", "cpu")
     return fake

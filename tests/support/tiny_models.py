@@ -52,7 +52,6 @@ LIMITED = _modules(
 """Families that work as extractions use them, and not in every way that tests try."""
 LIMITS = {
     "mllama": "a batch has one number of images",
-    "llama4": "no --answers: its forward pass fails after its last heads",
     "perception_lm": "images of one prompt are cut into as many tiles each",
     "qwen3_omni_moe_thinker": "batches with sounds under 1 s differ",
 }

@@ -255,9 +255,12 @@ def _taken(cache: Any, rows: torch.Tensor) -> Any:
     """Return a copy of some rows of a cache; the cache itself stays as it is."""
     copied = copy.copy(cache)
     copied.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in copied.layers:  # layers of linear attention keep their states in dictionaries
-        states = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
-        vars(layer).update(states)
+    for layer in copied.layers:
+        for name, value in list(vars(layer).items()):
+            if type(value) is dict:  # states of linear attention
+                setattr(layer, name, value.copy())
+            elif torch.is_tensor(value) and value.dim() == 0:  # tokens so far, counted in place
+                setattr(layer, name, value.clone())
     copied.reorder_cache(rows)  # makes new tensors
     return copied
 

@@ -347,6 +347,8 @@ def load(
         kind = encoder.kind
         # else transformers reads a pickle where an index is damaged, and converts it by a service
         safe = {} if "gguf_file" in keywords else {"use_safetensors": True}
+        # else transformers downloads code for a GPU, and features differ from a CPU's by it
+        kernels = {"use_kernels": "kernel_config" in keywords}
         if last_layer is not None:
             kind = first_layers(kind._model_mapping[type(encoder.config)], last_layer)
         model_and_report: Any = kind.from_pretrained(
@@ -355,7 +357,7 @@ def load(
             attn_implementation=None if options.attention == AUTO else options.attention,
             output_loading_info=True,
             **options.source,
-            **placement.keywords | keywords | safe,
+            **kernels | placement.keywords | keywords | safe,
         )
         model, report = model_and_report
     weights.require_unchanged(name)

@@ -176,9 +176,19 @@ def attention_names(config: Any) -> Names:
 
 def set_attention(model: Any, names: Names) -> None:
     """Set the attention of some parts of a model; the others stay as they are."""
+    tower: Any = getattr(model.config, VISION, None)
+    before = tower and tower._attn_implementation
+    named = names.get(VISION, before)
+    after = named[""] if isinstance(named, dict) else named
+    if before == NAME:
+        tower._attn_implementation = SDPA
+    if after == NAME:
+        names = names | {VISION: SDPA}
     level = logging.get_verbosity()
     logging.set_verbosity_error()  # of parts without a module of their own it warns
     try:
         model.set_attn_implementation(names)
     finally:
         logging.set_verbosity(level)
+    if after == NAME:  # by hand: transformers looks for a package of any name with "flash" in it
+        tower._attn_implementation = NAME

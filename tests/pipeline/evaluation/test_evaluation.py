@@ -40,8 +40,11 @@ def test_without_a_selection_that_of_the_store_is_taken_or_a_default_one_made(tm
     train = rng.normal(size=(25, 4, 3)).astype(np.float32)
     store = make_store(tmp_path / "s", train, list("abab"), train, list("abab"))
     assert len(evaluate(store).selection.top_heads) == 20
-    select(store, heads=2, out=True)
+    saved = select(store, heads=2, out=True)
     assert len(evaluate(store).selection.top_heads) == 2
+    for wrong in ({"method": saved, "selection": "vote"}, {"selection": saved}):
+        with pytest.raises(ParameterError, match="pass a selection itself as `method`, and no"):
+            evaluate(store, **wrong)
     with pytest.raises(ParameterError, match="`selection` is of heads; omit it with zero-shot"):
         evaluate(store, "zero-shot", selection="vote")
     with pytest.raises(ParameterError, match="`on` is 'train', expected 'test' or 'folds'"):

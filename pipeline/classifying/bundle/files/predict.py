@@ -145,7 +145,8 @@ def load(name, commit=None):  # the function from an image to what its chosen he
                 sys.exit(f"{key} is {limit:,}, expected {2**22:,} at most")
             processor.image_processor.size[edge] = limit
     dtype, device = CONFIG["source"]["dtype"], "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)
+    settings = {"revision": commit, "dtype": dtype, "use_kernels": False}  # no code of the Hub
+    model = AutoModelForMultimodalLM.from_pretrained(name, **settings).to(device)
     widths, read = {grid["layer"]: grid["head_dim"] for grid in CONFIG["source"]["grid"]}, {}
     for name, block in model.eval().requires_grad_(False).get_decoder().named_modules():
         if layer := BLOCK.fullmatch(name):  # its input: all heads of a layer, side by side

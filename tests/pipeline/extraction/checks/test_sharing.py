@@ -21,19 +21,17 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 pytestmark = pytest.mark.thorough
 
 LEVELS = {
-    **dict.fromkeys(
-        ("mllama", "llama4", "granite4_vision", "ovis2", "perception_lm", "molmo2"), "off"
-    ),
+    **dict.fromkeys(("mllama", "granite4_vision", "ovis2", "perception_lm"), "off"),
     **dict.fromkeys(("deepseek_vl_hybrid", "minicpmv4_6", "minicpmv4_7", "minicpm_ocr"), "off"),
-    "video_llama_3": "images",
+    **dict.fromkeys(("video_llama_3", "molmo2"), "images"),
     **dict.fromkeys(("blip-2", "instructblip", "kosmos-2", "fuyu"), "off"),
     "paligemma": "images",
     **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), "off"),  # with answers
 }
 """What is shared where it is not prefixes. The vision towers of some do not give what the decoder
 reads as something that can be kept, Perception LM takes no images of unequal numbers of tiles; the
-thinkers make positions in another way, VideoLLaMA 3 gives logits of all positions. In PaliGemma an
-image sees the text after it; a Q-Former's pass needs the image again."""
+thinkers make positions in another way, VideoLLaMA 3 gives logits of all positions. In Molmo 2 and
+PaliGemma an image sees what comes after it; a Q-Former's pass needs the image again."""
 ALWAYS = {"qwen2_vl", "mllama"}
 """Families of `just check`; the others are thorough."""
 ANSWERS = Answers({"yes": (5, 30, 2), "no": (9, 2)})
