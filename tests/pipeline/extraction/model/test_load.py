@@ -150,6 +150,11 @@ def test_keyword_arguments_reach_the_model_and_its_identity(text_model):
     assert differing(plain, other) == ["model.config", "model.kwargs.rms_norm_eps"]
 
 
+@pytest.mark.parametrize(("asked", "used"), [({}, False), ({"use_kernels": True}, True)])
+def test_kernels_of_the_hub_are_used_only_if_asked_for(text_model, asked, used):
+    assert loaded(text_model, model_kwargs=asked).model.use_kernels is used
+
+
 def test_a_hub_model_that_was_fetched_before_loads_offline_with_its_commit(
     text_model, tmp_path, monkeypatch
 ):
