@@ -1,8 +1,10 @@
 """Write constraints.txt: the versions that this environment has of what savs needs, but torch.
 
-    python scripts/write_constraints.py
+    rm -r .venv && CONSTRAINTS=/dev/null scripts/install extract,dev  # the newest
+    .venv/bin/python scripts/write_constraints.py
 
-Torch and what it brings are left out, so that a GPU box chooses the wheels of its CUDA.
+Torch and what it brings are left out, so that a GPU box chooses the wheels of its CUDA. Tools of
+the tests are held, too: a release of one of them on some day fails no test of another change.
 """
 
 import re
@@ -14,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FILE = Path(__file__).parent.parent / "constraints.txt"
-EXTRAS = ("extract", "remote", "s3")
+EXTRAS = ("extract", "remote", "s3")  # of the Dockerfile
 OF_TORCH = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*")
 HEAD = """\
 # Versions that the tests ran with, without torch and what it brings: choose those by your CUDA.
@@ -24,7 +26,7 @@ HEAD = """\
 
 def main() -> None:
     """Write the file."""
-    versions = dict(_needed("savs", EXTRAS))
+    versions = dict(_needed("savs", (*EXTRAS, "dev")))
     lines = [f"{name}=={version}\n" for name, version in sorted(versions.items()) if name != "savs"]
     FILE.write_text(HEAD + "".join(lines), "utf-8")
 
