@@ -62,7 +62,7 @@ STANDALONE = tuple(
     if rule.answers or (rule.load is None and not rule.texts)
 )
 """Readouts that predict.py computes: a `HeadsFit` of images, and the model's own answers."""
-NOT_RECORDED = ("adapter", "code", "kwargs")
+NOT_RECORDED = ("adapter", "checkpoint_code", "code", "kwargs")
 """What changes a model and is never taken from a classifier."""
 HOW = "`savs export STORE --to classifier --out DIR`"
 HOW_SPACE = "`savs export STORE --to space --out DIR`"
@@ -284,7 +284,7 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
     changing = (*NOT_RECORDED, *fields_in_identity(ModelOptions))
-    if changed := [name for name in changing if facts.get(name)]:
+    if changed := [name for name in changing if facts.get(name) is not None]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(changed)}"
     for kind in KINDS:
         if config.source.processor.get(next(iter(kind.recorded), "")):

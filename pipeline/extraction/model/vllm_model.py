@@ -251,8 +251,8 @@ def require_vllm(options: ModelOptions, run: RunOptions, encoder: PromptEncoder)
     refused = [
         name
         for kind in (options, run)
-        for name, value, effect in changed_fields(kind)
-        if value and not effect.is_for_vllm
+        for name, _, effect in changed_fields(kind)
+        if not effect.is_for_vllm
     ]
     refused += ["pooling"] if any(site.pooling != LAST for site in run.sites) else []
     for option in refused[:1]:

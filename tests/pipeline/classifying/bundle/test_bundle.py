@@ -137,6 +137,7 @@ CHANGES = {
         "2 subtasks",
     ),
     "adapter": (lambda one: model(one, adapter="tuned"), "was loaded with: adapter"),
+    "own code": (lambda one: model(one, checkpoint_code="ab"), "was loaded with: checkpoint_code"),
     "keep": (lambda one: model(one, placeholders="keep"), "the prompt has it elsewhere"),
     "draft": (
         lambda one: replace(one, source=replace(one.source, processor={"jpeg_draft": 9})),
