@@ -12,6 +12,7 @@ CODES = (
     "images become codes of a vocabulary that only a checkpoint's configuration has;"
     " test yours with `savs models CHECKPOINT`"
 )
+ROBOTS = "a policy of robots: its forward pass needs the state of one; needs prompts with states"
 REASONS = {
     "blip": "its decoder's layers are BERT's, whose projection lies beside the attention;"
     " give --recipe FILE.py with find_heads",
@@ -33,7 +34,8 @@ REASONS = {
     " with to_inputs",
     "nemotron_h_omni": "its attention is the mixer of a hybrid layer; give --recipe FILE.py with"
     " find_heads",
-    "pi0": "a policy of robots: its forward pass needs the state of one; needs prompts with states",
+    "pi0": ROBOTS,
+    "pi05": ROBOTS,
     "qwen3_asr": "a sound moves others of its batch; needs a small checkpoint with its processor",
     "vibevoice_asr": "adds noise to a sound in each pass; needs a way to leave that out",
 }
