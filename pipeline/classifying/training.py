@@ -37,7 +37,7 @@ from savs.pipeline.extraction.run_options import RunOptions, TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED, shows_defaults
-from savs.pipeline.readouts import Readout
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.option_texts import parse_model
 from savs.pipeline.running.options import Option
@@ -45,7 +45,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
-from savs.pipeline.selection.selection import Heads, Selection
+from savs.pipeline.selection.selection import Heads, Selection, parse_heads
 from savs.pipeline.selection.selection_file import write_selection
 from savs.pipeline.targets import labels_of
 from savs.stores import FeatureStore
@@ -192,6 +192,7 @@ def train(
     place: Any = getattr(source, "path", source) if of_store else out
     if place is not None:  # what has no name is said below
         require_writable(Results(Path(place)).place(TRAINED).folder)
+    rule, heads = asked_of(readout, heads, "labels" if of_store else options.get("answers"))
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
     if of_store:
@@ -212,7 +213,7 @@ def train(
             f"{counted(waiting, 'example')} read and stored in {store.path}; no example has a label"
             f" yet. next: {suggest}, then savs label, then {command('savs', 'train', store.path)}"
         )
-    readouts = () if readout is None else (readout,)
+    readouts = () if rule is None else (rule,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
     with suppress(SelectionError):  # too few examples: `choice.note` says so
@@ -244,6 +245,24 @@ def train(
         skipped=skipped,
         notes=(*notes, *filter(None, [choice.note])),
     )
+
+
+def asked_of(
+    readout: str | Path | Readout | None, heads: Heads | None, answers: str | None
+) -> tuple[Readout | None, Heads | None]:
+    """Return the readout and heads to train with, so that wrong ones are told before a model runs.
+
+    `answers` are the kinds that will be kept. Errors as in `choose_readout` and `parse_heads`;
+    ParameterError for a readout of answers that will not be there.
+    """
+    rule = None if readout is None else choose_readout(readout)
+    if rule is not None and rule.answers and "labels" not in (answers or "").split(","):
+        raise ParameterError(
+            f"readout {rule.name!r} reads the model's own answers, which are kept only if they are"
+            f" asked for; use `{command('savs', 'extract')}` with --answers labels, then"
+            f" `{command('savs', 'train', 'STORE')} --readout {rule.name}`"
+        )
+    return rule, parse_heads(heads)
 
 
 def extract_share(

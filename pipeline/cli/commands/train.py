@@ -27,7 +27,12 @@ def prepare(options: Options) -> Options:
     arguments, source, gpus = dict(options), options["source"], options["gpus"]
     if gpus == NONE:
         return arguments
-    from savs.pipeline.classifying.training import default_store, extract_share, is_store
+    from savs.pipeline.classifying.training import (
+        asked_of,
+        default_store,
+        extract_share,
+        is_store,
+    )
     from savs.pipeline.cli.node_run import PART, train_on_node
 
     if is_store(source):
@@ -37,6 +42,7 @@ def prepare(options: Options) -> Options:
         names = {*options} - {"readout", "heads", "max_skip", "json", "gpus"}
         extract_share(**{name: arguments[name] for name in names}, reporting=REPORTING)
         raise typer.Exit
+    asked_of(options["readout"], options["heads"], None)
     train_on_node(gpus, Path(str(arguments["out"])))
     return arguments
 

@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 from PIL import Image
 from random_stores import draw_problem, write_problem
+from typer.testing import CliRunner
 
 from savs import label, train
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.training import ENOUGH, default_store, is_media_folder
+from savs.pipeline.cli.app import app
 from savs.pipeline.cli.commands.train import show
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import OwnCodeError, SelectionError
 
 
 def trained_on(folder: Path, shots: int, tests: int, **options):
@@ -117,6 +119,24 @@ def test_a_store_lies_next_to_its_images(tmp_path, monkeypatch, source, expected
     found = default_store(source)
     above = tmp_path if expected == "here-savs" else here
     assert (found and here / found) == (expected and above / expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [("readout", "nearest"), ("readout", "gone.py"), ("readout", "answers"), ("heads", "L1")],
+)
+@pytest.mark.parametrize("gpus", ["none", "cpu,cpu"])
+def test_a_readout_or_heads_that_are_not_there_are_refused_before_a_model_runs(
+    tmp_path, option, wrong, gpus
+) -> None:
+    for name in ("grass", "brick"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / "a.png")
+    words = ["train", str(tmp_path / "photos"), "--model", "demo", "--out", str(tmp_path / "s")]
+    done = CliRunner().invoke(app, [*words, f"--{option}", wrong, "--gpus", gpus])
+    assert isinstance(done.exception, SelectionError | ParameterError | OwnCodeError)
+    assert wrong in str(done.exception)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_class_folder_in_place_of_the_folder_of_all_is_named(tmp_path) -> None:
