@@ -59,9 +59,9 @@ def test_a_processor_that_does_more_than_it_says_is_left_alone(tiny_model, monke
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
     encode = type(encoder).encode
 
-    def changed(self, batch, *, raw=False):
-        found = encode(self, batch, raw=raw)
-        if not raw:
+    def changed(self, batch, *options):
+        found = encode(self, batch, *options)
+        if RAW_IMAGES not in options:
             change(found[PIXELS], len(batch))
         return found
 
