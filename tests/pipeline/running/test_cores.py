@@ -8,7 +8,7 @@ from savs.pipeline.running import cores
 
 CASES = {
     "a container": ("0::/", {"cpu.max": "400000 100000"}, 4),
-    "a part of a core is left": ("0::/", {"cpu.max": "250000 100000"}, 2),
+    "a part of a core is left": ("0::/", {"cpu.max": "270000 100000"}, 2),
     "less than a core": ("0::/", {"cpu.max": "50000 100000"}, 1),
     "no limit": ("0::/", {"cpu.max": "max 100000"}, 12),
     "more than there are": ("0::/", {"cpu.max": "9900000 100000"}, 12),
