@@ -80,6 +80,8 @@ def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
         export(store, to="npz", out=tmp_path / "x.npz", heads="all", split="val")
     with pytest.raises(ParameterError, match="`split` has no meaning with `to` store"):
         export(store, to="store", out=tmp_path / "x", heads="all", split="test")
+    with pytest.raises(ParameterError, match="`readout` has no meaning with `to` space"):
+        export(store, to="space", out=tmp_path / "x", readout="mine.py")
 
 
 @pytest.mark.thorough

@@ -74,7 +74,7 @@ CASES: list[Case] = [
     ),
     case(
         "vizwiz",
-        {"image": "d/1.jpg", "question": "What is it?", "question_id": 11, "label": "answerable"},
+        {"image": "d/1.jpg", "question": "What is it?", "question_id": 11, "label": "Answerable"},
         "\nWhat is it?" + SHORT,
         extra={"question_id": 11},
     ),

@@ -61,6 +61,8 @@ def test_an_array_is_its_pixels() -> None:
 WRONG = {
     "floats": (COLOUR / 255, r"array of float64 \(6, 9, 3\), expected uint8 from 0 to 255"),
     "channels first": (COLOUR.transpose(2, 0, 1), r"\(3, 6, 9\), expected uint8"),
+    "one channel": (COLOUR[..., :1], r"\(6, 9, 1\), expected uint8"),
+    "two channels": (COLOUR[..., :2], r"\(6, 9, 2\), expected uint8"),
     "empty": (COLOUR[:0], "expected uint8"),
     "no bytes": (b"", "is empty"),
     "no file": ("none.jpg", "none.jpg is not in"),

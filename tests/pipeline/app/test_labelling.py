@@ -1,5 +1,6 @@
 """What a label does, which example is next, and how the classifier follows."""
 
+import gc
 import json
 import re
 import threading
@@ -32,6 +33,7 @@ from savs.pipeline.app.labelling import (
     fits_page,
     label_page,
 )
+from savs.pipeline.app.page import build_page
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suggest import most_alike
@@ -223,6 +225,24 @@ def test_each_subtask_has_its_classes_and_all_have_those_of_all(tmp_path) -> Non
     assert labelling.add_class("axolotl", "pets") == "axolotl"
     assert labelling.classes("plants") == ["class 0", "class 1"]
     assert labelling.classes("pets") == labelling.classes(None) == ["class 0", "class 1", "axolotl"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_page_shows_the_subtask_that_was_chosen_and_else_the_first(tmp_path) -> None:
+    store = write_problem(
+        tmp_path / "s", draw_problem(6, subtasks=("pets", "plants"), counts=(3, 3))
+    )
+    workspace = Workspace(store.path / "results" / "vote", store.path)
+    page = build_page(workspace)
+    (opened,) = {
+        one.fn for one in page.fns.values() if one.name == "opened" and len(one.inputs) == 3
+    }
+    first, second = Labelling(workspace).parts()
+    for chosen, shown in ((second, second), (first, first), (None, first), ("x", first)):
+        *_, box, _ = opened(Session("one"), UNSURE, chosen, None)
+        assert (box["choices"], box["value"]) == ([first, second], shown)
+    del page, opened
+    gc.collect()  # of a page that was never served, gradio leaves event loops open
 
 
 def test_each_subtask_is_labelled_by_itself(tmp_path) -> None:

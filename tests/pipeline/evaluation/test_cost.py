@@ -6,6 +6,7 @@ from text_stores import draw_text_store, make_text_store
 
 from savs import evaluate, extract, select
 from savs.pipeline.evaluation.cost import answers_cost
+from savs.pipeline.selection.training_data import count_texts
 from stores import make_store
 
 CLASSES = {"x": ["a", "b"], "y": ["c", "d", "e"]}
@@ -33,6 +34,12 @@ def test_of_a_dual_encoder_texts_count_and_training_examples_where_they_are_used
     assert forwards(store, "clip-names") == 40 + 3
     assert forwards(store, "tip-adapter") == 40 + 12 + 6
     assert forwards(store, "logistic") == 40 + 12
+
+
+def test_texts_of_other_classes_cost_nothing(tmp_path):
+    store = draw_text_store(tmp_path / "s", 1)
+    counts = [count_texts(store, ["file"], None, names) for names in (["class 0"], ["other"])]
+    assert counts == [2, 0]
 
 
 def test_a_selection_of_another_store_costs_the_examples_that_it_was_fitted_on(tmp_path):

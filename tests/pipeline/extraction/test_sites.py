@@ -338,6 +338,8 @@ def test_what_cannot_be_read_is_refused_before_weights_are(run, inputs, tiny_mod
     message = "the test example 'w' has no image, so it has no mean over one; leave it out"
     with pytest.raises(ModelError, match=message):
         run(test=words, pooling="image-mean")
+    with pytest.raises(ModelError, match=message):
+        run(test=words, site="heads,residual-image-mean")
     (inputs.root / "a.wav").write_bytes(wav(np.zeros(1600, np.float32)))
     sound = {"id": "w", "audio": "a.wav", "question": "Why?", "label": "a"}
     with pytest.raises(ModelError, match=message):

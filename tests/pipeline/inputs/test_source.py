@@ -11,6 +11,7 @@ from official_files import write_blink
 
 from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.benchmarks.options import adapt
+from savs.datasets.errors import SourceError
 from savs.datasets.many_labels import count_labels
 from savs.datasets.media.download import Fetching
 from savs.datasets.media_kinds.videos import VIDEOS
@@ -70,6 +71,14 @@ def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
     )
     use(source)
     assert {source.media(split).root for split in ("train", "test")} == {tmp_path}
+
+
+def test_test_examples_need_training_examples_though_others_wait_for_a_label(tmp_path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"question": "?", "label": "a"}))
+    source = Source(find_benchmark("general"), InputOptions(test=rows, unlabelled=rows))
+    with pytest.raises(SourceError, match="there are no training examples: give `train`"):
+        source.examples()
 
 
 def test_images_that_wait_for_a_label_are_a_split_of_their_own(tmp_path: Path) -> None:

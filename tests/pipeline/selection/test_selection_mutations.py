@@ -92,6 +92,17 @@ def test_a_forged_edit_is_refused_or_fits(saved, tmp_path) -> None:
     assert found.count(None) > len(found) / 2
 
 
+@pytest.mark.parametrize("field", ["strengths", "scores", "margins"])
+def test_a_forged_number_of_what_heads_have_is_refused(saved, tmp_path, field) -> None:
+    _, folder = saved
+    config = config_of(folder)
+    copied = shutil.copytree(folder, tmp_path / "copy")
+    values = config["tasks"][0][field]
+    forge(copied, edited(config, ("tasks", 0, field), [*values, values[-1]]))
+    with pytest.raises(ResultError, match="expected 2 strengths, scores and margins, one for each"):
+        load_config(copied)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),

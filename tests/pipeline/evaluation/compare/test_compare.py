@@ -360,6 +360,7 @@ def test_an_evaluation_is_compared_with_every_point_of_a_sweep(pair, tmp_path):
     assert [whole[name] for name in alike] == [same[name] for name in alike]
     few = found.filter(readout="vote", heads=4, shots=2).row(0, named=True)
     assert (few["draws"], few["test"]) == (3, "Student's t")
+    assert few["units"] == whole["units"] == same["units"] > 3
     back = compare([place, tmp_path / "two"], metric="accuracy")
     assert back["difference"].to_list() == pytest.approx((-found["difference"]).to_list())
     swept = (back.filter(pl.col("draws") > 1), found.filter(pl.col("draws") > 1))
