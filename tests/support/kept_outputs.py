@@ -38,7 +38,7 @@ TEXT_RULES: list[tuple[str, str, str]] = [
     (r"^(\| .* \| demo.*) \| [\d.]+ \|$", r"\1 | SECONDS |", "the same, --format markdown"),
     (r"^(.* & demo.*) & [\d.]+ \\\\$", r"\1 & SECONDS", "the same, --format latex"),
     (r"(digest of the results</dt><dd>)\w+", r"\1DIGEST", "of metrics.json, which has seconds"),
-    (r"savs \d+\.\d+\.\d+\S*", "savs VERSION", "a checkout may be of another version"),
+    (r"savs \d+\.\d+\.\d+\S*( torch \d.*)?", "savs VERSION", "others may be installed"),
     (r"^(.* demo .*) [\d.]+ +([\d.]+ k?B)$", r"\1 SECONDS \2", "the same, a table"),
     (r"distance is \S+ in (\w+), where one bit of the inputs makes [^)]+", r"in \1", "rounding"),
     (r"(differ from whole passes by) \S+", r"\1 LITTLE", "rounding"),

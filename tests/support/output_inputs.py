@@ -78,7 +78,7 @@ def write_animals(folder: Path, rng: np.random.Generator) -> None:
             rows[5]["image"] = "train/5.png"  # a leak
         write_lines(folder / f"animals-{split}.jsonl", rows)
     for number in range(6):
-        image = draw("circle", "red", 10 + 4 * number, rng)
+        image = draw("circle", "red", 10 + 5 * number, rng)
         save(image, folder / "new" / f"{number}.png")
     rows = [{"id": f"n{n}", "image": f"new/{n}.png", "question": ANIMAL} for n in range(5)]
     rows.append({"id": "lost", "image": "new/lost.png", "question": ANIMAL})
@@ -157,7 +157,7 @@ def write_clips(folder: Path) -> None:
         rows = []
         for number in range(count):
             label = "lighter" if number % 2 == 0 else "darker"
-            greys = [40 + 30 * step + 5 * number for step in range(6)]
+            greys = [40 + 30 * step + number * number for step in range(6)]
             name = f"clips/{split}-{number}.mp4"
             encode(folder / name, greys if label == "lighter" else greys[::-1])
             rows.append({"image": name, "question": "Lighter or darker?", "label": label})
