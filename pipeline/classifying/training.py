@@ -192,7 +192,7 @@ def train(
     place: Any = getattr(source, "path", source) if of_store else out
     if place is not None:  # what has no name is said below
         require_writable(Results(Path(place)).place(TRAINED).folder)
-    rule, heads = asked_of(readout, heads, "labels" if of_store else options.get("answers"))
+    rule, heads = asked_of(readout, heads, None if of_store else options)
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
     if of_store:
@@ -248,20 +248,28 @@ def train(
 
 
 def asked_of(
-    readout: str | Path | Readout | None, heads: Heads | None, answers: str | None
+    readout: str | Path | Readout | None, heads: Heads | None, extraction: Mapping[str, Any] | None
 ) -> tuple[Readout | None, Heads | None]:
     """Return the readout and heads to train with, so that wrong ones are told before a model runs.
 
-    `answers` are the kinds that will be kept. Errors as in `choose_readout` and `parse_heads`;
-    ParameterError for a readout of answers that will not be there.
+    `extraction` has the options of what is to be stored; None where it is stored already. Errors
+    as in `choose_readout` and `parse_heads`; ParameterError for a readout of answers or class texts
+    that will not be there.
     """
     rule = None if readout is None else choose_readout(readout)
-    if rule is not None and rule.answers and "labels" not in (answers or "").split(","):
-        raise ParameterError(
-            f"readout {rule.name!r} reads the model's own answers, which are kept only if they are"
-            f" asked for; use `{command('savs', 'extract')}` with --answers labels, then"
-            f" `{command('savs', 'train', 'STORE')} --readout {rule.name}`"
-        )
+    if rule is not None and extraction is not None:
+        answers = (extraction.get("answers") or "").split(",")
+        missing, option = "", ""
+        if rule.answers and "labels" not in answers:
+            missing, option = "the model's own answers", "--answers labels"
+        elif rule.texts and extraction.get("classes") is None:
+            missing, option = "texts of the classes", "--classes labels"
+        if missing:
+            raise ParameterError(
+                f"readout {rule.name!r} reads {missing}, which are kept only if they are asked for;"
+                f" use `{command('savs', 'extract')}` with {option}, then"
+                f" `{command('savs', 'train', 'STORE')} --readout {rule.name}`"
+            )
     return rule, parse_heads(heads)
 
 

@@ -42,7 +42,7 @@ def prepare(options: Options) -> Options:
         names = {*options} - {"readout", "heads", "max_skip", "json", "gpus"}
         extract_share(**{name: arguments[name] for name in names}, reporting=REPORTING)
         raise typer.Exit
-    asked_of(options["readout"], options["heads"], None)
+    asked_of(options["readout"], options["heads"], {})
     train_on_node(gpus, Path(str(arguments["out"])))
     return arguments
 

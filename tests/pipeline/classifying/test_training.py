@@ -123,7 +123,10 @@ def test_a_store_lies_next_to_its_images(tmp_path, monkeypatch, source, expected
 
 @pytest.mark.parametrize(
     ("option", "wrong"),
-    [("readout", "nearest"), ("readout", "gone.py"), ("readout", "answers"), ("heads", "L1")],
+    [
+        *(("readout", name) for name in ("nearest", "gone.py", "answers", "clip", "hec-vt")),
+        ("heads", "L1"),
+    ],
 )
 @pytest.mark.parametrize("gpus", ["none", "cpu,cpu"])
 def test_a_readout_or_heads_that_are_not_there_are_refused_before_a_model_runs(
