@@ -276,6 +276,8 @@ def test_each_subtask_is_labelled_by_itself(tmp_path) -> None:
     other = Labelling(Workspace(workspace.folder, workspace.path))
     (lacking,) = {"pets", "plants"} - {known}
     assert other.next(Session("three"), UNSURE, lacking).prediction is None
+    batch = other.next_batch(Session("four"), lacking)
+    assert {(one.subtask, one.prediction) for one in batch} == {(lacking, None)}
 
 
 def test_levels_are_numbers_and_ascend(tmp_path) -> None:

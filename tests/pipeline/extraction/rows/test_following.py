@@ -50,14 +50,14 @@ class Runs:
         (self.root / name).write_text("\n".join(map(json.dumps, rows)))
         return str(self.root / name)
 
-    def source(self, train: str, question: Any = "?", **options: Any) -> Source:
+    def source(self, train: str | None, question: Any = "?", **options: Any) -> Source:
         inputs = InputOptions(train=train, question=question, **options)
-        name = "image-folder" if Path(train).is_dir() else "general"
+        name = "image-folder" if train and Path(train).is_dir() else "general"
         return Source(choose_benchmark(name, question=question, labels=inputs.labels), inputs)
 
     def run(
         self,
-        train: str = "photos",
+        train: str | None = "photos",
         shards: int = ALL,
         *,
         follows: bool = True,
@@ -66,7 +66,7 @@ class Runs:
         **options: Any,
     ) -> WantedExamples:
         """Follow a source, or add to it, and write some of the shards; two rows make a shard."""
-        source = self.source(str(self.root / train), **options)
+        source = self.source(train and str(self.root / train), **options)
         with reserve(self.out) as place:
             store = None if place.manifest is None else store_of(place.path, place.manifest)
             wanted = (
@@ -352,3 +352,21 @@ def test_the_id_of_another_example_is_not_appended(runs, change, said) -> None:
     with pytest.raises(StoreMismatchError, match=said):
         runs.run(table, follows=False, question=None)
     assert (runs.out / "store.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_source_where_nothing_has_a_label_yet_goes_on(runs, follows) -> None:
+    runs.run(None, unlabelled=runs.table("first.jsonl", rows_of(0, 1)))
+    more = runs.table("more.jsonl", rows_of(2))
+    assert ids(runs.run(None, follows=follows, unlabelled=more), "unlabelled") == ["more:0"]
+    assert in_shards(runs.store, "unlabelled") == ["first:0", "first:1", "more:0"]
+
+
+def test_one_of_the_test_examples_may_have_got_its_label_later(runs) -> None:
+    train = runs.table("train.jsonl", rows_of(0, 1))
+    test = runs.table("test.jsonl", [row | {"label": None} for row in rows_of(2, 3)])
+    runs.run(train, test=test)
+    label(runs.out, {"test:0": "a"}, split="test")
+    done = runs.run(train, test=test)
+    assert (done.todo, done.warnings) == ({}, [])
+    assert runs.store.examples("test")["label"].to_list() == ["a", None]
