@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ class Runs:
         shards: int = ALL,
         *,
         follows: bool = True,
+        allow_removed: bool = False,
         skipped: Mapping[str, str] = {},
         recorded: Mapping[str, Any] = {},
         **options: Any,
@@ -70,7 +72,7 @@ class Runs:
         with reserve(self.out) as place:
             store = None if place.manifest is None else store_of(place.path, place.manifest)
             wanted = (
-                follow_examples(store, source, allow_removed=False)
+                follow_examples(store, source, allow_removed=allow_removed)
                 if follows
                 else add_examples(store, source)
                 if store
@@ -370,3 +372,13 @@ def test_one_of_the_test_examples_may_have_got_its_label_later(runs) -> None:
     done = runs.run(train, test=test)
     assert (done.todo, done.warnings) == ({}, [])
     assert runs.store.examples("test")["label"].to_list() == ["a", None]
+
+
+def test_a_folder_that_was_emptied_on_purpose_leaves_nothing_to_train_on(runs) -> None:
+    runs.run()
+    for folder in (runs.root / "photos").iterdir():
+        rmtree(folder)
+    before = runs.store.manifest
+    with pytest.raises(RowError, match="there are no training examples; pass at least one"):
+        runs.run(allow_removed=True)
+    assert runs.store.manifest == before
