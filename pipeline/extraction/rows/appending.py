@@ -22,7 +22,7 @@ from savs.datasets.splits.shared_media import columns_read, content_table, diges
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
-from savs.stores.format.layout import SPLITS, UNLABELLED
+from savs.stores.format.layout import SPLITS
 from savs.stores.format.plan import ROW_COLUMNS
 from savs.stores.format.revision import UNREVISED, Revision
 
@@ -94,7 +94,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         if split in input_splits:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
-    if train or UNLABELLED not in examples:  # else labels make the training examples
+    if train:  # else labels make the training examples, or names of classes take their place
         check_splits(train, test, source.labels)
     notes += [*unknown_labels(train, test, source.labels.kind), *source.survey(input_splits)]
     whole = {

@@ -174,7 +174,7 @@ def reconcile(
 def _conflicts(given: Sequence[GivenRow]) -> list[list[GivenRow]]:
     alike: dict[Contents, list[GivenRow]] = {}
     for row in given:
-        if row.contents is not None and row.contents.media and row.example.label is not None:
+        if row.contents is not None and row.example.label is not None:
             alike.setdefault(row.contents, []).append(row)
     return [rows for rows in alike.values() if len({row.example.label for row in rows}) > 1]
 

@@ -124,7 +124,7 @@ def test_appended_examples_bring_their_captions_and_classes(run, inputs) -> None
     assert select(store, readout="clip").only_task().classes == ("a", "b", "c")
 
 
-def test_names_alone_need_no_training_example(run, tmp_path) -> None:
+def test_names_alone_need_no_training_example(run, inputs, tmp_path) -> None:
     names = tmp_path / "names.json"
     names.write_text(json.dumps({"a": "cat", "b": "dog"}))
     store = run(train=None, classes=names).store
@@ -144,6 +144,10 @@ def test_names_alone_need_no_training_example(run, tmp_path) -> None:
     for readout in ("vote", "lda", "tip-adapter", "hec-vt"):
         with pytest.raises(SavsError, match="needs training examples"):
             select(store, readout=readout)
+    row = {"image": inputs.image("new.png", 77), "question": "What is it?", "label": "a"}
+    done = run(train=None, test=inputs.rows("more.jsonl", [row]), append=True)
+    assert (done.rows, done.store.examples("test").height) == (1, 6)
+    assert evaluate(done.store, select(done.store, readout="clip")).metrics[0].units == 6
 
 
 @pytest.mark.parametrize("limit", [32, 64])
