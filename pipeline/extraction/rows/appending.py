@@ -96,7 +96,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     train, test = examples.get("train", []), examples.get("test", [])
     if train:  # else labels make the training examples, or names of classes take their place
         check_splits(train, test, source.labels)
-    notes += [*unknown_labels(train, test, source.labels.kind), *source.survey(input_splits)]
+        notes += unknown_labels(train, test, source.labels.kind)
+    notes += source.survey(input_splits)
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))
         for split in SPLITS

@@ -145,7 +145,10 @@ def test_names_alone_need_no_training_example(run, inputs, tmp_path) -> None:
         with pytest.raises(SavsError, match="needs training examples"):
             select(store, readout=readout)
     row = {"image": inputs.image("new.png", 77), "question": "What is it?", "label": "a"}
-    done = run(train=None, test=inputs.rows("more.jsonl", [row]), append=True)
+    said: list[str] = []
+    more = inputs.rows("more.jsonl", [row])
+    done = run(train=None, test=more, append=True, reporting=Reporting(said.append))
+    assert not [line for line in said if "training example" in line]
     assert (done.rows, done.store.examples("test").height) == (1, 6)
     assert evaluate(done.store, select(done.store, readout="clip")).metrics[0].units == 6
 
