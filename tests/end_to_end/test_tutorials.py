@@ -16,7 +16,7 @@ from doc_pages import ROOT, blocks, commands
 from input_folder import Inputs
 from sklearn.neighbors import KNeighborsClassifier
 
-from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, PREDICT, SPACE, STANDALONE
 from savs.pipeline.classifying.classified_store import store_beside
 from savs.pipeline.readouts import READOUTS
 from savs.stores import open_store
@@ -27,6 +27,7 @@ FIRST, MEASURE = TUTORIALS / "first-classifier.md", TUTORIALS / "measure-and-com
 GUIDE = ROOT / "docs" / "guide"
 CLASSIFY, SHARE, PYTHON = (GUIDE / f"{name}.md" for name in ("classify", "share", "python"))
 LABELS = GUIDE / "labels.md"
+PROGRAMS = ROOT / "pipeline" / "classifying" / "bundle" / "files"
 
 pytestmark = pytest.mark.thorough
 
@@ -153,7 +154,10 @@ def test_the_page_about_new_images(savs):
     assert names["search"].best_score_ >= 0
     assert json.loads(Path("best/config.json").read_text())["tasks"][0]["examples"] == 48
     assert Path("store/store.json").exists()
-    program = Path("pets-bundle/predict.py").read_text("utf-8")
+
+
+def test_the_page_about_sharing_knows_the_program_and_what_it_leaves_out() -> None:
+    page, program = SHARE.read_text("utf-8"), (PROGRAMS / PREDICT).read_text("utf-8")
     assert f"a program of {len(program.splitlines())} lines" in page
     left_out = " and ".join(f"`{name}`" for name in READOUTS if name not in STANDALONE)
     assert f"the readouts {left_out}, and those of class names" in page
